@@ -1,0 +1,3 @@
+//! The `tocsin` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Telemetry into panes, panes into incidents.

@@ -1,0 +1,1 @@
+//! Incidents into pages: who, when, and until someone owns it.

@@ -1,0 +1,1 @@
+//! The one listener and its route table.

@@ -1,0 +1,1 @@
+//! Runs the cores on a log, Kafka's or the embedded one.

@@ -1,0 +1,1 @@
+//! Numbers in, numbers out: sketches, distances, sequential tests, confidence sequences.

@@ -1,0 +1,1 @@
+//! What crosses Kafka and HTTP: every public record and its schema.
