@@ -1,1 +1,25 @@
 //! What crosses Kafka and HTTP: every public record and its schema.
+//!
+//! Wire messages ignore unknown fields (additive within v1); config rejects them.
+
+pub mod audit;
+pub mod cloudevent;
+pub mod command;
+pub mod context;
+pub mod deadletter;
+pub mod history;
+pub mod id;
+pub mod incident;
+pub mod label;
+pub mod outbox;
+pub mod page;
+pub mod partition;
+pub mod prediction;
+pub mod profile;
+pub mod response;
+pub mod time;
+pub mod topic;
+
+pub use id::{AlertKey, CommandId, Digest, IncidentId, NotificationId};
+pub use incident::{Change, Effect, Evidence, Family, Incident, Severity, Source, Subject, SubjectKind};
+pub use time::Timestamp;

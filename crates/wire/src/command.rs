@@ -1,0 +1,73 @@
+//! What people ask of an incident. Only tocsin's own processes write commands; each carries its authenticated principal.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{CommandId, IncidentId, Timestamp};
+
+/// Longest note or reason, in bytes.
+pub const TEXT_BYTES_MAX: usize = 4096;
+
+/// One command on one incident. A repeat with the same id changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Command {
+    pub command_id: CommandId,
+    pub incident_id: IncidentId,
+    /// Clock of the process that accepted it.
+    pub issued_at: Timestamp,
+    pub principal: Principal,
+    pub action: Action,
+}
+
+/// Who, as authenticated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Principal {
+    pub name: String,
+    pub role: Role,
+}
+
+/// What a token may do; each role includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Viewer,
+    Responder,
+    Lead,
+    Tuner,
+    Admin,
+}
+
+impl Role {
+    pub const ALL: [Self; 5] = [Self::Viewer, Self::Responder, Self::Lead, Self::Tuner, Self::Admin];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Responder => "responder",
+            Self::Lead => "lead",
+            Self::Tuner => "tuner",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Action {
+    /// The principal owns it for `for_s` seconds; then it escalates again.
+    Acknowledge {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_s: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// People are done with it. The signal may still be open.
+    Resolve {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    Note {
+        text: String,
+    },
+}

@@ -1,0 +1,50 @@
+//! A page: what a receiver renders and sends to one target.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{AlertKey, Incident, NotificationId, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Page {
+    pub notification_id: NotificationId,
+    pub alert_key: AlertKey,
+    pub kind: PageKind,
+    /// Name of the receiver in config, and the target within it (a person, a team, a channel).
+    pub receiver: String,
+    pub target: String,
+    /// Round of the policy and step in it, from 0.
+    pub round: u32,
+    pub step: u32,
+    /// The incident as it stood when the page was decided.
+    pub incident: Incident,
+    /// When the machine decided to page, by its recorded clock.
+    pub decided_at: Timestamp,
+    /// When the next step pages unless someone acknowledges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalates_at: Option<Timestamp>,
+    /// Who has it, once acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PageKind {
+    Trigger,
+    Acknowledge,
+    Update,
+    Resolve,
+}
+
+impl PageKind {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trigger => "trigger",
+            Self::Acknowledge => "acknowledge",
+            Self::Update => "update",
+            Self::Resolve => "resolve",
+        }
+    }
+}

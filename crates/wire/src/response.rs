@@ -1,0 +1,37 @@
+//! What people did about an incident: the other half of its life, beside the signal.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{IncidentId, Timestamp};
+
+/// One step of people on one incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Response {
+    pub incident_id: IncidentId,
+    pub generation: u32,
+    /// Counts the responses of this incident, from 1.
+    pub sequence: u32,
+    pub change: ResponseChange,
+    /// When the machine took it in, by its recorded clock.
+    pub at: Timestamp,
+    /// Pseudonymous id of who did it, or `tocsin`.
+    pub by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// End of an acknowledgement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseChange {
+    Opened,
+    Acknowledged,
+    AcknowledgementExpired,
+    Mitigated,
+    Resolved,
+    Closed,
+    Noted,
+}
