@@ -126,7 +126,6 @@ pub fn base32(bytes: &[u8]) -> String {
 
 /// Lower-case hexadecimal.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "writing to a string cannot fail")]
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
