@@ -1,0 +1,127 @@
+//! Evidence from counts: logarithms of e-values of k events in n records against a null rate.
+//!
+//! All are natural logarithms, finite for every count and every null in 0..=1, and divided by the design
+//! effect `d ≥ 1`: an e-value to the power 1/d is still one for independent records (Jensen), and for
+//! correlated records it is a quasi-likelihood, as right as d is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::math::{exp, exp_m1, ln_1p};
+
+/// Steps of the log odds on which bets on a drifting share are placed.
+pub const DRIFT_DELTAS: [f64; 6] = [0.15, 0.3, 0.6, 1.2, 2.4, 4.8];
+/// Steps for the error rate of labelled predictions.
+pub const ACCURACY_DELTAS: [f64; 5] = [0.1, 0.2, 0.4, 0.8, 1.6];
+/// Steps for failed requests: rare before, frequent after.
+pub const ERROR_DELTAS: [f64; 4] = [0.7, 1.4, 2.8, 5.6];
+
+/// Largest step of the log odds a bet may take: beyond it no count tells two bets apart.
+pub const DELTA_MAX: f64 = 20.0;
+
+/// The direction a test looks in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Side {
+    /// The rate has risen above the null.
+    Up,
+    /// The rate has fallen below the null.
+    Down,
+}
+
+impl Side {
+    /// +1 or −1.
+    #[must_use]
+    pub fn sign(self) -> f64 {
+        match self {
+            Self::Up => 1.0,
+            Self::Down => -1.0,
+        }
+    }
+}
+
+/// The rate whose odds are `e^delta` times those of `m0`.
+#[must_use]
+pub fn shifted_rate(m0: f64, delta: f64) -> f64 {
+    let m0 = unit(m0);
+    if delta <= 0.0 {
+        let up = m0 * exp(delta);
+        return if up == 0.0 { 0.0 } else { up / (1.0 - m0 + up) };
+    }
+    let down = (1.0 - m0) * exp(-delta);
+    if m0 == 0.0 { 0.0 } else { m0 / (m0 + down) }
+}
+
+/// Logarithm of the likelihood ratio of `k` events in `n` records: odds times `e^delta` against rate `m0`.
+///
+/// With `delta > 0` an e-value for every sequence whose conditional rate is at most `m0` (with
+/// `delta < 0`: at least), whether or not the rate moves below it: `E[e^(δX)] ≤ 1 + m0·(e^δ − 1)`.
+/// Written as `(k·δ − n·ln(1 + m0·(e^δ − 1))) / d`, which needs no division by a rate and stays finite for
+/// k = 0, k = n and m0 of 0 or 1. Counts may be fractions (an effective sample).
+///
+/// # Panics
+/// If a count is negative, `k > n`, `d < 1`, `|delta|` exceeds [`DELTA_MAX`], or anything is not a number.
+#[must_use]
+pub fn log_ratio(k: f64, n: f64, m0: f64, delta: f64, d: f64) -> f64 {
+    assert!(0.0 <= k && k <= n && n.is_finite(), "k of n records");
+    assert!(d >= 1.0 && delta.abs() <= DELTA_MAX, "a design effect and a bounded bet");
+    (k * delta - n * ln_1p(unit(m0) * exp_m1(delta))) / d
+}
+
+/// The same for each step of `deltas` (all positive), appended to `out`: upward bets or downward ones.
+///
+/// # Panics
+/// As [`log_ratio`].
+pub fn log_ratios(k: f64, n: f64, m0: f64, side: Side, deltas: &[f64], d: f64, out: &mut Vec<f64>) {
+    out.extend(deltas.iter().map(|delta| log_ratio(k, n, m0, side.sign() * delta, d)));
+}
+
+/// Logarithm of the betting e-value `((1 + λ(1 − m0))^k · (1 − λ·m0)^(n−k))^(1/d)`.
+///
+/// The same family as [`log_ratio`] with another parameter. Upward bets have `0 ≤ λ < 1/m0`, downward ones
+/// `−1/(1 − m0) < λ ≤ 0`. Minus infinity is never returned: a bet that would stake everything is refused.
+///
+/// # Panics
+/// If `λ` is outside its range, or as [`log_ratio`].
+#[must_use]
+pub fn log_ratio_bounded(k: f64, n: f64, m0: f64, lambda: f64, d: f64) -> f64 {
+    assert!(0.0 <= k && k <= n && n.is_finite() && d >= 1.0, "k of n records and a design effect");
+    let m0 = unit(m0);
+    assert!(1.0 - lambda * m0 > 0.0 && 1.0 + lambda * (1.0 - m0) > 0.0, "a bet must not stake everything");
+    (k * ln_1p(lambda * (1.0 - m0)) + (n - k) * ln_1p(-lambda * m0)) / d
+}
+
+/// Logarithm of the e-value of `k` events where at most `expected` (with `delta < 0`: at least) were due.
+///
+/// `(k·δ − expected·(e^δ − 1)) / d`: exact for Poisson counts, and for any sum of rare independent events;
+/// bursts are the design effect's (variance over mean). For traffic: calls in a pane, a stopped stream.
+///
+/// # Panics
+/// If a count is negative or not finite, `d < 1`, or `|delta|` exceeds [`DELTA_MAX`].
+#[must_use]
+pub fn log_ratio_count(k: f64, expected: f64, delta: f64, d: f64) -> f64 {
+    assert!(k >= 0.0 && k.is_finite() && expected >= 0.0 && expected.is_finite(), "counts");
+    assert!(d >= 1.0 && delta.abs() <= DELTA_MAX, "a design effect and a bounded bet");
+    (k * delta - expected * exp_m1(delta)) / d
+}
+
+/// The null rate learned from `k0` events in `n0` clean records, leaning away from the alarm.
+///
+/// Half an effective record is added against the side that is tested, so that the first occurrence of
+/// something new is no alarm: `(k0/d + ½)/(n0/d + ½)` upward, `(k0/d)/(n0/d + ½)` downward. An estimate,
+/// not a bound: what it errs by is small against what [`log_ratio`] must see to alarm (measured).
+///
+/// # Panics
+/// If `k0 > n0`, a count is negative or `d < 1`.
+#[must_use]
+pub fn learned_rate(k0: f64, n0: f64, d: f64, side: Side) -> f64 {
+    assert!(0.0 <= k0 && k0 <= n0 && n0.is_finite() && d >= 1.0, "k of n records and a design effect");
+    let (k, n) = (k0 / d, n0 / d + 0.5);
+    match side {
+        Side::Up => (k + 0.5) / n,
+        Side::Down => k / n,
+    }
+}
+
+fn unit(rate: f64) -> f64 {
+    assert!((0.0..=1.0).contains(&rate), "a rate is within 0..=1");
+    rate
+}

@@ -1,0 +1,201 @@
+//! Exact sums and the moments made of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::math::{float, scale_by_power_of_two};
+
+/// Bits of the exponent that one limb spans.
+const LIMB_BITS: i32 = 32;
+
+/// A sum of floating-point numbers without rounding: whatever the order, the bytes are the same.
+///
+/// Fixed point with as many digits as needed: numbers of like size (within a factor of 2^32) share a 128-bit
+/// integer limb, so a sum holds one to three limbs in practice and 65 at most. A limb takes 2^42 numbers
+/// before it could saturate (four million million records).
+///
+/// Cost: about 5 ns a number; 10 to 20 bytes a limb when written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactSum {
+    /// (position, digits): the sum is `Σ digits · 2^(32·position)`. Invariant: positions strictly rise.
+    limbs: Vec<(i8, i128)>,
+}
+
+impl ExactSum {
+    /// Adds a number. NaN and infinities are the caller's to refuse; here they add nothing.
+    pub fn add(&mut self, x: f64) {
+        if x == 0.0 || !x.is_finite() {
+            return;
+        }
+        let bits = x.abs().to_bits();
+        let biased = i32::try_from(bits >> 52).expect("eleven bits are left");
+        let fraction = bits & ((1 << 52) - 1);
+        // Subnormal numbers have the smallest exponent and no hidden bit.
+        let mantissa = if biased == 0 { fraction } else { fraction | 1 << 52 };
+        let exponent = biased.max(1) - 1075;
+        let position = i8::try_from(exponent.div_euclid(LIMB_BITS)).expect("between -34 and 30");
+        let digits = i128::from(mantissa) << exponent.rem_euclid(LIMB_BITS);
+        self.add_limb(position, if x < 0.0 { -digits } else { digits });
+    }
+
+    /// Adds another sum.
+    pub fn merge(&mut self, other: &Self) {
+        for &(position, digits) in &other.limbs {
+            self.add_limb(position, digits);
+        }
+    }
+
+    /// The sum to the nearest float or its neighbour; the largest float where it is beyond.
+    #[must_use]
+    pub fn value(&self) -> f64 {
+        let (digits, negative) = self.digits();
+        let magnitude = digits.iter().fold(0.0, |sum, &(position, digit)| {
+            sum + scale_by_power_of_two(f64::from(digit), i32::from(position) * LIMB_BITS)
+        });
+        let magnitude = magnitude.min(f64::MAX);
+        if negative { -magnitude } else { magnitude }
+    }
+
+    fn add_limb(&mut self, position: i8, digits: i128) {
+        let at = self.limbs.partition_point(|limb| limb.0 < position);
+        match self.limbs.get_mut(at) {
+            // Limbs that come back to 0 stay: dropping them would make the bytes depend on the order.
+            Some(limb) if limb.0 == position => limb.1 = limb.1.saturating_add(digits),
+            Some(_) | None => self.limbs.insert(at, (position, digits)),
+        }
+    }
+
+    /// The magnitude in base 2^32, lowest digit first, and whether the sum is negative.
+    fn digits(&self) -> (Vec<(i8, u32)>, bool) {
+        match carried(&self.limbs, 1) {
+            Some(digits) => (digits, false),
+            None => (carried(&self.limbs, -1).expect("a number or its opposite is not negative"), true),
+        }
+    }
+}
+
+/// `sign` times the limbs with all carries done. `None` if that is negative.
+fn carried(limbs: &[(i8, i128)], sign: i128) -> Option<Vec<(i8, u32)>> {
+    let mut digits = Vec::new();
+    let mut carry = 0_i128;
+    let mut limbs = limbs.iter().peekable();
+    let mut position = limbs.peek()?.0;
+    loop {
+        let limb = limbs.next_if(|limb| limb.0 == position).map_or(0, |limb| limb.1);
+        let total = limb.saturating_mul(sign).saturating_add(carry);
+        let digit = u32::try_from(total & i128::from(u32::MAX)).expect("masked to 32 bits");
+        carry = total >> LIMB_BITS;
+        digits.push((position, digit));
+        match limbs.peek() {
+            None if carry == 0 => return Some(digits),
+            None if carry == -1 => return None,
+            // Nothing to carry through the gap: go on at the next limb.
+            Some(next) if carry == 0 => position = next.0,
+            Some(_) | None => position += 1,
+        }
+    }
+}
+
+/// Count, extremes and exact first and second moments of finite numbers.
+///
+/// Merging is exact, to the byte. Squares are rounded once each (a relative error of 1e-16), so the variance
+/// is good while the mean is less than some million standard deviations away from zero.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Moments {
+    count: u64,
+    sum: ExactSum,
+    squares: ExactSum,
+    range: Option<(f64, f64)>,
+    saturated: u64,
+}
+
+impl Moments {
+    /// Counts one number. False, and nothing is counted, if it is not finite.
+    pub fn add(&mut self, x: f64) -> bool {
+        if !x.is_finite() {
+            return false;
+        }
+        // Negative zero becomes zero, or the extremes would depend on the order.
+        let x = x + 0.0;
+        let square = x * x;
+        self.count = self.count.saturating_add(1);
+        self.saturated = self.saturated.saturating_add(u64::from(square.is_infinite()));
+        self.sum.add(x);
+        self.squares.add(square.min(f64::MAX));
+        self.widen(x, x);
+        true
+    }
+
+    /// Adds what another has counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.saturated = self.saturated.saturating_add(other.saturated);
+        self.sum.merge(&other.sum);
+        self.squares.merge(&other.squares);
+        if let Some((min, max)) = other.range {
+            self.widen(min, max);
+        }
+    }
+
+    /// Numbers counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Smallest number. `None` if nothing was counted.
+    #[must_use]
+    pub fn min(&self) -> Option<f64> {
+        self.range.map(|range| range.0)
+    }
+
+    /// Largest number. `None` if nothing was counted.
+    #[must_use]
+    pub fn max(&self) -> Option<f64> {
+        self.range.map(|range| range.1)
+    }
+
+    /// Numbers whose square was too large and counted as the largest float.
+    #[must_use]
+    pub fn saturated(&self) -> u64 {
+        self.saturated
+    }
+
+    /// The sum.
+    #[must_use]
+    pub fn sum(&self) -> f64 {
+        self.sum.value()
+    }
+
+    /// The arithmetic mean. `None` if nothing was counted.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum.value() / float(self.count))
+    }
+
+    /// The mean of the squares. `None` if nothing was counted.
+    #[must_use]
+    pub fn mean_square(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.squares.value() / float(self.count))
+    }
+
+    /// The variance of the sample, with n − 1. `None` below two numbers. Never negative; infinite where the
+    /// squares saturated.
+    #[must_use]
+    pub fn variance(&self) -> Option<f64> {
+        if self.count < 2 {
+            return None;
+        }
+        if self.saturated > 0 {
+            return Some(f64::INFINITY);
+        }
+        let (n, sum) = (float(self.count), self.sum.value());
+        // The remainder of Σx² − (Σx)²/n after the leading digits cancel, in one rounding.
+        let mean = sum / n;
+        let spread = (-mean).mul_add(sum, self.squares.value());
+        Some((spread / (n - 1.0)).max(0.0))
+    }
+
+    fn widen(&mut self, min: f64, max: f64) {
+        self.range = Some(self.range.map_or((min, max), |(low, high)| (low.min(min), high.max(max))));
+    }
+}
