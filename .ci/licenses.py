@@ -93,7 +93,11 @@ def main() -> int:
     banned = {each["crate"] for each in rules["bans"]["deny"]}
 
     command = ["cargo", "metadata", "--locked", "--format-version", "1"]
-    graph = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    answer = subprocess.run(command, stdout=subprocess.PIPE)
+    if answer.returncode != 0:
+        print("error: cargo cannot name the dependencies (a Cargo.lock that was not committed, perhaps)", file=sys.stderr)
+        return 1
+    graph = json.loads(answer.stdout)
     ours = set(graph["workspace_members"])
     used = {node["id"] for node in graph["resolve"]["nodes"]}
     packages = sorted((p for p in graph["packages"] if p["id"] in used), key=lambda p: (p["name"], p["version"]))
