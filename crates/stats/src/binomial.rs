@@ -125,3 +125,138 @@ fn unit(rate: f64) -> f64 {
     assert!((0.0..=1.0).contains(&rate), "a rate is within 0..=1");
     rate
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::math::ln;
+    use crate::testing::close;
+
+    const NULLS: [f64; 9] = [0.0, 1e-6, 0.01, 0.1, 0.3, 0.5, 0.9, 0.999, 1.0];
+
+    /// Mean of `exp(log)` over k events in n independent records at rate p, by adding all of them up.
+    fn mean(n: u32, p: f64, log: impl Fn(f64) -> f64) -> f64 {
+        let n_float = f64::from(n);
+        let mut choices = 1.0;
+        (0..=n)
+            .map(|k| {
+                let k_float = f64::from(k);
+                let chance = choices * p.powf(k_float) * (1.0 - p).powf(n_float - k_float);
+                choices *= (n_float - k_float) / (k_float + 1.0);
+                if chance == 0.0 { 0.0 } else { chance * log(k_float).exp() }
+            })
+            .sum()
+    }
+
+    #[test]
+    fn no_bet_wins_on_average_without_a_change() {
+        let bets: Vec<f64> =
+            DRIFT_DELTAS.iter().chain(&ACCURACY_DELTAS).chain(&ERROR_DELTAS).copied().collect();
+        for (m0, n, d) in NULLS.iter().flat_map(|&m0| {
+            [1, 2, 7, 30, 60].into_iter().flat_map(move |n| [1.0, 1.7, 9.0].map(move |d| (m0, n, d)))
+        }) {
+            let total = f64::from(n);
+            for &delta in &bets {
+                // At the null and on the harmless side of it, where the mean must not be larger.
+                for (delta, p) in
+                    [(delta, m0), (delta, m0 / 2.0), (-delta, m0), (-delta, f64::midpoint(m0, 1.0))]
+                {
+                    let got = mean(n, p, |k| log_ratio(k, total, m0, delta, d));
+                    assert!(got <= 1.0 + 1e-9, "m0 {m0} n {n} d {d} delta {delta} p {p}: {got}");
+                    let exact = d == 1.0 && p == m0;
+                    assert!(!exact || got >= 1.0 - 1e-9, "m0 {m0} n {n} delta {delta}: loses {got}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bounded_bets_do_not_win_either() {
+        for (m0, n) in NULLS.iter().flat_map(|&m0| [1, 9, 60].map(|n| (m0, n))) {
+            for stake in [0.1, 0.5, 0.9] {
+                // A share of the most that may be staked, upward and downward.
+                let up = if m0 > 0.0 { stake / m0 } else { stake };
+                let down = if m0 < 1.0 { -stake / (1.0 - m0) } else { -stake };
+                for (lambda, p) in [(up, m0), (up, m0 * 0.7), (down, m0), (down, f64::midpoint(m0, 1.0))] {
+                    let got = mean(n, p, |k| log_ratio_bounded(k, f64::from(n), m0, lambda, 1.5));
+                    assert!(got <= 1.0 + 1e-9, "m0 {m0} n {n} lambda {lambda} p {p}: {got}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn count_bets_do_not_win_on_poisson_counts() {
+        for (expected, delta, d) in [0.0_f64, 0.2, 3.0, 20.0].into_iter().flat_map(|mean| {
+            [0.2, 0.7, 1.4].into_iter().flat_map(move |delta| [1.0, 2.5].map(move |d| (mean, delta, d)))
+        }) {
+            for (delta, mean) in
+                [(delta, expected), (delta, expected * 0.5), (-delta, expected), (-delta, expected * 1.5)]
+            {
+                let mut chance = f64::exp(-mean);
+                let got: f64 = (0..400)
+                    .map(|k| {
+                        let term = chance * log_ratio_count(f64::from(k), expected, delta, d).exp();
+                        chance *= mean / f64::from(k + 1);
+                        term
+                    })
+                    .sum();
+                assert!(got <= 1.0 + 1e-9, "expected {expected} delta {delta} d {d} mean {mean}: {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn ratios_of_known_counts() {
+        let by_hand =
+            |k: f64, n: f64, m0: f64, p1: f64| k * (p1 / m0).ln() + (n - k) * ((1.0 - p1) / (1.0 - m0)).ln();
+        for (k, n, m0, delta) in
+            [(3.0, 10.0, 0.1, 0.6), (0.0, 50.0, 0.2, 1.2), (50.0, 50.0, 0.2, 2.4), (2.0, 9.0, 0.5, -0.8)]
+        {
+            let want = by_hand(k, n, m0, shifted_rate(m0, delta));
+            assert!(close(Some(log_ratio(k, n, m0, delta, 1.0)), Some(want)), "{k} of {n} at {m0}");
+            assert!(close(Some(log_ratio(k, n, m0, delta, 4.0)), Some(want / 4.0)), "tempered");
+        }
+        assert!(
+            close(Some(shifted_rate(0.1, 0.462_624)), Some(0.150_000_04))
+                || (shifted_rate(0.1, 0.462_624) - 0.15).abs() < 1e-6
+        );
+        assert!(close(Some(learned_rate(0.0, 100.0, 1.0, Side::Up)), Some(0.5 / 100.5)));
+        assert!(close(Some(learned_rate(40.0, 100.0, 4.0, Side::Down)), Some(10.0 / 25.5)));
+        assert!(
+            close(Some(learned_rate(0.0, 0.0, 3.0, Side::Up)), Some(1.0)),
+            "nothing learned: nothing is high"
+        );
+        assert!(close(Some(learned_rate(0.0, 0.0, 3.0, Side::Down)), Some(0.0)), "nor low");
+    }
+
+    proptest! {
+        #[test]
+        fn every_count_has_a_finite_ratio(n in 0..10_000_000_u32, part in 0.0..=1.0, m0 in 0.0..=1.0, delta in -20.0..20.0) {
+            let (n, part, m0): (f64, f64, f64) = (f64::from(n), part, m0);
+            let k = (n * part).floor();
+            for m0 in [m0, 0.0, 1.0] {
+                prop_assert!(log_ratio(k, n, m0, delta, 1.3).is_finite());
+                let p1 = shifted_rate(m0, delta);
+                prop_assert!((0.0..=1.0).contains(&p1));
+                prop_assert!(m0 == 0.0 || m0 == 1.0 || (delta > 0.0) == (p1 > m0) || (p1 - m0).abs() < 1e-12);
+            }
+        }
+
+        #[test]
+        fn a_pane_may_be_cut_anywhere(k in (0..50_u32, 0..50_u32), extra in (0..50_u32, 0..50_u32), m0 in 0.01..0.99) {
+            let of = |k: u32, extra: u32| log_ratio(f64::from(k), f64::from(k + extra), m0, 0.6, 2.0);
+            let whole = of(k.0 + k.1, extra.0 + extra.1);
+            prop_assert!(close(Some(of(k.0, extra.0) + of(k.1, extra.1)), Some(whole)));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "stake everything")]
+    fn a_bet_of_everything_is_refused() {
+        let lost = log_ratio_bounded(0.0, 1.0, 0.5, 2.0, 1.0);
+        assert!(lost < ln(1.0));
+    }
+}

@@ -212,3 +212,6 @@ fn rank(q: f64, last: u64) -> u64 {
     let rank = (q * crate::math::float(last)).floor() as u64;
     rank.min(last)
 }
+
+#[cfg(test)]
+mod tests;

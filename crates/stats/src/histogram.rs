@@ -127,3 +127,73 @@ impl Histogram {
         self.counts.iter().skip(edge + 1).fold(0, |sum, &count| sum.saturating_add(count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ddsketch::{DdSketch, boundary_at_or_below};
+
+    #[test]
+    fn bins_are_half_open() {
+        let edges = Edges::new(vec![-1.0, 0.0, 2.5]).expect("they rise");
+        for (x, want) in [
+            (f64::NEG_INFINITY, 0),
+            (-1.5, 0),
+            (-1.0, 1),
+            (-0.0, 2),
+            (0.0, 2),
+            (2.4, 2),
+            (2.5, 3),
+            (1e308, 3),
+            (f64::INFINITY, 3),
+        ] {
+            assert_eq!(edges.bin_of(x), want, "{x}");
+        }
+        assert_eq!(Edges::default().bin_of(7.0), 0, "no edges are one bin");
+    }
+
+    #[test]
+    fn edges_that_do_not_rise_are_refused() {
+        for (edges, at) in [
+            (vec![1.0, 1.0], 1),
+            (vec![0.0, -0.0], 1),
+            (vec![2.0, 1.0], 1),
+            (vec![f64::NAN], 0),
+            (vec![0.0, f64::INFINITY], 1),
+        ] {
+            assert_eq!(Edges::new(edges.clone()), Err(EdgesError(at)), "{edges:?}");
+        }
+    }
+
+    #[test]
+    fn other_bins_are_not_merged() {
+        let mut histogram = Histogram::new(3);
+        assert_eq!(histogram.merge(&Histogram::new(4)), Err(Mismatch { left: 3, right: 4 }));
+        assert!(!histogram.add(&Edges::new(vec![0.0, 1.0]).expect("they rise"), f64::NAN));
+        assert_eq!(histogram.total(), 0);
+    }
+
+    proptest! {
+        /// What a profile rests on: counting at boundaries and cutting the sketch give the same numbers.
+        #[test]
+        fn a_histogram_at_boundaries_is_the_sketch_cut_there(
+            values in prop::collection::vec(-50.0..50.0, 1..60),
+            near in prop::collection::vec(-50.0..50.0, 1..6),
+        ) {
+            let mut at: Vec<f64> = near.iter().filter_map(|&x: &f64| boundary_at_or_below(x)).collect();
+            at.extend(values.iter().take(3).filter_map(|&x: &f64| boundary_at_or_below(x)));
+            at.sort_by(f64::total_cmp);
+            at.dedup();
+            let edges = Edges::new(at.clone()).expect("sorted, distinct, finite");
+            let (mut histogram, mut sketch) = (Histogram::new(edges.bins()), DdSketch::default());
+            for &x in &values {
+                prop_assert!(histogram.add(&edges, x) && sketch.add(x));
+            }
+            for (edge, &x) in at.iter().enumerate() {
+                prop_assert_eq!(histogram.at_or_above(edge), sketch.count_at_or_above(x));
+            }
+        }
+    }
+}

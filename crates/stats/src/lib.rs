@@ -10,15 +10,27 @@
 //! - *For people*: [`psi`] [`ks`] [`wasserstein`] [`jensen_shannon`], each with its level without drift.
 //! - *Many features at once*: [`projection`].
 
+mod distance;
 mod math;
+#[cfg(test)]
+mod testing;
 
 pub mod binomial;
+pub mod classification;
+pub mod confseq;
 pub mod ddsketch;
 pub mod design_effect;
 pub mod effect;
 pub mod histogram;
+pub mod jensen_shannon;
+pub mod ks;
 pub mod moments;
+pub mod projection;
+pub mod psi;
+pub mod regression;
+pub mod sample;
 pub mod spending;
+pub mod wasserstein;
 pub mod windows;
 
 pub use binomial::Side;

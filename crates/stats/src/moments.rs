@@ -7,6 +7,9 @@ use crate::math::{float, scale_by_power_of_two};
 /// Bits of the exponent that one limb spans.
 const LIMB_BITS: i32 = 32;
 
+/// Limbs that a finite number can start in.
+const POSITIONS: std::ops::RangeInclusive<i8> = -34..=30;
+
 /// A sum of floating-point numbers without rounding: whatever the order, the bytes are the same.
 ///
 /// Fixed point with as many digits as needed: numbers of like size (within a factor of 2^32) share a 128-bit
@@ -15,8 +18,10 @@ const LIMB_BITS: i32 = 32;
 ///
 /// Cost: about 5 ns a number; 10 to 20 bytes a limb when written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<(i8, i128)>", into = "Vec<(i8, i128)>")]
 pub struct ExactSum {
-    /// (position, digits): the sum is `Σ digits · 2^(32·position)`. Invariant: positions strictly rise.
+    /// (position, digits): the sum is `Σ digits · 2^(32·position)`. Invariant: positions strictly rise, within
+    /// [`POSITIONS`].
     limbs: Vec<(i8, i128)>,
 }
 
@@ -26,14 +31,7 @@ impl ExactSum {
         if x == 0.0 || !x.is_finite() {
             return;
         }
-        let bits = x.abs().to_bits();
-        let biased = i32::try_from(bits >> 52).expect("eleven bits are left");
-        let fraction = bits & ((1 << 52) - 1);
-        // Subnormal numbers have the smallest exponent and no hidden bit.
-        let mantissa = if biased == 0 { fraction } else { fraction | 1 << 52 };
-        let exponent = biased.max(1) - 1075;
-        let position = i8::try_from(exponent.div_euclid(LIMB_BITS)).expect("between -34 and 30");
-        let digits = i128::from(mantissa) << exponent.rem_euclid(LIMB_BITS);
+        let (position, digits) = limb_of(x.abs());
         self.add_limb(position, if x < 0.0 { -digits } else { digits });
     }
 
@@ -73,12 +71,48 @@ impl ExactSum {
     }
 }
 
+/// Written bytes are no sum: limbs out of order or out of range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("limb {0} is out of place")]
+pub struct LimbError(i8);
+
+impl TryFrom<Vec<(i8, i128)>> for ExactSum {
+    type Error = LimbError;
+
+    fn try_from(limbs: Vec<(i8, i128)>) -> Result<Self, LimbError> {
+        let bad =
+            |at: &usize| !POSITIONS.contains(&limbs[*at].0) || (*at > 0 && limbs[*at - 1].0 >= limbs[*at].0);
+        match (0..limbs.len()).find(bad) {
+            Some(at) => Err(LimbError(limbs[at].0)),
+            None => Ok(Self { limbs }),
+        }
+    }
+}
+
+impl From<ExactSum> for Vec<(i8, i128)> {
+    fn from(sum: ExactSum) -> Self {
+        sum.limbs
+    }
+}
+
+/// A positive finite number as digits of one limb, without rounding.
+fn limb_of(x: f64) -> (i8, i128) {
+    let bits = x.to_bits();
+    let biased = i32::try_from(bits >> 52).expect("eleven bits are left");
+    let fraction = bits & ((1 << 52) - 1);
+    // Subnormal numbers have the smallest exponent and no hidden bit.
+    let mantissa = if biased == 0 { fraction } else { fraction | 1 << 52 };
+    let exponent = biased.max(1) - 1075;
+    let position = i8::try_from(exponent.div_euclid(LIMB_BITS)).expect("between -34 and 30");
+    (position, i128::from(mantissa) << exponent.rem_euclid(LIMB_BITS))
+}
+
 /// `sign` times the limbs with all carries done. `None` if that is negative.
 fn carried(limbs: &[(i8, i128)], sign: i128) -> Option<Vec<(i8, u32)>> {
     let mut digits = Vec::new();
     let mut carry = 0_i128;
     let mut limbs = limbs.iter().peekable();
-    let mut position = limbs.peek()?.0;
+    let Some(mut position) = limbs.peek().map(|limb| limb.0) else { return Some(digits) };
     loop {
         let limb = limbs.next_if(|limb| limb.0 == position).map_or(0, |limb| limb.1);
         let total = limb.saturating_mul(sign).saturating_add(carry);
@@ -197,5 +231,123 @@ impl Moments {
 
     fn widen(&mut self, min: f64, max: f64) {
         self.range = Some(self.range.map_or((min, max), |(low, high)| (low.min(min), high.max(max))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{bytes, close};
+
+    fn sum_of(numbers: &[f64]) -> ExactSum {
+        let mut sum = ExactSum::default();
+        numbers.iter().for_each(|&x| sum.add(x));
+        sum
+    }
+
+    fn moments_of(numbers: &[f64]) -> Moments {
+        let mut moments = Moments::default();
+        numbers.iter().for_each(|&x| assert!(moments.add(x)));
+        moments
+    }
+
+    #[test]
+    fn sums_of_known_numbers() {
+        for (numbers, want) in [
+            (vec![], 0.0),
+            (vec![0.1; 10], 1.0),
+            (vec![1e300, 1.0, -1e300], 1.0),
+            (vec![1e-300, 1e300, -1e300], 1e-300),
+            (vec![-1.0, 1e-20], -1.0),
+            (vec![-3.0, 1.0], -2.0),
+            (vec![f64::MAX, f64::MAX], f64::MAX),
+            (vec![5e-324; 3], 1.5e-323),
+            (vec![f64::NAN, f64::INFINITY, 2.0], 2.0),
+        ] {
+            let got = sum_of(&numbers).value();
+            // Ten times the float 0.1 is exactly 1.0000000000000000555, which rounds to 1.
+            assert!(
+                (got - want).abs() <= want.abs() * 2.0 * f64::EPSILON,
+                "{numbers:?}: got {got}, want {want}"
+            );
+        }
+    }
+
+    #[test]
+    fn moments_of_known_numbers() {
+        let kelvin: Vec<f64> = [294.0, 295.0, 296.0, 297.0].into();
+        // Ten million times the standard deviation away from zero: the naive formula gives nonsense here.
+        let far: Vec<f64> = [1e7, 1e7 + 1.0, 1e7 + 2.0].into();
+        for (numbers, mean, variance, min) in [
+            (vec![], None, None, None),
+            (vec![-2.0], Some(-2.0), None, Some(-2.0)),
+            (kelvin, Some(295.5), Some(5.0 / 3.0), Some(294.0)),
+            (far, Some(1e7 + 1.0), Some(1.0), Some(1e7)),
+            (vec![-0.0, 0.0], Some(0.0), Some(0.0), Some(0.0)),
+        ] {
+            let got = moments_of(&numbers);
+            assert!(close(got.mean(), mean), "{numbers:?}: mean {:?}", got.mean());
+            assert!(close(got.min(), min), "{numbers:?}: min {:?}", got.min());
+            let near = match (got.variance(), variance) {
+                (Some(a), Some(b)) => (a - b).abs() <= 0.05 * b,
+                (a, b) => a == b,
+            };
+            assert!(near, "{numbers:?}: variance {:?}", got.variance());
+        }
+    }
+
+    #[test]
+    fn huge_and_odd_numbers_have_defined_answers() {
+        let mut moments = moments_of(&[1e308, -1e308]);
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(!moments.add(bad), "{bad} must be refused");
+        }
+        assert_eq!((moments.count(), moments.saturated()), (2, 2));
+        assert_eq!(moments.mean(), Some(0.0));
+        assert_eq!(moments.variance(), Some(f64::INFINITY));
+        // The sign of zero must not depend on which came first.
+        assert_eq!(bytes(&moments_of(&[-0.0, 0.0])), bytes(&moments_of(&[0.0, -0.0])));
+    }
+
+    #[test]
+    fn bytes_that_are_no_sum_are_refused() {
+        for limbs in [vec![(3_i8, 1_i128), (3, 1)], vec![(4, 1), (2, 1)], vec![(120, 1)], vec![(-100, 1)]] {
+            assert!(postcard::from_bytes::<ExactSum>(&bytes(&limbs)).is_err(), "{limbs:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn order_and_grouping_change_no_byte(
+            numbers in prop::collection::vec(prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::SUBNORMAL, 0..40),
+            cuts in (0..40_usize, 0..40_usize),
+        ) {
+            let whole = moments_of(&numbers);
+            let reversed: Vec<f64> = numbers.iter().rev().copied().collect();
+            prop_assert_eq!(bytes(&moments_of(&reversed)), bytes(&whole));
+            let (a, b) = (cuts.0.min(cuts.1).min(numbers.len()), cuts.0.max(cuts.1).min(numbers.len()));
+            let parts = [&numbers[..a], &numbers[a..b], &numbers[b..]].map(moments_of);
+            let mut left = parts[0].clone();
+            left.merge(&parts[1]);
+            left.merge(&parts[2]);
+            let mut right = parts[2].clone();
+            let mut middle = parts[1].clone();
+            middle.merge(&parts[0]);
+            right.merge(&middle);
+            prop_assert_eq!(bytes(&left), bytes(&whole));
+            prop_assert_eq!(bytes(&right), bytes(&whole));
+            let back: Moments = postcard::from_bytes(&bytes(&whole)).expect("just written");
+            prop_assert_eq!(back, whole);
+        }
+
+        #[test]
+        fn sums_agree_with_integers(numbers in prop::collection::vec(-1_000_000_i32..1_000_000, 0..50)) {
+            let want: i64 = numbers.iter().map(|&x| i64::from(x)).sum();
+            let got = sum_of(&numbers.iter().map(|&x| f64::from(x) / 1024.0).collect::<Vec<_>>()).value();
+            let want = f64::from(i32::try_from(want).expect("fifty millions fit")) / 1024.0;
+            prop_assert!((got - want).abs() == 0.0, "got {got}, want {want}");
+        }
     }
 }

@@ -57,9 +57,7 @@ impl Spending {
         assert_eq!(self.cells.len(), weights.len(), "one weight a cell");
         assert!(grant >= 0.0 && grant.is_finite(), "a grant is a finite share of the budget");
         for ((cell, ratio), weight) in self.cells.iter_mut().zip(ratios).zip(weights) {
-            let next = ratio * (f64::from(*cell) + weight * grant);
-            // `max` turns a NaN into 0 and `min` an overflow into the cap.
-            *cell = round_down(next.max(0.0).min(D_MAX));
+            *cell = round_down(ratio * (f64::from(*cell) + weight * grant));
         }
         self.cap()
     }
@@ -111,8 +109,7 @@ impl Spending {
 impl From<Vec<f32>> for Spending {
     fn from(mut cells: Vec<f32>) -> Self {
         for cell in &mut cells {
-            // Whatever was stored: a cell outside its range must not become an alarm that never ends.
-            *cell = round_down(f64::from(*cell).max(0.0).min(D_MAX));
+            *cell = round_down(f64::from(*cell));
         }
         Self { cells }
     }
@@ -133,9 +130,15 @@ pub fn ratios_in_place(log_ratios: &mut [f64]) {
     }
 }
 
-/// The largest single-precision number that is not above `x`, for `x` in `0..=D_MAX`.
+/// The largest single-precision number that is not above `x`, brought within `0..=D_MAX`.
+///
+/// What is not a number becomes 0: it must not become an alarm that never ends.
 #[expect(clippy::cast_possible_truncation, reason = "rounding is the point; the direction is corrected")]
 fn round_down(x: f64) -> f32 {
+    if x.is_nan() {
+        return 0.0;
+    }
+    let x = x.clamp(0.0, D_MAX);
     let nearest = x as f32;
     if f64::from(nearest) > x { nearest.next_down() } else { nearest }
 }

@@ -126,7 +126,7 @@ impl AgeWindows {
         let mut at = 1;
         while at + 1 < self.starts.len() {
             let (younger, older) = (self.starts[at - 1].age, self.starts[at + 1].age);
-            if older - younger <= (younger / 2).max(1) {
+            if older.saturating_sub(younger) <= (younger / 2).max(1) {
                 let dropped = self.starts.remove(at);
                 self.starts[at].grant += dropped.grant;
             } else {
