@@ -1,1 +1,6 @@
 //! Telemetry into panes, panes into incidents.
+
+pub mod pane;
+pub mod progress;
+pub mod record;
+pub mod reference;
