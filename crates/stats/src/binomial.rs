@@ -165,7 +165,7 @@ mod tests {
                 {
                     let got = mean(n, p, |k| log_ratio(k, total, m0, delta, d));
                     assert!(got <= 1.0 + 1e-9, "m0 {m0} n {n} d {d} delta {delta} p {p}: {got}");
-                    let exact = d == 1.0 && p == m0;
+                    let exact = d < 1.5 && (p - m0).abs() < 1e-15;
                     assert!(!exact || got >= 1.0 - 1e-9, "m0 {m0} n {n} delta {delta}: loses {got}");
                 }
             }
@@ -241,7 +241,7 @@ mod tests {
                 prop_assert!(log_ratio(k, n, m0, delta, 1.3).is_finite());
                 let p1 = shifted_rate(m0, delta);
                 prop_assert!((0.0..=1.0).contains(&p1));
-                prop_assert!(m0 == 0.0 || m0 == 1.0 || (delta > 0.0) == (p1 > m0) || (p1 - m0).abs() < 1e-12);
+                prop_assert!((delta > 0.0) == (p1 > m0) || (p1 - m0).abs() < 1e-12);
             }
         }
 

@@ -205,3 +205,6 @@ fn square_ratio(from: Residual, to: Residual) -> Option<f64> {
 pub fn implied_by_shorter(shorter: f64, times: f64) -> f64 {
     (0.25 * (1.0 + (shorter - 1.0) * times)).max(1.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,3 +33,43 @@ pub fn jensen_shannon(reference: &[u64], current: &[u64]) -> Option<f64> {
 pub fn jensen_shannon_level(bins: usize, n: u64, m: u64, alpha: f64) -> Option<f64> {
     (n > 0 && m > 0).then(|| precision(float(n), float(m)) * chi_squared_level(bins, alpha) / 8.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{close, false_rate};
+
+    #[test]
+    fn divergences_of_known_histograms() {
+        let half = 0.5 * (0.75 * 1.5_f64.ln() + 0.25 * 0.5_f64.ln())
+            + 0.5 * (0.25 * 0.5_f64.ln() + 0.75 * 1.5_f64.ln());
+        for (name, reference, current, want) in [
+            ("same shares", [5, 5], [50, 50], Some(0.0)),
+            ("nothing in common", [7, 0], [0, 3], Some(std::f64::consts::LN_2)),
+            ("swapped", [3, 1], [1, 3], Some(half)),
+            ("empty", [0, 0], [1, 3], None),
+        ] {
+            let got = jensen_shannon(&reference, &current);
+            assert!(close(got, want), "{name}: got {got:?}, want {want:?}");
+        }
+    }
+
+    #[test]
+    fn the_level_holds_without_drift() {
+        for (n, m) in [(500, 500), (5_000, 500), (100, 100)] {
+            let rate = false_rate(n, m, |a, b| jensen_shannon(a, b) > jensen_shannon_level(10, n, m, 0.05));
+            assert!((0.035..=0.065).contains(&rate), "{n} and {m}: {rate}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_symmetric_and_bounded(bins in prop::collection::vec((0_u64..999, 0_u64..999), 2..20)) {
+            let (a, b): (Vec<u64>, Vec<u64>) = bins.into_iter().unzip();
+            prop_assert!(close(jensen_shannon(&a, &b), jensen_shannon(&b, &a)));
+            prop_assert!(jensen_shannon(&a, &b).is_none_or(|js| (0.0..=0.693_148).contains(&js)));
+        }
+    }
+}

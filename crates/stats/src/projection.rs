@@ -101,3 +101,56 @@ fn split_mix(state: &mut u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Draws, bytes, close};
+
+    const SHAPE: Shape = Shape { seed: 7, features: 16, directions: 64 };
+
+    #[test]
+    fn the_same_seed_gives_the_same_directions() {
+        let projection = Projection::new(SHAPE).expect("small");
+        let back: Projection = postcard::from_bytes(&bytes(&projection)).expect("just written");
+        assert_eq!(back, projection);
+        assert!(bytes(&projection).len() <= 8, "only the shape is written");
+        assert_ne!(projection, Projection::new(Shape { seed: 8, ..SHAPE }).expect("small"));
+        // Written down, so that no release changes what profiles in use mean.
+        let first: Vec<f64> = projection.signs.row(0).iter().take(8).copied().collect();
+        assert_eq!(first, [1.0, 1.0, -1.0, -1.0, 1.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn lengths_are_kept_on_average() {
+        let projection = Projection::new(SHAPE).expect("small");
+        let mut draws = Draws::new(1);
+        let (mut before, mut after) = (0.0, 0.0);
+        for _ in 0..200 {
+            let x: Vec<f64> = (0..16).map(|_| draws.normal()).collect();
+            before += x.iter().map(|x| x * x).sum::<f64>() / 16.0;
+            after += projection.project(&x).iter().map(|x| x * x).sum::<f64>() / 64.0;
+        }
+        assert!((after / before - 1.0).abs() < 0.1, "{after} against {before}");
+    }
+
+    #[test]
+    fn what_is_missing_counts_as_its_centre() {
+        let projection = Projection::new(SHAPE).expect("small");
+        let mut x = vec![0.0; 16];
+        x[3] = 2.0;
+        let known = projection.project(&x);
+        x[5] = f64::NAN;
+        x[6] = f64::INFINITY;
+        let missing = projection.project(&x);
+        assert!(known.iter().zip(&missing).all(|(a, b)| close(Some(*a), Some(*b))));
+        assert!(known.iter().all(|along| close(Some(along.abs()), Some(0.5))), "2 over the root of 16");
+    }
+
+    #[test]
+    fn a_shape_beyond_its_bound_is_refused() {
+        let huge = Shape { seed: 1, features: u32::MAX, directions: u32::MAX };
+        assert!(Projection::new(huge).is_err());
+        assert!(postcard::from_bytes::<Projection>(&bytes(&huge)).is_err());
+    }
+}

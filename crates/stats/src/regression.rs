@@ -52,3 +52,44 @@ impl Errors {
         self.errors.mean()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bytes, close};
+
+    #[test]
+    fn errors_of_known_forecasts() {
+        let pairs = [(10.0, 12.0), (10.0, 9.0), (0.0, 0.0), (-4.0, -1.0)];
+        let mut errors = Errors::default();
+        assert!(pairs.iter().all(|&(truth, predicted)| errors.add(truth, predicted)));
+        for (name, got, want) in [
+            ("mean absolute", errors.mean_absolute(), Some(1.5)),
+            ("root mean square", errors.root_mean_square(), Some(3.5_f64.sqrt())),
+            ("bias", errors.bias(), Some(1.0)),
+            ("nothing", Errors::default().mean_absolute(), None),
+        ] {
+            assert!(close(got, want), "{name}: got {got:?}, want {want:?}");
+        }
+        for (truth, predicted) in [(f64::NAN, 1.0), (1.0, f64::INFINITY), (f64::MAX, -f64::MAX)] {
+            assert!(!errors.add(truth, predicted), "{truth} {predicted}");
+        }
+        assert_eq!(errors.total(), 4);
+    }
+
+    #[test]
+    fn merging_is_exact() {
+        let pairs: Vec<(f64, f64)> =
+            (0..50).map(|i| (f64::from(i) * 0.1, f64::from(i * i % 7) * 1e9)).collect();
+        let fold = |pairs: &[(f64, f64)]| {
+            let mut errors = Errors::default();
+            assert!(pairs.iter().all(|&(truth, predicted)| errors.add(truth, predicted)));
+            errors
+        };
+        for cut in [0, 1, 20, 50] {
+            let mut merged = fold(&pairs[cut..]);
+            merged.merge(&fold(&pairs[..cut]));
+            assert_eq!(bytes(&merged), bytes(&fold(&pairs)), "cut at {cut}");
+        }
+    }
+}

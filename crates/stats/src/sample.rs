@@ -91,3 +91,60 @@ impl<V: Ord + Clone> BottomK<V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{Draws, bytes};
+
+    fn sample_of(k: usize, rows: &[(u64, u64, u8)]) -> BottomK<u8> {
+        let mut sample = BottomK::new(k);
+        rows.iter().for_each(|&(entity, record, value)| sample.add(entity, record, value));
+        sample
+    }
+
+    #[test]
+    fn an_entity_votes_once() {
+        let rows = [(9, 4, 1), (9, 3, 0), (2, 8, 1), (5, 1, 1), (9, 3, 0)];
+        let sample = sample_of(2, &rows);
+        assert_eq!(sample.votes().copied().collect::<Vec<u8>>(), [1, 1], "entities 2 and 5");
+        assert_eq!(sample_of(3, &rows).votes().copied().collect::<Vec<u8>>(), [1, 1, 0]);
+        assert_eq!(sample_of(0, &rows).len(), 0);
+        assert!(BottomK::<u8>::new(4).is_empty());
+    }
+
+    #[test]
+    fn entities_are_estimated() {
+        let mut draws = Draws::new(2);
+        let entities: Vec<u64> = (0..20_000).map(|_| draws.bits()).collect();
+        let rows: Vec<(u64, u64, u8)> =
+            entities.iter().flat_map(|&entity| [(entity, 1, 0), (entity, 2, 0)]).collect();
+        let estimate = sample_of(1_024, &rows).entities();
+        assert!((estimate / 20_000.0 - 1.0).abs() < 0.1, "{estimate}");
+        assert!((sample_of(64, &rows[..20]).entities() - 10.0).abs() < 1e-9, "exact while there is room");
+    }
+
+    proptest! {
+        #[test]
+        fn order_grouping_and_repeats_change_no_byte(
+            rows in prop::collection::vec((0..40_u64, 0..5_u64, 0..3_u8), 0..120),
+            k in 0..20_usize,
+            cut in 0..120_usize,
+        ) {
+            let whole = sample_of(k, &rows);
+            let (a, b) = rows.split_at(cut.min(rows.len()));
+            let mut merged = sample_of(k, b);
+            merged.merge(&sample_of(k, a));
+            merged.merge(&sample_of(k, b));
+            prop_assert_eq!(bytes(&merged), bytes(&whole));
+            // The definition itself, by sorting.
+            let mut sorted = rows;
+            sorted.sort_unstable();
+            sorted.dedup_by_key(|row| row.0);
+            let want: Vec<u8> = sorted.iter().take(k).map(|row| row.2).collect();
+            prop_assert_eq!(whole.votes().copied().collect::<Vec<u8>>(), want);
+        }
+    }
+}

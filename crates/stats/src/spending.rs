@@ -142,3 +142,6 @@ fn round_down(x: f64) -> f32 {
     let nearest = x as f32;
     if f64::from(nearest) > x { nearest.next_down() } else { nearest }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,16 +36,22 @@ impl Draws {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
+}
 
-    /// A Poisson count, for small means.
-    pub(crate) fn poisson(&mut self, mean: f64) -> u64 {
-        let (limit, mut product, mut count) = ((-mean).exp(), self.uniform(), 0);
-        while product > limit {
-            product *= self.uniform();
-            count += 1;
+/// How often two samples of one distribution over ten equal bins are called different.
+pub(crate) fn false_rate(n: u64, m: u64, differ: impl Fn(&[u64], &[u64]) -> bool) -> f64 {
+    let trials = 2_000_u32;
+    let mut draws = Draws::new(n ^ m << 20);
+    let mut sample = |size: u64| {
+        let mut counts = [0_u64; 10];
+        for _ in 0..size {
+            let bin = usize::try_from(draws.bits() % 10).expect("below ten");
+            counts[bin] += 1;
         }
-        count
-    }
+        counts
+    };
+    let alarms: u32 = (0..trials).map(|_| u32::from(differ(&sample(n), &sample(m)))).sum();
+    f64::from(alarms) / f64::from(trials)
 }
 
 pub(crate) fn close(got: Option<f64>, want: Option<f64>) -> bool {

@@ -67,3 +67,42 @@ fn between(a: f64, b: f64) -> f64 {
     }
     (a * a + b * b) / (2.0 * (a.abs() + b.abs()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{close, false_rate};
+
+    fn edges(edges: &[f64]) -> Edges {
+        Edges::new(edges.to_vec()).expect("they rise")
+    }
+
+    #[test]
+    fn distances_of_known_histograms() {
+        let edges = edges(&[0.0, 1.0, 3.0, 4.0]);
+        for (name, reference, current, want) in [
+            ("same shares", [1, 2, 3, 4, 0], [2, 4, 6, 8, 0], Some(0.0)),
+            // All of it from below 0 to above 4: clipped to the edges, four units.
+            ("one end to the other", [7, 0, 0, 0, 0], [0, 0, 0, 0, 3], Some(4.0)),
+            // From the bin 0..1 (middle 0.5) to 3..4 (middle 3.5).
+            ("three units", [0, 5, 0, 0, 0], [0, 0, 0, 5, 0], Some(3.0)),
+            // Middle half of the mass moves out both ways; the gap changes its sign inside 1..3.
+            ("spread", [0, 0, 4, 0, 0], [0, 2, 0, 2, 0], Some(0.25 + 0.5 + 0.25)),
+            ("empty", [0, 0, 0, 0, 0], [1, 0, 0, 0, 0], None),
+        ] {
+            let got = wasserstein(&edges, &reference, &current);
+            assert!(close(got, want), "{name}: got {got:?}, want {want:?}");
+        }
+    }
+
+    #[test]
+    fn the_level_is_kept_and_means_something() {
+        let edges = edges(&[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]);
+        for (n, m) in [(500, 500), (2_000, 200)] {
+            let rate =
+                false_rate(n, m, |a, b| wasserstein(&edges, a, b) > wasserstein_level(&edges, a, b, 0.05));
+            assert!((0.005..=0.06).contains(&rate), "{n} and {m}: {rate}");
+        }
+        assert_eq!(wasserstein_level(&edges, &[0; 10], &[1; 10], 0.05), None);
+    }
+}

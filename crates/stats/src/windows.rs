@@ -152,3 +152,100 @@ impl Start {
         ratios.iter().sum::<f64>() / float(ratios.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Spending;
+    use crate::binomial::{DRIFT_DELTAS, log_ratio};
+    use crate::testing::{Draws, bytes, close};
+
+    const RULE: WindowRule<'static> = WindowRule { side: Side::Up, deltas: &DRIFT_DELTAS, age_max: 450 };
+    const KNOWN: Baseline = Baseline { rate: 0.1, worth: f64::INFINITY };
+
+    #[test]
+    fn starts_are_few_and_their_ages_near_geometric() {
+        let mut windows = AgeWindows::default();
+        for pane in 1..2_000 {
+            windows.push(1, 10, KNOWN, 1.0, RULE.age_max);
+            let ages: Vec<u32> = windows.starts.iter().map(|start| start.age).collect();
+            assert!(ages.len() <= 24, "{} starts after {pane} panes", ages.len());
+            assert_eq!(ages[..3.min(ages.len())], [1, 2, 3][..3.min(ages.len())]);
+            assert!(ages.windows(2).all(|pair| pair[1] - pair[0] <= (pair[0] / 2).max(1)), "{ages:?}");
+            assert!(windows.starts.iter().all(|start| start.n == u64::from(start.age) * 10));
+        }
+        assert!(bytes(&windows).len() < 1_000, "{} bytes", bytes(&windows).len());
+    }
+
+    #[test]
+    fn with_a_known_baseline_it_is_the_recursion() {
+        // While nothing is thinned out, Σ over starts of grant·Λ is the Shiryaev–Roberts sum.
+        let (mut windows, mut recursion) = (AgeWindows::default(), Spending::new(6));
+        for k in [3, 0, 5, 2] {
+            windows.push(k, 10, KNOWN, 1e-3, RULE.age_max);
+            let mut ratios: Vec<f64> =
+                DRIFT_DELTAS.iter().map(|&delta| log_ratio(float(k), 10.0, 0.1, delta, 1.0)).collect();
+            ratios_in_place(&mut ratios);
+            let want = recursion.update(&ratios, &[1.0 / 6.0; 6], 1e-3);
+            let (got, _) = windows.value(RULE, |_| 1.0);
+            assert!((got / want - 1.0).abs() < 1e-5, "got {got}, want {want}");
+        }
+    }
+
+    #[test]
+    fn the_value_stays_within_the_grants_at_any_pane() {
+        // The baseline is what was learned before: 300 records, whose uncertainty the windows must carry.
+        let (panes, grant) = (120_u32, 1e-3);
+        let (mut sum, runs) = (0.0, 600);
+        for seed in 0..600 {
+            let mut draws = Draws::new(seed);
+            let learned = (float(draws.binomial(300, 0.1)) + 0.5) / 300.5;
+            let mut windows = AgeWindows::default();
+            for _ in 0..panes {
+                windows.push(
+                    draws.binomial(10, 0.1),
+                    10,
+                    Baseline { rate: learned, worth: 300.0 },
+                    grant,
+                    450,
+                );
+            }
+            sum += windows.value(RULE, |_| 1.0).0;
+        }
+        let (mean, granted) = (sum / f64::from(runs), grant * f64::from(panes));
+        println!("mean value {mean:.4} of {granted} granted");
+        assert!(mean <= granted * 1.1, "{mean} of {granted}");
+    }
+
+    #[test]
+    fn a_change_is_found_and_named() {
+        let mut draws = Draws::new(4);
+        let mut windows = AgeWindows::default();
+        let baseline = Baseline { rate: 0.1, worth: 5_000.0 };
+        for _ in 0..200 {
+            windows.push(draws.binomial(10, 0.1), 10, baseline, 1e-6, 450);
+        }
+        assert!(windows.value(RULE, |_| 1.0).0 < 1.0);
+        let alarm = (1..100).find(|_| {
+            windows.push(draws.binomial(10, 0.4), 10, baseline, 1e-6, 450);
+            windows.value(RULE, |_| 1.0).0 >= 1.0
+        });
+        let panes = alarm.expect("a rate four times as high is found");
+        let (_, best) = windows.value(RULE, |_| 1.0);
+        let best = best.expect("there are windows");
+        assert!(panes <= 15 && best.age.abs_diff(panes) <= 4, "after {panes} panes, window of {}", best.age);
+        assert!(best.k * 4 > best.n, "{} of {}", best.k, best.n);
+        windows.reset();
+        assert!(close(Some(windows.value(RULE, |_| 1.0).0), Some(0.0)));
+    }
+
+    #[test]
+    fn thin_panes_and_young_baselines_are_no_evidence() {
+        let mut windows = AgeWindows::default();
+        windows.push(0, 0, KNOWN, 0.25, 450);
+        windows.push(5, 5, Baseline { rate: 0.0, worth: 0.0 }, 0.25, 450);
+        // Five of five against a known 10 % is evidence for the window of both panes alone.
+        let (value, best) = windows.value(RULE, |_| 1.0);
+        assert!(value.is_finite() && best.is_some_and(|best| best.age == 2));
+    }
+}

@@ -18,14 +18,43 @@ pub(super) struct Store {
     counts: Vec<u64>,
     /// Values counted at the lowest index although their own is lower.
     collapsed: u64,
+    hints: Hints,
 }
+
+/// Where an index was last found, by its low bits: saves the search for most values. Not part of the state; a
+/// stale hint is noticed, since the index at the hinted place is another.
+#[derive(Clone, Debug)]
+struct Hints([u16; HINTS as usize]);
+
+const HINTS: i32 = 64;
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self([0; HINTS as usize])
+    }
+}
+
+impl PartialEq for Hints {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Hints {}
 
 impl Store {
     pub(super) fn add(&mut self, index: i32, n: u64) {
         if n == 0 {
             return;
         }
+        let slot = usize::try_from(index.rem_euclid(HINTS)).expect("a remainder is not negative");
+        let hinted = usize::from(self.hints.0[slot]);
+        if self.indices.get(hinted) == Some(&index) {
+            self.counts[hinted] = self.counts[hinted].saturating_add(n);
+            return;
+        }
         let at = self.indices.partition_point(|&other| other < index);
+        self.hints.0[slot] = u16::try_from(at).expect("a store has at most BUCKETS_MAX buckets");
         if self.indices.get(at) == Some(&index) {
             self.counts[at] = self.counts[at].saturating_add(n);
         } else if at == 0 && self.indices.len() >= BUCKETS_MAX {
@@ -56,7 +85,7 @@ impl Store {
             counts.push(ours.saturating_add(added));
         }
         drop(mine);
-        *self = Self { indices, counts, collapsed: 0 };
+        *self = Self { indices, counts, ..Self::default() };
         self.fold(&floors);
     }
 
