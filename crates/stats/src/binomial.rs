@@ -106,8 +106,11 @@ pub fn log_ratio_count(k: f64, expected: f64, delta: f64, d: f64) -> f64 {
 /// The null rate learned from `k0` events in `n0` clean records, leaning away from the alarm.
 ///
 /// Half an effective record is added against the side that is tested, so that the first occurrence of
-/// something new is no alarm: `(k0/d + ½)/(n0/d + ½)` upward, `(k0/d)/(n0/d + ½)` downward. An estimate,
-/// not a bound: what it errs by is small against what [`log_ratio`] must see to alarm (measured).
+/// something new is no alarm: `(k0/d + ½)/(n0/d + ½)` upward, `(k0/d)/(n0/d + ½)` downward.
+///
+/// An estimate, not a bound, so no theorem holds the spending. Measured on independent records: while it goes on
+/// learning from each clean pane, half of what is granted is spent, from a reference of 300 records as from
+/// 4,000. Frozen it overspends: 5.6 times at 300, just over at 4,000 (over 20,000 records at a grant of 1e-3).
 ///
 /// # Panics
 /// If `k0 > n0`, a count is negative or `d < 1`.
