@@ -1,5 +1,6 @@
 //! Telemetry into panes, panes into incidents.
 
+pub mod decode;
 pub mod pane;
 pub mod progress;
 pub mod record;
