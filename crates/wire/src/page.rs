@@ -48,3 +48,13 @@ impl PageKind {
         }
     }
 }
+
+/// A page in the built-in inbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InboxEntry {
+    pub page: Page,
+    /// By the clock of the process that holds the inbox.
+    pub received_at: Timestamp,
+    /// How often it came. More than one is a repeat under the same id, shown once.
+    pub times: u32,
+}

@@ -1,0 +1,127 @@
+//! A `[receiver.NAME]` table.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{AlertmanagerConfig, InboxConfig, WebhookConfig};
+
+/// Where pages go. The `type` says which kind; the other settings are that kind's own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ReceiverConfig {
+    /// Keeps the last pages in this process, for the demo and for `GET /v1/inbox`. Nobody is woken.
+    Inbox(InboxConfig),
+    /// Posts each page as JSON to an address, signed as Standard Webhooks say.
+    Webhook(WebhookConfig),
+    /// Posts each page as an alert to a Prometheus Alertmanager (API v2) and keeps it firing while the incident is open.
+    Alertmanager(AlertmanagerConfig),
+}
+
+impl ReceiverConfig {
+    /// As it is written in `type`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Inbox(_) => "inbox",
+            Self::Webhook(_) => "webhook",
+            Self::Alertmanager(_) => "alertmanager",
+        }
+    }
+}
+
+/// The schema of checked settings is that of the table as it is written.
+macro_rules! schema_as_written {
+    ($checked:ident, $written:ident) => {
+        impl schemars::JsonSchema for $checked {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($checked).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $written::json_schema(generator)
+            }
+        }
+    };
+}
+pub(crate) use schema_as_written;
+
+/// Longest time-out of a request, so that an attempt always ends within its lease.
+const TIMEOUT_S_MAX: u64 = 30;
+
+pub(crate) const fn timeout_s() -> u64 {
+    10
+}
+
+pub(crate) fn checked_timeout(timeout_s: u64) -> Result<u64, String> {
+    if timeout_s == 0 || timeout_s > TIMEOUT_S_MAX {
+        return Err(format!("timeout_s = {timeout_s} is not between 1 and {TIMEOUT_S_MAX}"));
+    }
+    Ok(timeout_s)
+}
+
+pub(crate) fn checked_ca_file(ca_file: Option<PathBuf>, tls: bool) -> Result<Option<PathBuf>, String> {
+    match ca_file {
+        Some(path) if path.as_os_str().is_empty() => {
+            Err("ca_file is empty: it is the path of a file with certificates in PEM".into())
+        }
+        Some(_) if !tls => Err("ca_file is set, but the address is not https".into()),
+        other => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_kind() {
+        for (text, want) in [
+            ("type = \"inbox\"", "inbox"),
+            ("type = \"inbox\"\nkeep = 5", "inbox"),
+            ("type = \"webhook\"\nurl = \"https://example.com/h\"\nsecret_env = \"HOOK\"", "webhook"),
+            ("type = \"alertmanager\"\nurls = [\"http://a:9093\", \"http://b:9093\"]", "alertmanager"),
+        ] {
+            let got: ReceiverConfig = toml::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(got.kind(), want);
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (text, part) in [
+            ("type = \"pager\"", "unknown variant `pager`"),
+            ("keep = 5", "missing field `type`"),
+            ("type = \"inbox\"\nkept = 5", "unknown field `kept`"),
+            ("type = \"inbox\"\nkeep = 0", "keep = 0"),
+            ("type = \"webhook\"\nurl = \"https://example.com/h\"", "secret_env"),
+            ("type = \"webhook\"\nsecret_env = \"HOOK\"", "missing field `url`"),
+            ("type = \"webhook\"\nurl = \"http://example.com/\"\nsecret_env = \"H\"", "https"),
+            (
+                "type = \"webhook\"\nurl = \"http://example.com/\"\nsecret_env = \"H\"\nallow_private = true",
+                "https",
+            ),
+            ("type = \"webhook\"\nurl = \"https://10.0.0.1/\"\nsecret_env = \"H\"", "allow_private"),
+            (
+                "type = \"webhook\"\nurl = \"https://169.254.169.254/\"\nsecret_env = \"H\"\nallow_private = true",
+                "never",
+            ),
+            (
+                "type = \"webhook\"\nurl = \"https://e.com/\"\nsecret_env = \"H\"\ntimeout_s = 60",
+                "timeout_s = 60",
+            ),
+            ("type = \"alertmanager\"\nurls = []", "urls"),
+            ("type = \"alertmanager\"\nurls = [\"http://a\", \"http://a\"]", "twice"),
+            ("type = \"alertmanager\"\nurls = [\"http://a/api/v2/alerts\"]", "/api/v2/alerts"),
+            ("type = \"alertmanager\"\nurls = [\"http://a\"]\ntoken_env = \"T\"", "https"),
+            ("type = \"alertmanager\"\nurls = [\"http://a\"]\nresend_s = 60\nhold_s = 100", "hold_s = 100"),
+            ("type = \"alertmanager\"\nurls = [\"http://a\"]\nlabels = { \"a-b\" = \"c\" }", "a-b"),
+            ("type = \"alertmanager\"\nurls = [\"http://a\"]\nlabels = { severity = \"c\" }", "severity"),
+        ] {
+            let got = toml::from_str::<ReceiverConfig>(text).map_err(|e| e.to_string());
+            let error = got.map_or_else(|e| e, |config| panic!("{text}: accepted as {config:?}"));
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

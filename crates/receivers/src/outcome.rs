@@ -1,0 +1,170 @@
+//! One table of outcomes for every receiver, so that retry logic exists once.
+
+use wire::Timestamp;
+use wire::outbox::Outcome;
+
+use crate::client::{Answer, Failure};
+use crate::endpoint::Endpoint;
+use crate::secret::Secret;
+use crate::text;
+
+/// Longest wait that a receiver may ask for, in ms. A longer one is cut to it, so that a page is never put off for hours.
+pub const RETRY_AFTER_MS_MAX: u64 = 15 * 60 * 1000;
+
+/// What a status means. `retry_after` is the header as it came; `who` names the receiver in the reason.
+///
+/// | status | outcome |
+/// |---|---|
+/// | 2xx | delivered |
+/// | 429, 5xx with a readable `Retry-After` | wait so long, at most 15 min |
+/// | 408, 425, 429, 5xx | retry |
+/// | 3xx (never followed), 401, 403, 404, 405, 407, 410, 421, 451 | the receiver is set up wrong |
+/// | any other | this message will never pass |
+#[must_use]
+pub fn of_status(status: u16, retry_after: Option<&str>, who: &str, now: Timestamp) -> Outcome {
+    let reason = format!("{who} answered {status}");
+    match status {
+        200..=299 => Outcome::Delivered { reference: None },
+        429 | 500..=599 => match retry_after.and_then(|text| retry_after_ms(text, now)) {
+            Some(ms) => Outcome::RetryAfter { ms, reason },
+            None => Outcome::Retry { reason },
+        },
+        408 | 425 => Outcome::Retry { reason },
+        300..=399 => Outcome::Config {
+            reason: format!("{reason}: it points elsewhere, and redirects are never followed"),
+        },
+        401 | 403 | 407 => {
+            Outcome::Config { reason: format!("{reason}: it does not accept our credentials") }
+        }
+        404 | 405 | 410 | 421 | 451 => {
+            Outcome::Config { reason: format!("{reason}: nothing there takes pages") }
+        }
+        _ => Outcome::Reject { reason },
+    }
+}
+
+/// Seconds or an HTTP date, as ms from `now`: at least 1 s, at most 15 min. `None` if it is neither.
+fn retry_after_ms(text: &str, now: Timestamp) -> Option<u64> {
+    let text = text.trim();
+    let ms = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        text.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1000)
+    } else {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        u64::try_from(date.as_millisecond().saturating_sub(now.as_ms())).unwrap_or(0)
+    };
+    Some(ms.clamp(1000, RETRY_AFTER_MS_MAX))
+}
+
+/// What came of one request.
+///
+/// Where the receiver says why it refuses, the reason carries the start of its words, without our secrets: a server
+/// that echoes its input must not put them into the audit.
+pub(crate) fn of(
+    result: Result<Answer, Failure>,
+    endpoint: &Endpoint,
+    secrets: &[&Secret],
+    now: Timestamp,
+) -> Outcome {
+    let who = endpoint.to_string();
+    match result {
+        Ok(answer) => {
+            let outcome = of_status(answer.status, answer.retry_after.as_deref(), &who, now);
+            if let Outcome::Reject { reason } = outcome {
+                return Outcome::Reject { reason: with_words(reason, &answer.body, secrets) };
+            }
+            outcome
+        }
+        Err(Failure::NotWritten(why)) => Outcome::Retry { reason: format!("{who}: {why}") },
+        Err(Failure::NoAnswer(why)) => Outcome::Unknown { reason: format!("{who}: {why}") },
+        Err(Failure::Refused(why)) => Outcome::Config { reason: format!("{who}: {why}") },
+    }
+}
+
+const WORDS_BYTES_MAX: usize = 200;
+
+fn with_words(reason: String, body: &[u8], secrets: &[&Secret]) -> String {
+    let mut words = String::from_utf8_lossy(body).into_owned();
+    for secret in secrets.iter().map(|s| s.reveal()).filter(|s| !s.is_empty()) {
+        words = words.replace(secret, "…");
+    }
+    let words: String =
+        words.split(char::is_whitespace).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
+    let words = text::printable(&words);
+    if words.is_empty() { reason } else { format!("{reason}: {}", text::clip(&words, WORDS_BYTES_MAX)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(outcome: &Outcome) -> &'static str {
+        match outcome {
+            Outcome::Delivered { .. } => "delivered",
+            Outcome::RetryAfter { .. } => "retry_after",
+            Outcome::Retry { .. } => "retry",
+            Outcome::Unknown { .. } => "unknown",
+            Outcome::Config { .. } => "config",
+            Outcome::Reject { .. } => "reject",
+        }
+    }
+
+    #[test]
+    fn every_status() {
+        for (statuses, after, want) in [
+            (&[200, 201, 202, 204, 299][..], None, "delivered"),
+            (&[200], Some("5"), "delivered"),
+            (&[301, 302, 304, 307, 308], None, "config"),
+            (&[401, 403, 404, 405, 407, 410, 421, 451], None, "config"),
+            (&[400, 402, 406, 409, 411, 413, 414, 415, 422, 431], None, "reject"),
+            (&[408, 425, 429, 500, 501, 502, 503, 504, 529, 599], None, "retry"),
+            (&[429, 500, 502, 503, 504], Some("5"), "retry_after"),
+            (&[429, 503], Some("soon"), "retry"),
+            (&[408], Some("5"), "retry"),
+            (&[100, 101, 600, 999, 0], None, "reject"),
+        ] {
+            for &status in statuses {
+                let got = of_status(status, after, "x", Timestamp::EPOCH);
+                assert_eq!(class(&got), want, "{status} with Retry-After {after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_status_has_an_outcome_and_only_2xx_delivers() {
+        for status in 0..=u16::MAX {
+            let delivered = class(&of_status(status, Some("1"), "x", Timestamp::EPOCH)) == "delivered";
+            assert_eq!(delivered, (200..300).contains(&status), "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: Timestamp = "1994-11-06T08:49:07Z".parse().unwrap();
+        for (text, want) in [
+            ("7", Some(7000)),
+            (" 7 ", Some(7000)),
+            ("0", Some(1000)),
+            ("3600", Some(RETRY_AFTER_MS_MAX)),
+            ("99999999999999999999999", Some(RETRY_AFTER_MS_MAX)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30_000)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(1000)),
+            ("Sat, 06 Nov 2094 08:49:37 GMT", Some(RETRY_AFTER_MS_MAX)),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+            ("tomorrow", None),
+        ] {
+            assert_eq!(retry_after_ms(text, now), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn words_of_a_refusal_hold_no_secret() {
+        let secret = Secret::new("hunter2");
+        let got = with_words("x answered 400".into(), b"bad\n\x1b[31m key   hunter2!", &[&secret]);
+        assert_eq!(got, "x answered 400: bad \u{fffd}[31m key …!");
+        let long = with_words("x".into(), "ü".repeat(5000).as_bytes(), &[]);
+        assert!(long.len() <= WORDS_BYTES_MAX + 10, "{}", long.len());
+        assert_eq!(with_words("x".into(), b"", &[]), "x");
+    }
+}

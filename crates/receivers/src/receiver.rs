@@ -1,0 +1,129 @@
+//! A receiver of any kind.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wire::Timestamp;
+use wire::outbox::Outcome;
+use wire::page::Page;
+
+use crate::alertmanager::Alertmanager;
+pub use crate::client::tls::TlsError;
+use crate::config::ReceiverConfig;
+use crate::inbox::Inbox;
+use crate::secret::{SecretSource, Secrets};
+use crate::webhook::{SigningKeys, Webhook};
+
+/// Why a receiver cannot be set up. Nothing in it repeats a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiverError {
+    /// The secret cannot be read. `why` is about the place.
+    #[error("receiver {receiver}: {from}: {why}")]
+    Secret { receiver: String, from: SecretSource, why: String },
+    #[error("receiver {receiver} cannot use TLS")]
+    Tls { receiver: String, source: TlsError },
+}
+
+/// One receiver, ready to send. Shared by reference: sends may overlap.
+pub struct Receiver {
+    name: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Inbox(Arc<Inbox>),
+    Webhook(Box<Webhook>),
+    Alertmanager(Box<Alertmanager>),
+}
+
+impl Receiver {
+    /// Reads the secrets and the certificates that `config` names. Connects to nothing.
+    pub fn build(name: &str, config: &ReceiverConfig, secrets: &Secrets<'_>) -> Result<Self, ReceiverError> {
+        let unreadable = |from: &SecretSource, why| ReceiverError::Secret {
+            receiver: name.into(),
+            from: from.clone(),
+            why,
+        };
+        let no_tls = |source| ReceiverError::Tls { receiver: name.into(), source };
+        let secret = |from: &SecretSource| secrets(from).map_err(|why| unreadable(from, why));
+        let kind = match config {
+            ReceiverConfig::Inbox(config) => Kind::Inbox(Arc::new(Inbox::new(config))),
+            ReceiverConfig::Webhook(config) => {
+                let keys = SigningKeys::read(&secret(&config.secret)?)
+                    .map_err(|why| unreadable(&config.secret, why))?;
+                Kind::Webhook(Box::new(Webhook::new(config, keys).map_err(no_tls)?))
+            }
+            ReceiverConfig::Alertmanager(config) => {
+                let mut token = None;
+                if let Some(from) = &config.token {
+                    let read = secret(from)?;
+                    if let Some(why) = Alertmanager::refuses(&read) {
+                        return Err(unreadable(from, why));
+                    }
+                    token = Some(read);
+                }
+                Kind::Alertmanager(Box::new(Alertmanager::new(config, token).map_err(no_tls)?))
+            }
+        };
+        Ok(Self { name: name.to_owned(), kind })
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes one attempt at `now` (the wall's clock), within the receiver's time-out. `attempt` counts from 1.
+    ///
+    /// A page may be sent any number of times: each carries the same key, so a receiver that deduplicates shows one.
+    pub async fn send(&self, page: &Page, attempt: u32, now: Timestamp) -> Outcome {
+        match &self.kind {
+            Kind::Inbox(inbox) => {
+                inbox.take(page, now);
+                Outcome::Delivered { reference: None }
+            }
+            Kind::Webhook(webhook) => webhook.send(page, attempt, now).await,
+            Kind::Alertmanager(alertmanager) => alertmanager.send(page, now).await,
+        }
+    }
+
+    /// How often the last page of an alert must be sent again while its incident is open; `None` where once is enough.
+    #[must_use]
+    pub fn resend_every(&self) -> Option<Duration> {
+        match &self.kind {
+            Kind::Inbox(_) | Kind::Webhook(_) => None,
+            Kind::Alertmanager(alertmanager) => Some(alertmanager.resend_every()),
+        }
+    }
+
+    /// Longest time that one attempt takes: a lease must be longer.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        match &self.kind {
+            Kind::Inbox(_) => Duration::ZERO,
+            Kind::Webhook(webhook) => webhook.timeout(),
+            Kind::Alertmanager(alertmanager) => alertmanager.timeout(),
+        }
+    }
+
+    /// The inbox, if it is one.
+    #[must_use]
+    pub fn inbox(&self) -> Option<&Arc<Inbox>> {
+        match &self.kind {
+            Kind::Inbox(inbox) => Some(inbox),
+            Kind::Webhook(_) | Kind::Alertmanager(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Inbox(_) => "inbox",
+            Kind::Webhook(_) => "webhook",
+            Kind::Alertmanager(_) => "alertmanager",
+        };
+        write!(f, "Receiver({}, {kind})", self.name)
+    }
+}

@@ -1,0 +1,200 @@
+//! Words for people, shared by all kinds of receiver.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use wire::page::{Page, PageKind};
+
+/// `text` in at most `bytes` bytes; what was cut ends in `…`.
+pub(crate) fn clip(text: &str, bytes: usize) -> Cow<'_, str> {
+    if text.len() <= bytes {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
+    Cow::Owned(format!("{}…", &text[..end]))
+}
+
+/// Control characters and those that turn the direction of text become visible, so that a name from telemetry can
+/// neither move a cursor nor hide what follows.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    if text.contains(hidden) {
+        Cow::Owned(text.chars().map(|c| if hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// One line: severity, what happens, and whether it is a drill. At most 300 bytes.
+#[must_use]
+pub fn summary(page: &Page) -> String {
+    let incident = &page.incident;
+    let drill = if incident.drill { "DRILL " } else { "" };
+    let over = match page.kind {
+        PageKind::Trigger | PageKind::Update => "",
+        PageKind::Acknowledge => "acknowledged: ",
+        PageKind::Resolve => "resolved: ",
+    };
+    let line = format!("{drill}{} {over}{}", incident.severity.name().to_uppercase(), incident.title);
+    clip(&printable(&line), 300).into_owned()
+}
+
+/// What, where, since when, what next: four lines. Times are event time in UTC but for the last line, which is the clock's.
+#[must_use]
+pub fn describe(page: &Page) -> String {
+    let incident = &page.incident;
+    let evidence = &incident.evidence;
+    let mut out = String::new();
+    let unit = if evidence.unit.is_empty() { String::new() } else { format!(" {}", evidence.unit) };
+    write!(
+        out,
+        "What: {} is {:.4}{unit} against {:.4}{unit}, off by at least {:.4} ({} records).\nWhere: {}",
+        evidence.statistic,
+        evidence.value,
+        evidence.reference,
+        nearest_zero(evidence.effect.lower, evidence.effect.upper),
+        evidence.samples,
+        incident.subject,
+    )
+    .expect("writing to a string");
+    if let Some(owner) = &incident.context.owner {
+        write!(out, ", owned by {owner}").expect("writing to a string");
+    }
+    write!(out, ".\nSince: {}.\nNext: ", incident.opened_at).expect("writing to a string");
+    match (page.kind, &page.owner, page.escalates_at) {
+        (PageKind::Resolve, _, _) => out.push_str("nothing, it is resolved."),
+        (_, Some(owner), Some(at)) => {
+            write!(out, "{owner} has it; it escalates again at {at}.").expect("writing to a string");
+        }
+        (_, Some(owner), None) => write!(out, "{owner} has it.").expect("writing to a string"),
+        (_, None, Some(at)) => {
+            write!(out, "the next step is paged at {at} unless someone acknowledges.")
+                .expect("writing to a string");
+        }
+        (_, None, None) => out.push_str("nobody has it yet."),
+    }
+    out.lines().map(|line| clip(&printable(line), 1000).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// The smallest size that an effect within these limits can have.
+fn nearest_zero(lower: f64, upper: f64) -> f64 {
+    if lower <= 0.0 && upper >= 0.0 { 0.0 } else { lower.abs().min(upper.abs()) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use wire::incident::{Context, Contributor};
+    use wire::{
+        AlertKey, Change, Effect, Evidence, Family, Incident, NotificationId, Severity, Source, Subject,
+        Timestamp,
+    };
+
+    pub(crate) fn page() -> Page {
+        let at: Timestamp = "2026-03-02T10:00:00Z".parse().expect("a time");
+        let subject = Subject::model("fraud", "2026-02-27.1");
+        let incident_id = Incident::id_of("default", Source::Detector, &subject, Family::Latency, at);
+        let evidence = Evidence {
+            statistic: "latency.share_over_objective".into(),
+            value: 0.31,
+            reference: 0.02,
+            unit: "share".into(),
+            effect: Effect { estimate: 0.29, lower: 0.21, upper: 0.37 },
+            evidence: 12.5,
+            samples: 812,
+            window: [at, at.plus_ms(60_000)],
+            contributors: vec![Contributor {
+                name: "p99".into(),
+                detail: "p99 400 ms -> 2100 ms".into(),
+                value: 2100.0,
+                reference: 400.0,
+                evidence: 3.0,
+                segment: None,
+            }],
+            profile: None,
+        };
+        Page {
+            notification_id: NotificationId::for_page(&incident_id, 1, 0, 0, "oncall", "hook", "trigger"),
+            alert_key: AlertKey::for_alert(&incident_id, 1, "hook", "oncall"),
+            kind: PageKind::Trigger,
+            receiver: "hook".into(),
+            target: "oncall".into(),
+            round: 0,
+            step: 0,
+            incident: Incident {
+                incident_id,
+                generation: 1,
+                sequence: 1,
+                change: Change::Opened,
+                namespace: "default".into(),
+                source: Source::Detector,
+                severity: Severity::Sev2,
+                family: Family::Latency,
+                subject,
+                opened_at: at,
+                changed_at: at,
+                title: "fraud 2026-02-27.1: 31 % of requests over 250 ms (2 % in the reference)".into(),
+                evidence,
+                context: Context { owner: Some("risk".into()), ..Context::default() },
+                drill: false,
+            },
+            decided_at: at.plus_ms(61_000),
+            escalates_at: Some(at.plus_ms(361_000)),
+            owner: None,
+        }
+    }
+
+    #[test]
+    fn says_what_where_since_next() {
+        assert_eq!(
+            summary(&page()),
+            "SEV2 fraud 2026-02-27.1: 31 % of requests over 250 ms (2 % in the reference)"
+        );
+        assert_eq!(
+            describe(&page()),
+            "What: latency.share_over_objective is 0.3100 share against 0.0200 share, off by at least 0.2100 (812 records).\n\
+             Where: model:fraud@2026-02-27.1, owned by risk.\n\
+             Since: 2026-03-02T10:00:00.000Z.\n\
+             Next: the next step is paged at 2026-03-02T10:06:01.000Z unless someone acknowledges."
+        );
+        for (kind, owner, escalates_at, want) in [
+            (PageKind::Resolve, Some("ann"), None, "nothing, it is resolved."),
+            (PageKind::Acknowledge, Some("ann"), None, "ann has it."),
+            (PageKind::Trigger, None, None, "nobody has it yet."),
+        ] {
+            let page = Page { kind, owner: owner.map(Into::into), escalates_at, ..page() };
+            assert!(describe(&page).ends_with(want), "{}", describe(&page));
+        }
+    }
+
+    #[test]
+    fn least_effect() {
+        for (lower, upper, want) in [(0.2, 0.4, 0.2), (-0.4, -0.2, 0.2), (-0.1, 0.3, 0.0)] {
+            assert!((nearest_zero(lower, upper) - want).abs() < 1e-12);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn clips_within_its_limit(text in "\\PC{0,40}", bytes in 3usize..60) {
+            let got = clip(&text, bytes);
+            prop_assert!(got.len() <= bytes);
+            prop_assert!(got == text || got.ends_with('…'));
+        }
+
+        #[test]
+        fn nothing_hidden_is_left(text in any::<String>()) {
+            let mut page = page();
+            page.incident.title = text.clone();
+            page.incident.context.owner = Some(text);
+            let line = summary(&page);
+            prop_assert!(line.len() <= 300);
+            prop_assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+            prop_assert!(!describe(&page).replace('\n', "").contains(char::is_control));
+        }
+    }
+}

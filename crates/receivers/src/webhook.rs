@@ -1,0 +1,150 @@
+//! The generic webhook: a page as JSON, signed as Standard Webhooks say.
+//!
+//! `webhook-id` is the notification id, the same on every retry: a receiver that deduplicates by it shows one page.
+
+mod body;
+mod sign;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wire::Timestamp;
+use wire::outbox::Outcome;
+use wire::page::Page;
+
+pub use body::WEBHOOK_BYTES_MAX;
+pub use sign::SigningKeys;
+
+use crate::client::Client;
+use crate::client::guard::{Guard, Reach, reach};
+use crate::client::tls::{self, TlsError};
+use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
+use crate::endpoint::Endpoint;
+use crate::secret::SecretSource;
+use crate::{RequestParts, outcome};
+
+/// Settings of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawWebhook")]
+pub struct WebhookConfig {
+    pub url: Endpoint,
+    pub secret: SecretSource,
+    pub allow_private: bool,
+    pub ca_file: Option<PathBuf>,
+    pub timeout_s: u64,
+}
+
+schema_as_written!(WebhookConfig, RawWebhook);
+
+/// Posts each page as JSON to an address, signed as Standard Webhooks say.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawWebhook {
+    /// Where to post, https. Redirects are never followed: name the final address.
+    url: String,
+    /// Name of the environment variable that holds the signing secret: `whsec_` and the base64 of 24 to 64 random
+    /// bytes. Several, separated by spaces, all sign (newest first), so that one can be replaced without a gap.
+    #[serde(default)]
+    secret_env: Option<String>,
+    /// The same in a file that only tocsin can read. Exactly one of the two.
+    #[serde(default)]
+    secret_file: Option<PathBuf>,
+    /// Allow an address on a private network or on this machine, and plain http on this machine. Without it such an
+    /// address is refused, also when a name resolves to it, so that a config cannot reach into the network around tocsin.
+    #[serde(default)]
+    allow_private: bool,
+    /// Trust the certificates in this file (PEM) instead of those that the machine trusts.
+    #[serde(default)]
+    ca_file: Option<PathBuf>,
+    /// Longest time for one attempt in seconds, 1 to 30.
+    #[serde(default = "timeout_s")]
+    timeout_s: u64,
+}
+
+impl TryFrom<RawWebhook> for WebhookConfig {
+    type Error = String;
+
+    fn try_from(raw: RawWebhook) -> Result<Self, String> {
+        let url: Endpoint = raw.url.parse().map_err(|why| format!("url {why}"))?;
+        let secret = SecretSource::of("secret", raw.secret_env, raw.secret_file)?
+            .ok_or("secret_env or secret_file is missing: pages are always signed")?;
+        let local = url.host == "localhost" || url.ip().is_some_and(|ip| reach(ip) == Reach::Loopback);
+        let clear_is_fine = raw.allow_private && local;
+        if !url.tls && !clear_is_fine {
+            return Err(
+                "url must be https; plain http is for this machine only, with allow_private = true".into()
+            );
+        }
+        let guard = if raw.allow_private { Guard::Private } else { Guard::Public };
+        if let Some(why) = url.ip().and_then(|ip| guard.refusal(ip, url.tls)) {
+            return Err(format!("url: {why}"));
+        }
+        Ok(Self {
+            ca_file: checked_ca_file(raw.ca_file, url.tls)?,
+            timeout_s: checked_timeout(raw.timeout_s)?,
+            url,
+            secret,
+            allow_private: raw.allow_private,
+        })
+    }
+}
+
+/// A webhook, ready to send.
+pub struct Webhook {
+    keys: SigningKeys,
+    client: Client,
+    timeout: Duration,
+}
+
+impl Webhook {
+    pub(crate) fn new(config: &WebhookConfig, keys: SigningKeys) -> Result<Self, TlsError> {
+        let tls = config.url.tls.then(|| tls::connector(config.ca_file.as_deref())).transpose()?;
+        let guard = if config.allow_private { Guard::Private } else { Guard::Public };
+        let timeout = Duration::from_secs(config.timeout_s);
+        Ok(Self { keys, client: Client::new(config.url.clone(), guard, tls, timeout), timeout })
+    }
+
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The request without what depends on the attempt. The error says why this page can never be sent.
+    pub fn render(&self, page: &Page) -> Result<RequestParts, String> {
+        let id = page.notification_id.as_str();
+        let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        if id.is_empty() || id.len() > 128 || !id.bytes().all(fine) {
+            return Err(
+                "the notification id is not 1 to 128 letters, digits, _ and -, as webhook-id must be".into(),
+            );
+        }
+        Ok(RequestParts {
+            path: self.client.endpoint().path.clone(),
+            headers: vec![("content-type", "application/json".into()), ("webhook-id", id.into())],
+            body: body::render(page),
+        })
+    }
+
+    pub(crate) async fn send(&self, page: &Page, attempt: u32, now: Timestamp) -> Outcome {
+        let parts = match self.render(page) {
+            Ok(parts) => parts,
+            Err(reason) => return Outcome::Reject { reason },
+        };
+        let seconds = now.as_ms().div_euclid(1000);
+        let signature = self.keys.sign(page.notification_id.as_str(), seconds, &parts.body);
+        let mut headers = HeaderMap::new();
+        let mut set = |name: HeaderName, text: &str| {
+            headers.insert(name, HeaderValue::from_str(text).expect("letters, digits and signs of ASCII"));
+        };
+        set(CONTENT_TYPE, "application/json");
+        set(USER_AGENT, concat!("tocsin/", env!("CARGO_PKG_VERSION")));
+        set(HeaderName::from_static("webhook-id"), page.notification_id.as_str());
+        set(HeaderName::from_static("webhook-timestamp"), &seconds.to_string());
+        set(HeaderName::from_static("webhook-signature"), &signature);
+        set(HeaderName::from_static("tocsin-attempt"), &attempt.to_string());
+        let answer = self.client.post(&parts.path, headers, parts.body).await;
+        outcome::of(answer, self.client.endpoint(), &self.keys.secrets(), now)
+    }
+}

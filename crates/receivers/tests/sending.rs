@@ -1,0 +1,499 @@
+//! Receivers against a real server on this machine: what is on the wire, and what comes of each way to fail.
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use tocsin_receivers::{Receiver, ReceiverConfig, Secret, SecretSource};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use wire::Timestamp;
+use wire::outbox::Outcome;
+use wire::page::{Page, PageKind};
+
+const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OLD_KEY: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const TOKEN: &str = "am-token-12345";
+
+/// What the server does with a request.
+#[derive(Clone, Debug)]
+enum Do {
+    Answer {
+        status: u16,
+        headers: &'static str,
+        body: Vec<u8>,
+    },
+    /// Answers 400 with the whole request.
+    Echo,
+    /// Reads the request and never answers.
+    Hang,
+    /// Reads the request and closes.
+    Close,
+    /// Answers 200, promises a body and never sends its end.
+    Drip,
+    /// Answers 200, then closes, so that the connection cannot be used again.
+    AnswerAndClose,
+}
+
+fn status(status: u16) -> Do {
+    Do::Answer { status, headers: "", body: Vec::new() }
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    connection: usize,
+    target: String,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+struct Server {
+    port: u16,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<Mutex<usize>>,
+}
+
+impl Server {
+    async fn start(script: Vec<Do>) -> Self {
+        Self::start_with(script, None).await
+    }
+
+    /// Acts on the nth request as the nth entry of `script` says, and on later ones as the last.
+    async fn start_with(script: Vec<Do>, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Self {
+            port: listener.local_addr().unwrap().port(),
+            seen: Arc::default(),
+            connections: Arc::default(),
+        };
+        let (seen, connections) = (server.seen.clone(), server.connections.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let number = {
+                    let mut connections = connections.lock().unwrap();
+                    *connections += 1;
+                    *connections
+                };
+                let (script, seen, tls) = (script.clone(), seen.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, number, &script, &seen).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, number, &script, &seen).await;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn connections(&self) -> usize {
+        *self.connections.lock().unwrap()
+    }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    connection: usize,
+    script: &[Do],
+    seen: &Mutex<Vec<Seen>>,
+) {
+    while let Some((raw, request)) = read(&mut stream, connection).await {
+        let nth = {
+            let mut seen = seen.lock().unwrap();
+            seen.push(request);
+            seen.len() - 1
+        };
+        let act = script[nth.min(script.len() - 1)].clone();
+        let answer = |status: u16, headers: &str, body: &[u8]| {
+            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+            [head.as_bytes(), body].concat()
+        };
+        let bytes = match &act {
+            Do::Answer { status, headers, body } => answer(*status, headers, body),
+            Do::Echo => answer(400, "", &raw),
+            Do::AnswerAndClose => answer(200, "", b""),
+            Do::Drip => b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbegin".to_vec(),
+            Do::Hang | Do::Close => Vec::new(),
+        };
+        _ = stream.write_all(&bytes).await;
+        _ = stream.flush().await;
+        match act {
+            Do::Hang | Do::Drip => tokio::time::sleep(Duration::from_secs(60)).await,
+            Do::Close | Do::AnswerAndClose => return,
+            Do::Answer { .. } | Do::Echo => (),
+        }
+    }
+}
+
+/// One request: its bytes and its parts. `None` once the connection is closed.
+async fn read<S: AsyncRead + Unpin>(stream: &mut S, connection: usize) -> Option<(Vec<u8>, Seen)> {
+    let mut raw = Vec::new();
+    let end = loop {
+        if let Some(end) = raw.windows(4).position(|w| w == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if stream.read_buf(&mut raw).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(raw[..end].to_vec()).unwrap();
+    let mut lines = head.lines();
+    let target = lines.next().unwrap().to_owned();
+    let headers: BTreeMap<_, _> = lines
+        .filter_map(|l| l.split_once(':'))
+        .map(|(k, v)| (k.to_lowercase(), v.trim().to_owned()))
+        .collect();
+    let length: usize = headers["content-length"].parse().unwrap();
+    while raw.len() < end + length {
+        if stream.read_buf(&mut raw).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let body = raw[end..].to_vec();
+    Some((raw, Seen { connection, target, headers, body }))
+}
+
+fn page() -> Page {
+    let text = r#"{
+        "notification_id": "nnnnnnnnnnnnnnnnnnnnnnnnnn", "alert_key": "kkkkkkkkkkkkkkkkkkkkkkkkkk",
+        "kind": "trigger", "receiver": "r", "target": "oncall", "round": 0, "step": 0,
+        "decided_at": "2026-03-02T10:01:01Z",
+        "incident": {"incident_id": "iiiiiiiiiiiiiiiiiiiiiiiiii", "generation": 1, "sequence": 1, "change": "opened",
+            "namespace": "default", "source": "detector", "severity": "sev1", "family": "drift",
+            "subject": {"kind": "model", "name": "fraud", "version": "7"},
+            "opened_at": "2026-03-02T10:00:00Z", "changed_at": "2026-03-02T10:00:00Z", "title": "Größe drifted",
+            "evidence": {"statistic": "drift.feature", "value": 0.5, "reference": 0.1,
+                "effect": {"estimate": 0.4, "lower": 0.3, "upper": 0.5}, "evidence": 2.0, "samples": 100,
+                "window": ["2026-03-02T10:00:00Z", "2026-03-02T10:01:00Z"]}}
+    }"#;
+    serde_json::from_str(text).unwrap()
+}
+
+fn now() -> Timestamp {
+    "2026-03-02T10:01:02.900Z".parse().unwrap()
+}
+
+fn receiver(config: &str) -> Receiver {
+    let config: ReceiverConfig = toml::from_str(config).unwrap_or_else(|e| panic!("{config}: {e}"));
+    let secrets = |from: &SecretSource| match from {
+        SecretSource::Env(name) if name == "HOOK" => Ok(Secret::new(&format!("{KEY} {OLD_KEY}\n"))),
+        SecretSource::Env(name) if name == "AM" => Ok(Secret::new(TOKEN)),
+        SecretSource::Env(_) | SecretSource::File(_) => Err("it is not set".into()),
+    };
+    Receiver::build("r", &config, &secrets).unwrap()
+}
+
+fn webhook(port: u16) -> Receiver {
+    receiver(&format!(
+        "type = \"webhook\"\nurl = \"http://127.0.0.1:{port}/hook?k=1\"\nsecret_env = \"HOOK\"\nallow_private = true\ntimeout_s = 1"
+    ))
+}
+
+fn alertmanager(ports: &[u16]) -> Receiver {
+    let urls: Vec<_> = ports.iter().map(|p| format!("\"http://127.0.0.1:{p}/prefix/\"")).collect();
+    receiver(&format!("type = \"alertmanager\"\nurls = [{}]\ntimeout_s = 1", urls.join(", ")))
+}
+
+fn class(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Delivered { .. } => "delivered",
+        Outcome::RetryAfter { .. } => "retry_after",
+        Outcome::Retry { .. } => "retry",
+        Outcome::Unknown { .. } => "unknown",
+        Outcome::Config { .. } => "config",
+        Outcome::Reject { .. } => "reject",
+    }
+}
+
+/// A port on which nothing listens.
+async fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn webhook_is_signed_as_the_standard_says() {
+    let server = Server::start(vec![status(503), status(204)]).await;
+    let hook = webhook(server.port);
+    assert_eq!(class(&hook.send(&page(), 1, now()).await), "retry");
+    assert_eq!(hook.send(&page(), 2, now().plus_ms(7000)).await, Outcome::Delivered { reference: None });
+
+    let seen = server.seen();
+    for (request, (attempt, seconds)) in seen.iter().zip([("1", "1772445662"), ("2", "1772445669")]) {
+        assert_eq!(request.target, "POST /hook?k=1 HTTP/1.1");
+        let header = |name: &str| request.headers[name].as_str();
+        assert_eq!(header("host"), format!("127.0.0.1:{}", server.port));
+        assert_eq!(header("content-type"), "application/json");
+        assert_eq!(header("webhook-id"), page().notification_id.as_str());
+        assert_eq!(header("webhook-timestamp"), seconds);
+        assert_eq!(header("tocsin-attempt"), attempt);
+        let want: Vec<_> = [KEY, OLD_KEY]
+            .iter()
+            .map(|key| {
+                let key = STANDARD.decode(key.strip_prefix("whsec_").unwrap()).unwrap();
+                let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+                let signed = format!("{}.{seconds}.", page().notification_id);
+                mac.update(&[signed.as_bytes(), &request.body].concat());
+                format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+            })
+            .collect();
+        assert_eq!(header("webhook-signature"), want.join(" "));
+    }
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0].body, seen[1].body, "a retry has the same body");
+    let body: serde_json::Value = serde_json::from_slice(&seen[0].body).unwrap();
+    assert_eq!(body["type"], "tocsin.page.trigger");
+    assert_eq!(serde_json::from_value::<Page>(body["data"].clone()).unwrap(), page());
+}
+
+#[tokio::test]
+async fn every_status_has_its_outcome() {
+    let after = Do::Answer { status: 429, headers: "retry-after: 7\r\n", body: b"slow down".to_vec() };
+    for (act, want) in [
+        (status(200), "delivered"),
+        (status(400), "reject"),
+        (status(401), "config"),
+        (status(404), "config"),
+        (status(408), "retry"),
+        (status(410), "config"),
+        (status(422), "reject"),
+        (status(429), "retry"),
+        (status(500), "retry"),
+        (after, "retry_after"),
+        (Do::Hang, "unknown"),
+        (Do::Close, "unknown"),
+        (Do::Drip, "delivered"),
+        (Do::AnswerAndClose, "delivered"),
+    ] {
+        let server = Server::start(vec![act.clone()]).await;
+        let got = webhook(server.port).send(&page(), 1, now()).await;
+        assert_eq!(class(&got), want, "webhook: {act:?}: {got:?}");
+        let got = alertmanager(&[server.port]).send(&page(), 1, now()).await;
+        assert_eq!(class(&got), want, "alertmanager: {act:?}: {got:?}");
+        assert_eq!(server.seen().len(), 2, "{act:?}: each was sent exactly once");
+    }
+}
+
+#[tokio::test]
+async fn what_never_left_is_a_retry() {
+    let port = closed_port().await;
+    for receiver in [webhook(port), alertmanager(&[port])] {
+        let got = receiver.send(&page(), 1, now()).await;
+        assert_eq!(class(&got), "retry", "{got:?}");
+    }
+    let nowhere = receiver(
+        "type = \"webhook\"\nurl = \"https://no-such-host.invalid/\"\nsecret_env = \"HOOK\"\ntimeout_s = 2",
+    );
+    assert_eq!(class(&nowhere.send(&page(), 1, now()).await), "retry");
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let elsewhere = Server::start(vec![status(200)]).await;
+    let location = format!("location: http://127.0.0.1:{}/\r\n", elsewhere.port).leak();
+    for code in [301, 302, 307, 308] {
+        let act = Do::Answer { status: code, headers: location, body: Vec::new() };
+        let server = Server::start(vec![act]).await;
+        assert_eq!(class(&webhook(server.port).send(&page(), 1, now()).await), "config", "{code}");
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test]
+async fn connections_are_used_again_until_they_close() {
+    let server = Server::start(vec![status(200), status(500), Do::AnswerAndClose, status(200)]).await;
+    let hook = webhook(server.port);
+    for want in ["delivered", "retry", "delivered", "delivered", "delivered"] {
+        assert_eq!(class(&hook.send(&page(), 1, now()).await), want);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let used: Vec<_> = server.seen().iter().map(|s| s.connection).collect();
+    assert_eq!(used, [1, 1, 1, 2, 2]);
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut() {
+    let act = Do::Answer { status: 400, headers: "", body: vec![b'x'; 10_000_000] };
+    let server = Server::start(vec![act]).await;
+    let Outcome::Reject { reason } = webhook(server.port).send(&page(), 1, now()).await else {
+        panic!("400 is a reject");
+    };
+    assert!(reason.len() < 300 && reason.contains("400: xxx"), "{reason}");
+}
+
+#[tokio::test]
+async fn private_addresses_are_refused_after_the_name_is_resolved() {
+    let server = Server::start(vec![status(200)]).await;
+    let port = server.port;
+    let first = format!("type = \"webhook\"\nurl = \"https://localhost:{port}/\"\nsecret_env = \"HOOK\"");
+    let got = receiver(&first).send(&page(), 1, now()).await;
+    assert!(matches!(&got, Outcome::Config { reason } if reason.contains("allow_private")), "{got:?}");
+    assert_eq!(server.connections(), 0);
+}
+
+fn tls(name: &str) -> (TlsAcceptor, String) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let key = made.signing_key.serialize_der().try_into().unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
+}
+
+#[tokio::test]
+async fn https_trusts_who_it_was_told_to() {
+    let folder = std::env::temp_dir().join(format!("tocsin-receivers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = |name: &str, pem: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, pem).unwrap();
+        path.display().to_string()
+    };
+    let (acceptor, pem) = tls("localhost");
+    let (_, other_pem) = tls("localhost");
+    let server = Server::start_with(vec![status(200), status(200), Do::Echo], Some(acceptor)).await;
+    let (known, other) = (file("known.pem", &pem), file("other.pem", &other_pem));
+    let hook = |host: &str, ca: &str| {
+        receiver(&format!(
+            "type = \"webhook\"\nurl = \"https://{host}:{}/\"\nsecret_env = \"HOOK\"\nallow_private = true\nca_file = {ca:?}\ntimeout_s = 5",
+            server.port
+        ))
+    };
+    for (host, ca, want) in
+        [("localhost", &known, "delivered"), ("localhost", &other, "config"), ("127.0.0.1", &known, "config")]
+    {
+        let got = hook(host, ca).send(&page(), 1, now()).await;
+        assert_eq!(class(&got), want, "{host} with {ca}: {got:?}");
+    }
+    let am = receiver(&format!(
+        "type = \"alertmanager\"\nurls = [\"https://localhost:{}\"]\ntoken_env = \"AM\"\nca_file = {known:?}\ntimeout_s = 5",
+        server.port
+    ));
+    assert_eq!(class(&am.send(&page(), 1, now()).await), "delivered");
+    assert_eq!(server.seen().last().unwrap().headers["authorization"], format!("Bearer {TOKEN}"));
+    let echoed = am.send(&page(), 2, now()).await;
+    assert!(
+        matches!(&echoed, Outcome::Reject { reason } if reason.contains("Bearer …") && !reason.contains(TOKEN)),
+        "{echoed:?}"
+    );
+
+    for (name, content, part) in [
+        ("empty.pem", "", "no certificate"),
+        ("broken.pem", "-----BEGIN CERTIFICATE-----\nx", "certificates"),
+    ] {
+        let path = file(name, content);
+        let config = format!(
+            "type = \"webhook\"\nurl = \"https://a.example/\"\nsecret_env = \"HOOK\"\nca_file = {path:?}"
+        );
+        let config: ReceiverConfig = toml::from_str(&config).unwrap();
+        let error = Receiver::build("r", &config, &|_| Ok(Secret::new(KEY))).expect_err(name);
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(part) && cause.contains(name), "{cause}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// The server says TLS but speaks none: nothing of the page can have left.
+#[tokio::test]
+async fn a_failed_handshake_is_a_retry() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let hook = receiver(&format!(
+        "type = \"webhook\"\nurl = \"https://localhost:{port}/\"\nsecret_env = \"HOOK\"\nallow_private = true"
+    ));
+    let got = hook.send(&page(), 1, now()).await;
+    assert_eq!(class(&got), "retry", "{got:?}");
+}
+
+#[tokio::test]
+async fn every_peer_gets_the_alert() {
+    let (a, b) =
+        (Server::start(vec![status(200)]).await, Server::start(vec![status(503), status(200)]).await);
+    let am = alertmanager(&[a.port, b.port]);
+    assert_eq!(am.resend_every(), Some(Duration::from_secs(60)));
+    let got = am.send(&page(), 1, now()).await;
+    assert!(
+        matches!(&got, Outcome::Retry { reason } if reason.contains("1 of 2") && reason.contains("503")),
+        "{got:?}"
+    );
+    assert_eq!(class(&am.send(&page(), 2, now()).await), "delivered");
+    let resolve = Page { kind: PageKind::Resolve, ..page() };
+    assert_eq!(class(&am.send(&resolve, 1, now().plus_ms(5000)).await), "delivered");
+    for server in [&a, &b] {
+        let seen = server.seen();
+        assert_eq!(seen.len(), 3);
+        assert!(seen.iter().all(|s| s.target == "POST /prefix/api/v2/alerts HTTP/1.1"));
+        let alerts: Vec<serde_json::Value> =
+            seen.iter().map(|s| serde_json::from_slice(&s.body).unwrap()).collect();
+        assert_eq!(alerts[0][0]["labels"], alerts[2][0]["labels"], "trigger and resolve are one alert");
+        assert_eq!(alerts[0][0]["endsAt"], "2026-03-02T10:06:02.900Z");
+        assert_eq!(alerts[2][0]["endsAt"], "2026-03-02T10:01:07.900Z");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_ever_printed() {
+    let hidden = ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "AAAAAAAAAAAAAAAAAAAAAAAA", TOKEN, "sekret-path"];
+    let clean = |what: &str, text: String| {
+        for secret in hidden {
+            assert!(!text.contains(secret), "{what}: {text}");
+        }
+    };
+    let server = Server::start(vec![Do::Echo]).await;
+    let closed = closed_port().await;
+    for port in [server.port, closed] {
+        let text = format!(
+            "type = \"webhook\"\nurl = \"http://127.0.0.1:{port}/sekret-path\"\nsecret_env = \"HOOK\"\nallow_private = true"
+        );
+        let config: ReceiverConfig = toml::from_str(&text).unwrap();
+        clean("config", format!("{config:?}"));
+        let hook = receiver(&text);
+        clean("receiver", format!("{hook:?} {}", hook.name()));
+        let outcome = hook.send(&page(), 1, now()).await;
+        let shown = format!("{outcome:?} {}", serde_json::to_string(&outcome).unwrap());
+        // An echoed path is the receiver's own doing and the one thing that may show; the echo is cut well before keys.
+        clean("outcome", shown.replace("sekret-path", ""));
+    }
+    let config: ReceiverConfig =
+        toml::from_str("type = \"webhook\"\nurl = \"https://a.example/\"\nsecret_env = \"HOOK\"").unwrap();
+    for text in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw+", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+        let error = Receiver::build("r", &config, &|_| Ok(Secret::new(text))).expect_err("not a secret");
+        clean("error", format!("{error} {error:?}"));
+        assert!(error.to_string().contains("environment variable HOOK"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_inbox_takes_everything_once() {
+    let inbox = receiver("type = \"inbox\"\nkeep = 10");
+    let mut news = inbox.inbox().unwrap().subscribe();
+    for attempt in 1..=3 {
+        assert_eq!(class(&inbox.send(&page(), attempt, now()).await), "delivered");
+    }
+    let entries = inbox.inbox().unwrap().entries();
+    assert_eq!((entries.len(), entries[0].times), (1, 3));
+    assert_eq!(news.recv().await.unwrap().page, page());
+    assert!(news.try_recv().is_err());
+}
