@@ -1,1 +1,32 @@
 //! Incidents into pages: who, when, and until someone owns it.
+//!
+//! [`Machine`] is the escalation of one partition: an event-sourced state machine without clock, randomness or I/O.
+//! Inputs are incidents, commands, outcomes of sends and ticks, each with the time it was taken in; outputs are
+//! effects that the runtime commits in one transaction and then carries out. Timers are data in the state.
+
+mod answers;
+pub mod audit;
+pub mod config;
+mod counts;
+mod desk;
+mod index;
+pub mod life;
+mod machine;
+mod outbox;
+mod people;
+mod policy;
+mod route;
+mod state;
+mod store;
+mod view;
+
+pub use answers::Answer;
+pub use audit::{Anchor, Broken, Verified, verify};
+pub use config::{Bundle, ConfigError, ConfigErrors, EscalateConfig, PolicyConfig, RouteConfig, StepConfig};
+pub use counts::{Counters, Counts};
+pub use life::{Decision, Event, Signal, Stage};
+pub use machine::{Effect, Input, Machine};
+pub use policy::{Plan, Policy, Position, Step, Target};
+pub use state::Timer;
+pub use store::StateError;
+pub use view::{IncidentView, PageView};

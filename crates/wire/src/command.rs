@@ -62,10 +62,21 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
+    /// The harm is contained for `for_s` seconds, the cause is not gone; then the incident is open again.
+    Mitigate {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_s: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
     /// People are done with it. The signal may still be open.
     Resolve {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+    },
+    /// A resolved incident was looked back on: its root cause, or why none is sought.
+    Close {
+        reason: String,
     },
     Note {
         text: String,

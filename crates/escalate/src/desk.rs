@@ -1,0 +1,112 @@
+//! What every incident of a partition shares while one input is taken in: the clock, the policy, the chain, the effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wire::command::Principal;
+use wire::{Digest, IncidentId, Timestamp};
+
+use crate::audit::{Anchor, Entry, cut};
+use crate::counts::Counters;
+use crate::machine::Effect;
+use crate::people::Directory;
+use crate::policy::Policy;
+use crate::store;
+
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) now: Timestamp,
+    /// Name of the process, once it has said that it started. Nothing is sent before.
+    pub(crate) owner: Option<String>,
+    pub(crate) current: Arc<Policy>,
+    /// Bundles that incidents opened with, the current one included.
+    pub(crate) bundles: BTreeMap<Digest, Arc<Policy>>,
+    /// Bundles that are in the state.
+    pub(crate) stored: BTreeSet<Digest>,
+    pub(crate) head: Anchor,
+    /// Policy in force when the head was last written.
+    pub(crate) loaded: Option<Digest>,
+    pub(crate) head_moved: bool,
+    pub(crate) people: Directory,
+    pub(crate) count: Counters,
+    pub(crate) effects: Vec<Effect>,
+    /// Kept apart: nothing is sent before all else is committed.
+    pub(crate) sends: Vec<Effect>,
+    /// What happened at receivers and tables that tocsin's own incidents are about.
+    pub(crate) health: Vec<Health>,
+}
+
+/// Something that tocsin has an incident of its own about, or no longer has.
+#[derive(Clone, Debug)]
+pub(crate) enum Health {
+    /// `part` of `what` does not work.
+    Broken { what: String, part: String, why: String },
+    /// `part` of `what` works.
+    Fine { what: String, part: String },
+}
+
+impl Desk {
+    pub(crate) fn new(partition: u32, policy: Arc<Policy>) -> Self {
+        Self {
+            now: Timestamp::EPOCH,
+            owner: None,
+            bundles: BTreeMap::from([(policy.digest().clone(), Arc::clone(&policy))]),
+            current: policy,
+            stored: BTreeSet::new(),
+            head: Anchor::start(partition),
+            loaded: None,
+            head_moved: false,
+            people: Directory::default(),
+            count: Counters::default(),
+            effects: Vec::new(),
+            sends: Vec::new(),
+            health: Vec::new(),
+        }
+    }
+
+    /// The bundle an incident follows; the current one if it is not known any more.
+    pub(crate) fn policy(&self, digest: &Digest) -> Arc<Policy> {
+        Arc::clone(self.bundles.get(digest).unwrap_or(&self.current))
+    }
+
+    pub(crate) fn audit(&mut self, entry: Entry) {
+        let record = self.head.append(entry, self.now);
+        self.head_moved = true;
+        self.effects.push(Effect::Audit(record));
+    }
+
+    /// Audits something about an incident that no person asked for.
+    pub(crate) fn note(
+        &mut self,
+        id: &IncidentId,
+        action: &'static str,
+        before: impl Into<Option<String>>,
+        after: impl Into<Option<String>>,
+        why: impl Into<Option<String>>,
+    ) {
+        self.audit(Entry {
+            action,
+            incident_id: Some(id.clone()),
+            before: before.into(),
+            after: after.into(),
+            why: why.into(),
+            actor: None,
+        });
+    }
+
+    /// Pseudonym of a person, remembered.
+    pub(crate) fn person(&mut self, principal: &Principal) -> String {
+        let pseudonym = Directory::pseudonym(self.current.people_key(), &principal.name);
+        if self.people.learn(&pseudonym, &principal.name) {
+            self.effects.push(store::person(&pseudonym, &principal.name));
+        }
+        pseudonym
+    }
+
+    /// `text` within `max` bytes; a longer one is cut and counted.
+    pub(crate) fn bounded(&mut self, text: &str, max: usize) -> String {
+        let short = cut(text, max);
+        self.count.texts_cut += u64::from(short.len() < text.len());
+        short.into()
+    }
+}

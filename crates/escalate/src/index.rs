@@ -1,0 +1,114 @@
+//! Where to find incidents by what they wait for, so that no step looks at all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wire::{Digest, IncidentId, NotificationId, Timestamp};
+
+use crate::outbox::heads;
+use crate::state::{IncidentState, PageState};
+
+/// Under what an incident stands in the index now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filed {
+    deadline: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    bundle: Option<Digest>,
+    /// Receiver, when decided, which page.
+    waiting: Vec<(String, Timestamp, NotificationId)>,
+    /// Receivers, one entry per attempt under way.
+    in_flight: Vec<String>,
+}
+
+/// A page that may leave as soon as its receiver has room; the earliest decided first.
+pub(crate) type Waiting = (Timestamp, IncidentId, NotificationId);
+
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) timers: BTreeSet<(Timestamp, IncidentId)>,
+    pub(crate) ended: BTreeSet<(Timestamp, IncidentId)>,
+    /// By receiver; no entry is empty.
+    pub(crate) waiting: BTreeMap<String, BTreeSet<Waiting>>,
+    pub(crate) in_flight: BTreeMap<String, u32>,
+    /// Incidents that follow a bundle.
+    pub(crate) bundles: BTreeMap<Digest, u64>,
+}
+
+impl Index {
+    /// Files an incident under what it waits for now, and no longer under what it waited for before.
+    pub(crate) fn file(&mut self, incident: &mut IncidentState, ended_keep_ms: i64) {
+        self.unfile(incident);
+        let id = incident.id().clone();
+        let mut filed = Filed {
+            deadline: incident.timers(ended_keep_ms).into_iter().map(|(at, _)| at).min(),
+            ended: incident.ended_at,
+            bundle: Some(incident.bundle.clone()),
+            ..Filed::default()
+        };
+        for i in heads(&incident.pages) {
+            let page = &incident.pages[i];
+            if page.state == PageState::Intent {
+                filed.waiting.push((page.receiver.clone(), page.decided_at, page.notification_id.clone()));
+            }
+        }
+        let sending = incident.pages.iter().filter(|p| matches!(p.state, PageState::Sending { .. }));
+        filed.in_flight.extend(sending.map(|p| p.receiver.clone()));
+
+        self.timers.extend(filed.deadline.map(|at| (at, id.clone())));
+        self.ended.extend(filed.ended.map(|at| (at, id.clone())));
+        *self.bundles.entry(incident.bundle.clone()).or_default() += 1;
+        for (receiver, at, page) in &filed.waiting {
+            self.waiting.entry(receiver.clone()).or_default().insert((*at, id.clone(), page.clone()));
+        }
+        for receiver in &filed.in_flight {
+            *self.in_flight.entry(receiver.clone()).or_default() += 1;
+        }
+        incident.filed = filed;
+    }
+
+    /// Takes an incident out of the index.
+    pub(crate) fn unfile(&mut self, incident: &mut IncidentState) {
+        let id = &incident.incident.incident_id;
+        let filed = std::mem::take(&mut incident.filed);
+        if let Some(at) = filed.deadline {
+            self.timers.remove(&(at, id.clone()));
+        }
+        if let Some(at) = filed.ended {
+            self.ended.remove(&(at, id.clone()));
+        }
+        if let Some(bundle) = filed.bundle {
+            lower(&mut self.bundles, &bundle);
+        }
+        for (receiver, at, page) in filed.waiting {
+            if let Some(queue) = self.waiting.get_mut(&receiver) {
+                queue.remove(&(at, id.clone(), page));
+                if queue.is_empty() {
+                    self.waiting.remove(&receiver);
+                }
+            }
+        }
+        for receiver in filed.in_flight {
+            lower(&mut self.in_flight, &receiver);
+        }
+    }
+
+    /// The page that has waited longest for a receiver with room, if it has any.
+    pub(crate) fn next(&self, receiver: &str, in_flight_max: u32) -> Option<Waiting> {
+        let busy = self.in_flight.get(receiver).copied().unwrap_or(0);
+        let queue = self.waiting.get(receiver).filter(|_| busy < in_flight_max)?;
+        queue.first().cloned()
+    }
+}
+
+/// Takes one off a count; none is kept at zero.
+fn lower<K: Ord, N: Copy + PartialOrd + From<u8> + std::ops::SubAssign>(
+    counts: &mut BTreeMap<K, N>,
+    key: &K,
+) {
+    if let Some(n) = counts.get_mut(key) {
+        if *n > N::from(1) {
+            *n -= N::from(1);
+        } else {
+            counts.remove(key);
+        }
+    }
+}

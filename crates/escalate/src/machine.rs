@@ -1,0 +1,475 @@
+//! The step: one input in, everything it causes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wire::audit::AuditRecord;
+use wire::command::{Command, Role};
+use wire::outbox::{OutboxRecord, Outcome};
+use wire::page::Page;
+use wire::response::Response;
+use wire::{CommandId, Incident, IncidentId, NotificationId, Source, Timestamp};
+
+use crate::answers::{Answer, Answers, Kept};
+use crate::audit::{Anchor, Entry, cut};
+use crate::counts::Counts;
+use crate::desk::{Desk, Health};
+use crate::index::Index;
+use crate::life::Stage;
+use crate::policy::Policy;
+use crate::state::{IncidentState, PageState, People, Timer};
+use crate::store::{self, Head, Record, StateError};
+use crate::view::IncidentView;
+
+mod acts;
+mod command;
+pub(crate) mod own;
+mod signal;
+
+use own::Own;
+
+/// Incidents taken on by one tick; what is left is due at once again.
+const TICK_MAX: usize = 1000;
+
+/// Room beyond `incidents_max` for tocsin's own incidents, one of which says that it was reached.
+const OWN_RESERVE: usize = 64;
+
+/// What can happen to the machine. Recorded with its time, a run can be repeated to the byte.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// From the incidents topic.
+    Incident(Box<Incident>),
+    /// From the commands topic.
+    Command(Command),
+    /// What came of a `Send`.
+    Outcome { notification_id: NotificationId, incident_id: IncidentId, attempt: u32, outcome: Outcome },
+    /// Time has passed; wanted at [`Machine::deadline`].
+    Tick,
+    /// The state has been read to its end and this process owns the partition. Nothing is sent before.
+    Started { owner: String },
+}
+
+/// What the runtime must do, in this order: all but `Send` in one transaction with the offsets of the inputs,
+/// then the sends, and none of them if that transaction does not hold.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Effect {
+    Response(Response),
+    Outbox(Box<OutboxRecord>),
+    Audit(AuditRecord),
+    /// tocsin's own incident, for the incidents and open topics. It comes back as an input.
+    Incident(Box<Incident>),
+    /// `None` is a tombstone. Of several records with one key the last holds.
+    State {
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    },
+    /// To be answered by an `Outcome` within the lease.
+    Send {
+        page: Box<Page>,
+        attempt: u32,
+        lease_ms: u64,
+    },
+}
+
+/// The escalation of one partition.
+#[derive(Debug)]
+pub struct Machine {
+    incidents: BTreeMap<IncidentId, IncidentState>,
+    index: Index,
+    answers: Answers,
+    own: BTreeMap<String, Own>,
+    desk: Desk,
+    /// Touched by the present input.
+    dirty: BTreeSet<IncidentId>,
+    /// Touched since someone asked.
+    changed: BTreeSet<IncidentId>,
+}
+
+impl Machine {
+    /// A machine that knows nothing yet: [`restore`](Self::restore) it, then give it `Started`.
+    #[must_use]
+    pub fn new(partition: u32, policy: Arc<Policy>) -> Self {
+        Self {
+            incidents: BTreeMap::new(),
+            index: Index::default(),
+            answers: Answers::default(),
+            own: BTreeMap::new(),
+            desk: Desk::new(partition, policy),
+            dirty: BTreeSet::new(),
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Takes one state record back in; the last one of a key holds. An empty value removes.
+    ///
+    /// # Errors
+    /// When the record was written by a newer version or cannot be read: the partition must not be worked on.
+    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), StateError> {
+        match store::read(key, value)? {
+            Record::Head(Some(Head { chain, policy })) => {
+                self.desk.head = chain;
+                self.desk.loaded = Some(policy);
+            }
+            Record::Head(None) => self.desk.head = Anchor::start(self.desk.head.partition),
+            Record::Incident(id, incident) => {
+                self.remove(&id);
+                if let Some(mut incident) = incident {
+                    let keep_ms = self.ended_keep_ms();
+                    self.index.file(&mut incident, keep_ms);
+                    self.changed.insert(id.clone());
+                    self.incidents.insert(id, *incident);
+                }
+            }
+            Record::Bundle(digest, Some(bundle)) => {
+                let policy = Policy::again(*bundle).map_err(|source| {
+                    let key = String::from_utf8_lossy(key).into_owned();
+                    StateError::Bundle { key, source }
+                })?;
+                self.desk.stored.insert(digest.clone());
+                self.desk.bundles.entry(digest).or_insert_with(|| Arc::new(policy));
+            }
+            Record::Bundle(digest, None) => {
+                self.desk.stored.remove(&digest);
+            }
+            Record::Own(what, Some(own)) => {
+                self.own.insert(what, *own);
+            }
+            Record::Own(what, None) => {
+                self.own.remove(&what);
+            }
+            Record::Person(pseudonym, Some(name)) => {
+                self.desk.people.learn(&pseudonym, &name);
+            }
+            Record::Person(pseudonym, None) => self.desk.people.forget(&pseudonym),
+            Record::Answer(id, Some(kept)) => self.answers.insert(id, kept),
+            Record::Answer(id, None) => self.answers.remove(&id),
+        }
+        Ok(())
+    }
+
+    /// Applies one input taken in at `now` and returns what must be done.
+    ///
+    /// Safe to repeat: an input that no longer applies (an incident record or command seen before, a late outcome,
+    /// an early tick) changes nothing and returns nothing.
+    #[must_use]
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        self.desk.now = now;
+        match input {
+            Input::Incident(incident) => self.incident(*incident),
+            Input::Command(command) => self.command(command),
+            Input::Outcome { notification_id, incident_id, attempt, outcome } => {
+                self.outcome(&incident_id, &notification_id, attempt, outcome);
+            }
+            Input::Tick => self.tick(),
+            Input::Started { owner } => self.started(owner),
+        }
+        self.health();
+        self.start_waiting();
+        self.finish()
+    }
+
+    /// When it wants a tick. `None` when nothing is waited for, and before `Started`.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.desk.owner.as_ref()?;
+        self.index.timers.first().map(|(at, _)| *at)
+    }
+
+    fn incident(&mut self, mut incident: Incident) {
+        signal::make_finite(&mut incident);
+        self.desk.count.incidents += 1;
+        let id = incident.incident_id.clone();
+        if let Some(known) = self.incidents.get(&id) {
+            let last = &known.incident;
+            if incident.sequence <= last.sequence || incident.generation < last.generation {
+                self.desk.count.duplicates += 1;
+                return;
+            }
+            self.desk.count.gaps += u64::from(incident.sequence > last.sequence + 1);
+            self.with(&id, |state, desk| state.signal(desk, incident));
+            return;
+        }
+        let reserve = if incident.source == Source::Own { OWN_RESERVE } else { 0 };
+        let max = self.desk.current.limits().incidents_max as usize;
+        if self.live() >= max + reserve {
+            self.desk.count.incidents_refused += 1;
+            let why = format!("{max} incidents have not ended");
+            self.desk.note(&id, "incident.refused", None, None, why.clone());
+            let what = own::INCIDENTS.to_owned();
+            self.desk.health.push(Health::Broken { part: what.clone(), what, why });
+            return;
+        }
+        let state = IncidentState::open(&mut self.desk, incident);
+        self.incidents.insert(id.clone(), state);
+        self.with(&id, |_, _| ());
+    }
+
+    fn command(&mut self, command: Command) {
+        let Command { command_id, incident_id, issued_at: _, principal, action } = command;
+        if self.answers.get(&command_id).is_some() {
+            self.desk.count.duplicates += 1;
+            return;
+        }
+        let by = self.desk.person(&principal);
+        let name = command::name(&action);
+        let done = if principal.role < Role::Responder {
+            Err(format!("{} may look, not act: it takes a responder", principal.role.name()))
+        } else {
+            let text = command::text(&action).map(str::to_owned);
+            let acted = self.with(&incident_id, |state, desk| state.command(desk, &by, action, text));
+            acted.unwrap_or_else(|| Err("there is no such incident, or it ended long ago".into()))
+        };
+        let answer = match done {
+            Ok(()) => {
+                self.desk.count.commands_accepted += 1;
+                Answer::Accepted
+            }
+            Err(why) => {
+                self.desk.count.commands_refused += 1;
+                self.desk.audit(Entry {
+                    actor: Some(by),
+                    action: "command.refused",
+                    // May be anything that was typed.
+                    incident_id: Some(IncidentId::new(cut(incident_id.as_str(), 100))),
+                    why: Some(format!("{name}: {why}")),
+                    ..Entry::default()
+                });
+                Answer::Refused { why }
+            }
+        };
+        let kept = Kept { order: self.desk.head.sequence, answer };
+        self.desk.effects.push(store::answer(&command_id, Some(&kept)));
+        self.answers.insert(command_id, kept);
+        let max = self.desk.current.limits().commands_max as usize;
+        while let Some(id) = self.answers.shed(max) {
+            self.desk.effects.push(store::answer(&id, None));
+        }
+    }
+
+    fn outcome(&mut self, id: &IncidentId, page: &NotificationId, attempt: u32, outcome: Outcome) {
+        // Asked first, so that a late outcome does not even touch its incident.
+        let applies = self.incidents.get(id).is_some_and(|state| {
+            let page = state.pages.iter().find(|p| p.notification_id == *page);
+            page.is_some_and(|p| p.attempts == attempt && !p.state.is_final())
+        });
+        let mattered =
+            applies && self.with(id, |s, desk| s.outcome(desk, page, attempt, outcome)) == Some(true);
+        if !mattered {
+            self.desk.count.outcomes_late += 1;
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.desk.owner.is_none() {
+            return;
+        }
+        let now = self.desk.now;
+        let due = self.index.timers.iter().take_while(|(at, _)| *at <= now).take(TICK_MAX);
+        let due: Vec<IncidentId> = due.map(|(_, id)| id.clone()).collect();
+        let keep_ms = self.ended_keep_ms();
+        for id in due {
+            let over = |s: &IncidentState| s.ended_at.is_some_and(|at| at.plus_ms(keep_ms) <= now);
+            if self.incidents.get(&id).is_some_and(over) {
+                self.forget(&id);
+            } else {
+                self.with(&id, IncidentState::timers_due);
+            }
+        }
+    }
+
+    /// A new owner: what was on its way may still be, and bundles that are gone are replaced.
+    fn started(&mut self, owner: String) {
+        let why = format!("{owner} works on partition {}", self.desk.head.partition);
+        self.desk.owner = Some(owner);
+        self.desk.audit(Entry { action: "worker.started", why: Some(why), ..Entry::default() });
+        let digest = self.desk.current.digest().clone();
+        if self.desk.loaded.as_ref() != Some(&digest) {
+            let before = self.desk.loaded.replace(digest.clone()).map(|d| d.to_string());
+            let after = Some(digest.to_string());
+            self.desk.audit(Entry { action: "policy.loaded", before, after, ..Entry::default() });
+        }
+        let ids: Vec<IncidentId> = self.incidents.keys().cloned().collect();
+        for id in ids {
+            let state = &self.incidents[&id];
+            let orphan = !self.desk.bundles.contains_key(&state.bundle);
+            let on_its_way = state
+                .pages
+                .iter()
+                .any(|p| matches!(p.state, PageState::Sending { .. } | PageState::Unknown { .. }));
+            if orphan || on_its_way {
+                self.with(&id, |state, desk| {
+                    if orphan {
+                        state.pin(desk, "the bundle it opened with is not in the state");
+                    }
+                    let restarted = state.restart_leases(desk);
+                    if restarted > 0 {
+                        let why =
+                            format!("{restarted} pages may still be on their way: waiting out their leases");
+                        desk.note(state.id(), "lease.restarted", None, None, why);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Begins as many attempts as the receivers have room for, the longest decided first.
+    fn start_waiting(&mut self) {
+        if self.desk.owner.is_none() {
+            return;
+        }
+        let max = self.desk.current.limits().in_flight_max;
+        let receivers: Vec<String> = self.index.waiting.keys().cloned().collect();
+        for receiver in receivers {
+            while let Some((_, id, page)) = self.index.next(&receiver, max) {
+                self.with(&id, |state, desk| state.start(desk, &page));
+            }
+        }
+    }
+
+    /// Works on one incident and files it anew. `None` if it is not known.
+    fn with<T>(
+        &mut self,
+        id: &IncidentId,
+        act: impl FnOnce(&mut IncidentState, &mut Desk) -> T,
+    ) -> Option<T> {
+        let keep_ms = self.ended_keep_ms();
+        let state = self.incidents.get_mut(id)?;
+        let done = act(state, &mut self.desk);
+        state.settle(&mut self.desk);
+        self.index.file(state, keep_ms);
+        self.dirty.insert(id.clone());
+        Some(done)
+    }
+
+    fn forget(&mut self, id: &IncidentId) {
+        if self.remove(id) {
+            self.desk.effects.push(store::incident(id, None));
+            self.changed.insert(id.clone());
+            self.dirty.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: &IncidentId) -> bool {
+        let Some(mut state) = self.incidents.remove(id) else { return false };
+        self.index.unfile(&mut state);
+        true
+    }
+
+    /// Writes down what changed, and hands all effects over.
+    fn finish(&mut self) -> Vec<Effect> {
+        let limits = self.desk.current.limits().clone();
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(state) = self.incidents.get_mut(&id) else { continue };
+            let records = state.outbox_records(&mut self.desk);
+            self.desk.effects.extend(records.into_iter().map(|r| Effect::Outbox(Box::new(r))));
+            state.prune(limits.pages_max as usize);
+            self.desk.effects.push(store::incident(&id, Some(state)));
+            self.changed.insert(id);
+        }
+        while self.index.ended.len() > limits.ended_max as usize
+            && let Some((_, id)) = self.index.ended.first().cloned()
+        {
+            self.forget(&id);
+        }
+        self.keep_bundles();
+        if std::mem::take(&mut self.desk.head_moved) {
+            let (chain, policy) = (self.desk.head.clone(), self.desk.loaded.clone());
+            let policy = policy.unwrap_or_else(|| self.desk.current.digest().clone());
+            self.desk.effects.push(store::head(&Head { chain, policy }));
+        }
+        let mut effects = std::mem::take(&mut self.desk.effects);
+        effects.append(&mut self.desk.sends);
+        effects
+    }
+
+    /// Keeps the bundles in the state that incidents follow, and no others.
+    fn keep_bundles(&mut self) {
+        let desk = &mut self.desk;
+        for digest in self.index.bundles.keys() {
+            if let Some(policy) = desk.bundles.get(digest)
+                && desk.stored.insert(digest.clone())
+            {
+                desk.effects.push(store::bundle(digest, Some(policy.bundle())));
+            }
+        }
+        let used = &self.index.bundles;
+        for digest in desk.stored.iter().filter(|d| !used.contains_key(*d)) {
+            desk.effects.push(store::bundle(digest, None));
+        }
+        desk.stored.retain(|d| used.contains_key(d));
+        let current = desk.current.digest();
+        desk.bundles.retain(|d, _| used.contains_key(d) || d == current);
+    }
+
+    /// Incidents that have not ended.
+    fn live(&self) -> usize {
+        self.incidents.len() - self.index.ended.len()
+    }
+
+    fn ended_keep_ms(&self) -> i64 {
+        i64::from(self.desk.current.limits().ended_keep_s) * 1000
+    }
+}
+
+/// The read side.
+impl Machine {
+    /// Every known incident, those that ended lately included, in order of their ids.
+    pub fn incidents(&self) -> impl Iterator<Item = IncidentView> {
+        self.incidents.values().map(|state| IncidentView::of(state, &self.desk.people))
+    }
+
+    #[must_use]
+    pub fn incident_view(&self, id: &IncidentId) -> Option<IncidentView> {
+        self.incidents.get(id).map(|state| IncidentView::of(state, &self.desk.people))
+    }
+
+    /// Incidents that changed since the last call, in order of their ids; `None` for one that is no longer kept.
+    pub fn take_changed(&mut self) -> Vec<(IncidentId, Option<IncidentView>)> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|id| (id.clone(), self.incident_view(&id))).collect()
+    }
+
+    /// What became of a command; `None` if it has not come, or too many came since.
+    #[must_use]
+    pub fn answer(&self, id: &CommandId) -> Option<&Answer> {
+        self.answers.get(id)
+    }
+
+    /// Where the audit chain stands.
+    #[must_use]
+    pub const fn anchor(&self) -> &Anchor {
+        &self.desk.head
+    }
+
+    /// Everything an incident waits for, earliest first; empty if it is not known.
+    #[must_use]
+    pub fn timers(&self, id: &IncidentId) -> Vec<(Timestamp, Timer)> {
+        let mut timers =
+            self.incidents.get(id).map_or_else(Vec::new, |state| state.timers(self.ended_keep_ms()));
+        timers.sort_unstable();
+        timers
+    }
+
+    /// How things stand, for metrics. Cost: one look at each known incident.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut stages: BTreeMap<Stage, u64> = Stage::ALL.map(|stage| (stage, 0)).into();
+        let mut silent = 0;
+        for state in self.incidents.values() {
+            *stages.entry(state.people.stage()).or_default() += 1;
+            let policy = self.desk.policy(&state.bundle);
+            let until_owned = policy.plan(&state.plan).is_none_or(|p| p.until_owned);
+            silent += u64::from(until_owned && matches!(state.people, People::Open { due: None, .. }));
+        }
+        Counts {
+            stages,
+            live: self.live() as u64,
+            ended: self.index.ended.len() as u64,
+            silent,
+            waiting: self.index.waiting.iter().map(|(r, q)| (r.clone(), q.len() as u64)).collect(),
+            in_flight: self.index.in_flight.iter().map(|(r, n)| (r.clone(), u64::from(*n))).collect(),
+            total: self.desk.count.clone(),
+        }
+    }
+}

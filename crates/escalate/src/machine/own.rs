@@ -1,0 +1,137 @@
+//! tocsin's own incidents: a receiver that takes no pages, a table that is full.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use wire::incident::Context;
+use wire::{Change, Effect as Size, Evidence, Family, Incident, Severity, Source, Subject, SubjectKind};
+
+use super::{Effect, Machine};
+use crate::desk::{Desk, Health};
+use crate::store;
+
+/// Within this time of clearing, the same trouble is the same incident in a later generation.
+const REOPEN_MS: i64 = 3_600_000;
+
+/// The table of incidents that have not ended.
+pub(crate) const INCIDENTS: &str = "table/incidents";
+
+/// The pages of one incident that are on their way.
+pub(crate) const PAGES: &str = "table/pages";
+
+/// Most parts remembered as broken; while more are, the incident clears too early rather than never.
+const PARTS_MAX: usize = 100;
+
+/// The last word on one of tocsin's own incidents, and what must work again before it clears.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Own {
+    incident: Incident,
+    broken: BTreeSet<String>,
+}
+
+impl Machine {
+    /// Opens and clears tocsin's own incidents by what was seen while the input was taken in.
+    pub(crate) fn health(&mut self) {
+        let desk = &mut self.desk;
+        for health in std::mem::take(&mut desk.health) {
+            match health {
+                Health::Broken { what, part, why } => {
+                    let own = self.own.remove(&what);
+                    let own = broken(desk, own, &what, part, &why);
+                    self.own.insert(what, own);
+                }
+                Health::Fine { what, part } => {
+                    if let Some(own) = self.own.get_mut(&what) {
+                        fine(desk, own, &what, &part);
+                    }
+                }
+            }
+        }
+        // With room to spare, so that it does not open and clear with every incident that comes and goes.
+        let max = self.desk.current.limits().incidents_max as usize;
+        if self.live() * 10 < max * 9
+            && let Some(own) = self.own.get_mut(INCIDENTS)
+        {
+            fine(&mut self.desk, own, INCIDENTS, INCIDENTS);
+        }
+    }
+}
+
+fn broken(desk: &mut Desk, known: Option<Own>, what: &str, part: String, why: &str) -> Own {
+    let mut own = match known {
+        Some(own) if own.incident.change != Change::Cleared => own,
+        known => {
+            let incident = opened(desk, known.map(|own| own.incident), what, why);
+            desk.count.own_incidents += 1;
+            desk.note(&incident.incident_id, "own.opened", None, None, incident.title.clone());
+            desk.effects.push(Effect::Incident(Box::new(incident.clone())));
+            Own { incident, broken: BTreeSet::new() }
+        }
+    };
+    if own.broken.len() < PARTS_MAX {
+        own.broken.insert(part);
+    }
+    desk.effects.push(store::own(what, &own));
+    own
+}
+
+fn fine(desk: &mut Desk, own: &mut Own, what: &str, part: &str) {
+    if own.incident.change == Change::Cleared || !own.broken.remove(part) {
+        return;
+    }
+    if own.broken.is_empty() {
+        own.incident.change = Change::Cleared;
+        own.incident.sequence += 1;
+        own.incident.changed_at = desk.now;
+        own.incident.evidence.value = 0.0;
+        desk.note(&own.incident.incident_id, "own.cleared", None, None, own.incident.title.clone());
+        desk.effects.push(Effect::Incident(Box::new(own.incident.clone())));
+    }
+    desk.effects.push(store::own(what, own));
+}
+
+/// The record that opens it, anew or again.
+fn opened(desk: &Desk, before: Option<Incident>, what: &str, why: &str) -> Incident {
+    let now = desk.now;
+    let namespace = desk.current.namespace();
+    // One writer per identity: each partition speaks for itself.
+    let segment = Some(format!("partition-{}", desk.head.partition));
+    let subject = Subject { kind: SubjectKind::Platform, name: what.into(), version: None, segment };
+    let id = Incident::id_of(namespace, Source::Own, &subject, Family::Other, now);
+    let again = before.filter(|b| now.since_ms(b.changed_at) < REOPEN_MS);
+    let (incident_id, generation, sequence) =
+        again.map_or((id, 1, 1), |b| (b.incident_id, b.generation + 1, b.sequence + 1));
+    let title = match what.split_once('/') {
+        Some(("receiver", name)) => format!("receiver {name} does not take pages: {why}"),
+        Some((_, name)) => format!("escalation is at its limit of {name}: {why}"),
+        None => format!("{what}: {why}"),
+    };
+    Incident {
+        incident_id,
+        generation,
+        sequence,
+        change: Change::Opened,
+        namespace: namespace.into(),
+        source: Source::Own,
+        severity: Severity::Sev2,
+        family: Family::Other,
+        subject,
+        opened_at: now,
+        changed_at: now,
+        title,
+        evidence: Evidence {
+            statistic: format!("escalate.{what}"),
+            value: 1.0,
+            reference: 0.0,
+            unit: "failures".into(),
+            effect: Size { estimate: 1.0, lower: 1.0, upper: 1.0 },
+            evidence: 0.0,
+            samples: 1,
+            window: [now, now],
+            contributors: Vec::new(),
+            profile: None,
+        },
+        context: Context::default(),
+        drill: false,
+    }
+}

@@ -1,0 +1,427 @@
+//! Pages of one incident: decided once, sent one at a time per alert, in order, under one key, until they end.
+
+use std::collections::BTreeSet;
+
+use wire::outbox::Outcome;
+use wire::page::PageKind;
+use wire::{AlertKey, NotificationId, Timestamp, id};
+
+use crate::desk::{Desk, Health};
+use crate::machine::Effect;
+use crate::machine::own::PAGES;
+use crate::policy::Target;
+use crate::state::{Alert, IncidentState, PageEntry, PageState, People};
+
+/// Longest wait that a receiver may ask for.
+const RETRY_AFTER_MAX_MS: i64 = 15 * 60_000;
+
+/// Longest reason of a receiver that is kept, in bytes.
+const REASON_BYTES_MAX: usize = 500;
+
+/// The pages that are first for their alert among those that have not ended.
+pub(crate) fn heads(pages: &[PageEntry]) -> Vec<usize> {
+    let mut seen = BTreeSet::new();
+    let live = pages.iter().enumerate().filter(|(_, p)| !p.state.is_final());
+    live.filter(|(_, p)| seen.insert(&p.alert_key)).map(|(i, _)| i).collect()
+}
+
+/// Full jitter: anything up to a cap that doubles from 1 s to 60 s. A hash of page and attempt, so a replay agrees.
+fn backoff_ms(notification: &NotificationId, attempt: u32) -> i64 {
+    let cap = 1000u64 << attempt.saturating_sub(1).min(6);
+    let hash = id::sha256(&[b"backoff", notification.as_str().as_bytes(), &attempt.to_be_bytes()]);
+    let word = u64::from_be_bytes(hash[..8].try_into().expect("eight bytes"));
+    i64::try_from(word % cap.min(60_000)).expect("at most a minute") + 1
+}
+
+/// What a page is decided for.
+pub(crate) struct Intent<'a> {
+    pub(crate) kind: PageKind,
+    pub(crate) target: &'a Target,
+    /// Of the alert, which outlives its generation until it is resolved.
+    pub(crate) generation: u32,
+    pub(crate) escalates_at: Option<Timestamp>,
+    pub(crate) fallback: bool,
+}
+
+impl IncidentState {
+    /// Writes down that a page is to be sent. The same page is never decided twice.
+    pub(crate) fn intend(&mut self, desk: &mut Desk, intent: &Intent<'_>) {
+        let Intent { kind, target, generation, escalates_at, fallback } = *intent;
+        let unique = match kind {
+            PageKind::Trigger | PageKind::Resolve => kind.name().to_owned(),
+            // These may come more than once in a step: told apart by what they are about.
+            PageKind::Acknowledge => format!("acknowledge/{}", self.responses),
+            PageKind::Update => format!("update/{}", self.incident.sequence),
+        };
+        let (receiver, name) = (target.receiver.as_str(), target.target.as_str());
+        let at = self.position;
+        let page = PageEntry {
+            notification_id: NotificationId::for_page(
+                self.id(),
+                generation,
+                at.round,
+                at.step,
+                name,
+                receiver,
+                &unique,
+            ),
+            alert_key: AlertKey::for_alert(self.id(), generation, receiver, name),
+            kind,
+            receiver: receiver.into(),
+            target: name.into(),
+            generation,
+            at,
+            sequence: self.incident.sequence,
+            decided_at: desk.now,
+            escalates_at,
+            owner: self.people.owner().map(Into::into),
+            fallback,
+            attempts: 0,
+            state: PageState::Intent,
+            dirty: true,
+        };
+        if self.pages.iter().any(|p| p.notification_id == page.notification_id) {
+            return;
+        }
+        let max = desk.current.limits().pages_max as usize;
+        if self.pages.iter().filter(|p| !p.state.is_final()).count() >= max {
+            desk.count.pages_refused += 1;
+            desk.note(self.id(), "page.refused", None, None, format!("{max} pages of it are on their way"));
+            let (part, why) = (self.id().to_string(), format!("an incident has {max} pages on their way"));
+            desk.health.push(Health::Broken { what: PAGES.into(), part, why });
+            return;
+        }
+        let on_its_way = kind == PageKind::Trigger && self.trigger_on_its_way(&page.alert_key);
+        self.alerts.entry(page.alert_key.clone()).or_insert_with(|| Alert {
+            receiver: receiver.into(),
+            target: name.into(),
+            generation,
+            open: false,
+        });
+        desk.count.pages_intended += 1;
+        desk.note(self.id(), "page.intended", None, "intent".to_owned(), says(&page));
+        self.pages.push(page);
+        if on_its_way {
+            let last = self.pages.len() - 1;
+            self.end(desk, last, cancelled("an earlier page to this target is still on its way"));
+        }
+    }
+
+    /// A trigger to this alert has not ended, and nothing decided since takes it back.
+    fn trigger_on_its_way(&self, key: &AlertKey) -> bool {
+        let live = self.pages.iter().rev().filter(|p| p.alert_key == *key && !p.state.is_final());
+        live.map(|p| p.kind).find(|k| matches!(k, PageKind::Trigger | PageKind::Resolve))
+            == Some(PageKind::Trigger)
+    }
+
+    /// Ends pages that have no attempt under way and are of these kinds.
+    pub(crate) fn cancel(&mut self, desk: &mut Desk, kinds: &[PageKind], cause: &str) {
+        for i in 0..self.pages.len() {
+            let page = &self.pages[i];
+            let idle = matches!(page.state, PageState::Intent | PageState::Retrying { .. });
+            if idle && kinds.contains(&page.kind) {
+                self.end(desk, i, cancelled(cause));
+            }
+        }
+    }
+
+    /// Takes back resolves that have not left, since the alerts are to stay open.
+    pub(crate) fn cancel_resolves(&mut self, desk: &mut Desk, cause: &str) {
+        for i in 0..self.pages.len() {
+            let page = &self.pages[i];
+            let idle = matches!(page.state, PageState::Intent | PageState::Retrying { .. });
+            if idle && page.kind == PageKind::Resolve && page.generation == self.incident.generation {
+                if let Some(alert) = self.alerts.get_mut(&page.alert_key) {
+                    alert.open = true;
+                }
+                self.end(desk, i, cancelled(cause));
+            }
+        }
+    }
+
+    /// Moves one page on, with its audit record.
+    fn enter(&mut self, desk: &mut Desk, i: usize, state: PageState, why: Option<&str>) {
+        let page = &mut self.pages[i];
+        let before = page.state.name().to_owned();
+        let action = match &state {
+            PageState::Intent => "page.due",
+            PageState::Sending { .. } => "page.sending",
+            PageState::Retrying { .. } => "page.retrying",
+            PageState::Unknown { .. } => "page.unknown",
+            PageState::Delivered { .. } => "page.delivered",
+            PageState::Failed { .. } => "page.failed",
+            PageState::Cancelled { .. } => "page.cancelled",
+        };
+        let after = state.name().to_owned();
+        page.state = state;
+        page.dirty = true;
+        let says = why.map_or_else(|| says(page), |why| format!("{}: {why}", says(page)));
+        let id = self.id().clone();
+        desk.note(&id, action, before, after, says);
+    }
+
+    /// Ends a page for good.
+    fn end(&mut self, desk: &mut Desk, i: usize, state: PageState) {
+        let why = match &state {
+            PageState::Cancelled { cause: why } | PageState::Failed { reason: why } => Some(why.clone()),
+            PageState::Delivered { .. }
+            | PageState::Intent
+            | PageState::Sending { .. }
+            | PageState::Retrying { .. }
+            | PageState::Unknown { .. } => None,
+        };
+        desk.count.pages_cancelled += u64::from(matches!(state, PageState::Cancelled { .. }));
+        self.enter(desk, i, state, why.as_deref());
+    }
+
+    /// Begins the next attempt of a page that was waiting for room.
+    pub(crate) fn start(&mut self, desk: &mut Desk, notification: &NotificationId) {
+        let Some(owner) = desk.owner.clone() else { return };
+        let Some(i) = self.pages.iter().position(|p| p.notification_id == *notification) else { return };
+        let lease_ms = u64::from(desk.current.limits().lease_s) * 1000;
+        let until = desk.now.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
+        self.pages[i].attempts += 1;
+        if self.pages[i].kind == PageKind::Trigger
+            && let Some(alert) = self.alerts.get_mut(&self.pages[i].alert_key)
+        {
+            alert.open = true;
+        }
+        desk.count.attempts += 1;
+        let attempt = self.pages[i].attempts;
+        self.enter(
+            desk,
+            i,
+            PageState::Sending { lease_ms, owner, until },
+            Some(&format!("attempt {attempt}")),
+        );
+        let page = Box::new(self.page(&self.pages[i], &desk.people));
+        desk.sends.push(Effect::Send { page, attempt, lease_ms });
+    }
+
+    /// Takes in what came of an attempt. True when it mattered.
+    pub(crate) fn outcome(
+        &mut self,
+        desk: &mut Desk,
+        notification: &NotificationId,
+        attempt: u32,
+        outcome: Outcome,
+    ) -> bool {
+        let Some(i) = self.pages.iter().position(|p| p.notification_id == *notification) else {
+            return false;
+        };
+        let page = &self.pages[i];
+        let delivered = matches!(outcome, Outcome::Delivered { .. });
+        let (lease_ms, until) = match &page.state {
+            PageState::Sending { lease_ms, until, .. } => (*lease_ms, *until),
+            // The answer came after all, before the page was sent again.
+            PageState::Unknown { lease_ms, until, .. } if delivered => (*lease_ms, *until),
+            PageState::Unknown { .. }
+            | PageState::Intent
+            | PageState::Retrying { .. }
+            | PageState::Delivered { .. }
+            | PageState::Failed { .. }
+            | PageState::Cancelled { .. } => return false,
+        };
+        if page.attempts != attempt {
+            return false;
+        }
+        let by_class = desk.count.outcomes.entry(page.receiver.clone()).or_default();
+        *by_class.entry(class(&outcome)).or_default() += 1;
+        match outcome {
+            Outcome::Delivered { reference } => {
+                desk.count.pages_delivered += 1;
+                let what = format!("receiver/{}", page.receiver);
+                desk.health.push(Health::Fine { what, part: page.target.clone() });
+                let reference = reference.map(|r| desk.bounded(&r, REASON_BYTES_MAX));
+                self.end(desk, i, PageState::Delivered { reference });
+            }
+            Outcome::RetryAfter { ms, reason } => {
+                let wait = i64::try_from(ms).unwrap_or(i64::MAX).clamp(1, RETRY_AFTER_MAX_MS);
+                self.again(desk, i, wait, &reason);
+            }
+            Outcome::Retry { reason } => {
+                let wait = backoff_ms(notification, attempt);
+                self.again(desk, i, wait, &reason);
+            }
+            Outcome::Unknown { reason } => {
+                let reason = desk.bounded(&reason, REASON_BYTES_MAX);
+                let why = reason.clone();
+                self.enter(desk, i, PageState::Unknown { reason, lease_ms, until }, Some(&why));
+            }
+            Outcome::Config { reason } | Outcome::Reject { reason } => self.fail(desk, i, &reason),
+        }
+        true
+    }
+
+    /// Another attempt after `wait_ms`, unless it is no longer wanted or there were enough.
+    fn again(&mut self, desk: &mut Desk, i: usize, wait_ms: i64, reason: &str) {
+        if let Some(over) = self.given_up(desk, i, reason) {
+            return over.carry_out(self, desk, i);
+        }
+        let reason = desk.bounded(reason, REASON_BYTES_MAX);
+        let at = desk.now.plus_ms(wait_ms);
+        self.enter(desk, i, PageState::Retrying { at, reason: reason.clone() }, Some(&reason));
+    }
+
+    /// Why no further attempt follows, if none does.
+    fn given_up(&self, desk: &Desk, i: usize, reason: &str) -> Option<GivenUp> {
+        let page = &self.pages[i];
+        if !self.wants(page) {
+            return Some(GivenUp::NotWanted);
+        }
+        let enough = page.attempts >= desk.current.limits().attempts_max;
+        enough.then(|| GivenUp::Enough(format!("no success in {} attempts; last: {reason}", page.attempts)))
+    }
+
+    /// Whether a page that has not been delivered still should be.
+    fn wants(&self, page: &PageEntry) -> bool {
+        match page.kind {
+            PageKind::Trigger => {
+                matches!(self.people, People::Open { .. }) && page.generation == self.incident.generation
+            }
+            PageKind::Acknowledge => self.people.owner().is_some(),
+            PageKind::Update => self.alerts.get(&page.alert_key).is_some_and(|a| a.open),
+            PageKind::Resolve => true,
+        }
+    }
+
+    /// A page that will not arrive. A page that calls somebody goes to the fallback at once.
+    fn fail(&mut self, desk: &mut Desk, i: usize, reason: &str) {
+        let reason = desk.bounded(reason, REASON_BYTES_MAX);
+        desk.count.pages_failed += 1;
+        self.end(desk, i, PageState::Failed { reason: reason.clone() });
+        let page = &self.pages[i];
+        let what = format!("receiver/{}", page.receiver);
+        desk.health.push(Health::Broken { what, part: page.target.clone(), why: reason });
+        if page.kind != PageKind::Trigger || page.fallback || !self.wants(page) {
+            return;
+        }
+        let policy = desk.policy(&self.bundle);
+        let fallback = policy.plan(&self.plan).and_then(|plan| plan.fallback.as_ref());
+        let Some(target) = fallback.filter(|f| f.receiver != page.receiver) else { return };
+        let (generation, escalates_at) = (page.generation, page.escalates_at);
+        desk.count.fallbacks += 1;
+        let kind = PageKind::Trigger;
+        self.intend(desk, &Intent { kind, target, generation, escalates_at, fallback: true });
+    }
+
+    /// Moves on what waited for `now`: attempts whose lease ended, retries that are due.
+    pub(crate) fn page_timers(&mut self, desk: &mut Desk) {
+        for i in 0..self.pages.len() {
+            let reason = match &self.pages[i].state {
+                PageState::Sending { until, .. } if *until <= desk.now => {
+                    desk.count.leases_expired += 1;
+                    "no outcome before the lease ended".to_owned()
+                }
+                PageState::Unknown { until, reason, .. } if *until <= desk.now => reason.clone(),
+                PageState::Retrying { at, reason } if *at <= desk.now => reason.clone(),
+                PageState::Sending { .. }
+                | PageState::Unknown { .. }
+                | PageState::Retrying { .. }
+                | PageState::Intent
+                | PageState::Delivered { .. }
+                | PageState::Failed { .. }
+                | PageState::Cancelled { .. } => continue,
+            };
+            match self.given_up(desk, i, &reason) {
+                Some(over) => over.carry_out(self, desk, i),
+                None => self.enter(desk, i, PageState::Intent, Some(&reason)),
+            }
+        }
+    }
+
+    /// After a takeover: what was on its way may still be, for a full lease counted from now.
+    pub(crate) fn restart_leases(&mut self, desk: &Desk) -> u64 {
+        let mut restarted = 0;
+        for page in &mut self.pages {
+            match &mut page.state {
+                PageState::Sending { lease_ms, until, .. } | PageState::Unknown { lease_ms, until, .. } => {
+                    *until = desk.now.plus_ms(i64::try_from(*lease_ms).unwrap_or(i64::MAX));
+                    restarted += 1;
+                }
+                PageState::Intent
+                | PageState::Retrying { .. }
+                | PageState::Delivered { .. }
+                | PageState::Failed { .. }
+                | PageState::Cancelled { .. } => (),
+            }
+        }
+        restarted
+    }
+
+    /// What has not been tried yet carries the newest word of the signal when it leaves.
+    pub(crate) fn refresh_pages(&mut self) {
+        let (generation, sequence) = (self.incident.generation, self.incident.sequence);
+        for page in &mut self.pages {
+            if page.state == PageState::Intent && page.attempts == 0 && page.generation == generation {
+                page.sequence = sequence;
+                page.dirty = true;
+            }
+        }
+    }
+}
+
+/// Why a page gets no further attempt.
+enum GivenUp {
+    NotWanted,
+    Enough(String),
+}
+
+impl GivenUp {
+    fn carry_out(self, incident: &mut IncidentState, desk: &mut Desk, i: usize) {
+        match self {
+            Self::NotWanted => {
+                let cause = format!("{}: it need not arrive any more", incident.people.stage().name());
+                incident.end(desk, i, cancelled(&cause));
+            }
+            Self::Enough(reason) => incident.fail(desk, i, &reason),
+        }
+    }
+}
+
+fn cancelled(cause: &str) -> PageState {
+    PageState::Cancelled { cause: cause.into() }
+}
+
+/// A page in the audit log. Its target may be a person, and stands under the same id in the outbox only.
+fn says(page: &PageEntry) -> String {
+    let PageEntry { notification_id, receiver, kind, at, generation, .. } = page;
+    let kind = kind.name();
+    format!(
+        "{kind} {notification_id} by {receiver}, generation {generation} round {} step {}",
+        at.round, at.step
+    )
+}
+
+const fn class(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Delivered { .. } => "delivered",
+        Outcome::RetryAfter { .. } => "retry_after",
+        Outcome::Retry { .. } => "retry",
+        Outcome::Unknown { .. } => "unknown",
+        Outcome::Config { .. } => "config",
+        Outcome::Reject { .. } => "reject",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_stays_within_its_cap_and_spreads() {
+        for attempt in 1..=30 {
+            let cap = (1000i64 << (attempt - 1).min(6)).min(60_000);
+            let waits: BTreeSet<i64> = (0..200)
+                .map(|n| {
+                    backoff_ms(&NotificationId::new(format!("page-{n}")), u32::try_from(attempt).unwrap())
+                })
+                .collect();
+            assert!(waits.iter().all(|w| (1..=cap).contains(w)), "attempt {attempt}");
+            assert!(
+                waits.first().unwrap() * 10 < cap && waits.last().unwrap() * 10 > cap * 9,
+                "not jittered"
+            );
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Who is paged, when, and until when: the config as a type that cannot be wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use wire::{Digest, Incident};
+
+use crate::config::{Bundle, ConfigErrors, EscalateConfig};
+
+mod check;
+
+/// A checked bundle of routes, policies and limits. Only [`Policy::new`] builds one, so every one is total:
+/// each incident has a route, each route a policy, each target a receiver.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    bundle: Bundle,
+    digest: Digest,
+    plans: BTreeMap<String, Plan>,
+    people_key: Vec<u8>,
+}
+
+/// One policy: steps that page one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// At least one.
+    pub steps: Vec<Step>,
+    /// Rounds through all steps before only the last one repeats, at least 1.
+    pub repeat: u32,
+    pub until_owned: bool,
+    pub acknowledge_expires_ms: i64,
+    pub mitigation_expires_ms: i64,
+    pub fallback: Option<Target>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// At least one, each once.
+    pub targets: Vec<Target>,
+    pub delay_ms: i64,
+}
+
+/// A person, team or channel at one receiver.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    pub receiver: String,
+    pub target: String,
+}
+
+/// Round of a policy and step in it, from 0. Within a generation it only ever rises, so no page id comes twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Position {
+    pub round: u32,
+    pub step: u32,
+}
+
+impl Policy {
+    /// Checks a bundle against the names of the receivers that exist.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place in the config.
+    pub fn new(bundle: Bundle, receivers: &BTreeSet<String>) -> Result<Self, ConfigErrors> {
+        Self::checked(bundle, Some(receivers))
+    }
+
+    /// A bundle that was checked when it was loaded: the receivers it names may be gone by now.
+    pub(crate) fn again(bundle: Bundle) -> Result<Self, ConfigErrors> {
+        Self::checked(bundle, None)
+    }
+
+    fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
+        let plans = check::plans(&bundle, receivers)?;
+        let text = serde_json::to_vec(&bundle).expect("a bundle has text keys only");
+        Ok(Self { digest: Digest::of(&[&text]), bundle, plans, people_key: Vec::new() })
+    }
+
+    /// Sets the secret under which names of people become pseudonyms. Without one, whoever
+    /// can guess a name can recognise it in the audit log. The same for all partitions, kept outside the log.
+    #[must_use]
+    pub fn with_people_key(mut self, key: &[u8]) -> Self {
+        self.people_key = key.to_vec();
+        self
+    }
+
+    /// Of the whole bundle; recorded with each page that was decided under it.
+    #[must_use]
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    #[must_use]
+    pub const fn limits(&self) -> &EscalateConfig {
+        &self.bundle.escalate
+    }
+
+    /// Name of the policy that an incident goes to, by the first route that matches.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the last route matches everything")]
+    pub fn route(&self, incident: &Incident) -> &str {
+        let route = self.bundle.route.iter().find(|r| r.matches(incident));
+        &route.expect("the last route matches everything").policy
+    }
+
+    /// The policy of that name.
+    #[must_use]
+    pub fn plan(&self, name: &str) -> Option<&Plan> {
+        self.plans.get(name)
+    }
+
+    pub(crate) const fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.bundle.namespace
+    }
+
+    pub(crate) fn people_key(&self) -> &[u8] {
+        &self.people_key
+    }
+}
+
+impl Plan {
+    /// What comes after `at` if nobody owns the incident. `None` when a ticket has been told often enough.
+    #[must_use]
+    pub fn next(&self, at: Position) -> Option<Position> {
+        let last = self.last();
+        let round = at.round.saturating_add(1);
+        if at.step < last {
+            Some(Position { round: at.round, step: at.step + 1 })
+        } else if round < self.repeat {
+            Some(Position { round, step: 0 })
+        } else {
+            // The last step repeats: an incident nobody owns must never fall silent.
+            self.until_owned.then_some(Position { round, step: last })
+        }
+    }
+
+    /// The step at `at`; the last one if there are fewer.
+    #[must_use]
+    pub fn step(&self, at: Position) -> &Step {
+        &self.steps[at.step.min(self.last()) as usize]
+    }
+
+    fn last(&self) -> u32 {
+        u32::try_from(self.steps.len()).unwrap_or(u32::MAX).saturating_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_gone_through_and_then_the_last_step_repeats() {
+        let step = |name: &str| Step {
+            targets: vec![Target { receiver: "inbox".into(), target: name.into() }],
+            delay_ms: 1000,
+        };
+        let plan = |until_owned| Plan {
+            steps: vec![step("a"), step("b")],
+            repeat: 2,
+            until_owned,
+            acknowledge_expires_ms: 1,
+            mitigation_expires_ms: 1,
+            fallback: None,
+        };
+        let walk = |plan: Plan| {
+            let mut at = Some(Position::default());
+            std::iter::from_fn(move || {
+                let here = at?;
+                at = plan.next(here);
+                Some((here.round, here.step))
+            })
+            .take(6)
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(walk(plan(true)), [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (3, 1)]);
+        assert_eq!(walk(plan(false)), [(0, 0), (0, 1), (1, 0), (1, 1)]);
+    }
+}

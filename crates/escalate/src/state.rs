@@ -1,0 +1,281 @@
+//! What is known about one incident. Everything in it goes into one state record; timers are part of it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wire::outbox::OutboxState;
+use wire::page::{Page, PageKind};
+use wire::response::Response;
+use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Timestamp};
+
+use crate::index::Filed;
+use crate::life::{Signal, Stage};
+use crate::people::Directory;
+use crate::policy::Position;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct IncidentState {
+    /// Last word of the signal.
+    pub(crate) incident: Arc<Incident>,
+    pub(crate) signal: Signal,
+    pub(crate) people: People,
+    /// Digest of the bundle that it opened with and follows.
+    pub(crate) bundle: Digest,
+    /// Name of the policy in that bundle.
+    pub(crate) plan: String,
+    /// Step that paged last.
+    pub(crate) position: Position,
+    /// Responses so far.
+    pub(crate) responses: u32,
+    /// The latest responses; older ones are only on the topic.
+    pub(crate) timeline: VecDeque<Response>,
+    #[serde(default)]
+    pub(crate) timeline_dropped: u64,
+    /// Alerts at receivers that are open or have pages on their way.
+    pub(crate) alerts: BTreeMap<AlertKey, Alert>,
+    /// In the order in which they were decided, which is the order in which each alert gets them.
+    pub(crate) pages: Vec<PageEntry>,
+    #[serde(default)]
+    pub(crate) pages_dropped: u64,
+    /// Earlier words of the signal that pages on their way carry, by sequence.
+    #[serde(default)]
+    pub(crate) versions: BTreeMap<u32, Arc<Incident>>,
+    /// When it was first taken in, and when nothing was left to do.
+    pub(crate) since: Timestamp,
+    pub(crate) ended_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub(crate) filed: Filed,
+}
+
+/// Where people stand. Each live state holds exactly the timer that it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub(crate) enum People {
+    /// `nominal` is when the next step was meant to page, `due` when it will; `None` once a ticket has been told
+    /// as often as its policy says.
+    Open {
+        nominal: Timestamp,
+        due: Option<Timestamp>,
+    },
+    Acknowledged {
+        by: String,
+        until: Timestamp,
+    },
+    Mitigated {
+        by: String,
+        until: Timestamp,
+    },
+    Resolved {
+        by: String,
+    },
+    Closed {
+        by: String,
+    },
+}
+
+/// One alert at a receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Alert {
+    pub(crate) receiver: String,
+    pub(crate) target: String,
+    pub(crate) generation: u32,
+    /// A trigger may have reached it, and no resolve was decided since.
+    pub(crate) open: bool,
+}
+
+/// One page, without what all pages of the incident share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PageEntry {
+    pub(crate) notification_id: NotificationId,
+    pub(crate) alert_key: AlertKey,
+    pub(crate) kind: PageKind,
+    pub(crate) receiver: String,
+    pub(crate) target: String,
+    pub(crate) generation: u32,
+    pub(crate) at: Position,
+    /// Which word of the signal it carries.
+    pub(crate) sequence: u32,
+    pub(crate) decided_at: Timestamp,
+    pub(crate) escalates_at: Option<Timestamp>,
+    pub(crate) owner: Option<String>,
+    /// It stands in for a page that failed; when it fails too, only tocsin's own incident is left.
+    pub(crate) fallback: bool,
+    pub(crate) attempts: u32,
+    pub(crate) state: PageState,
+    /// Changed since its outbox record was last written.
+    #[serde(skip)]
+    pub(crate) dirty: bool,
+}
+
+/// As [`OutboxState`], with the times that the machine itself waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub(crate) enum PageState {
+    /// Leaves as soon as it is first for its alert and the receiver has room.
+    Intent,
+    /// `until` is when the lease ends, on the clock of the present owner.
+    Sending {
+        lease_ms: u64,
+        owner: String,
+        until: Timestamp,
+    },
+    Retrying {
+        at: Timestamp,
+        reason: String,
+    },
+    Unknown {
+        reason: String,
+        lease_ms: u64,
+        until: Timestamp,
+    },
+    Delivered {
+        reference: Option<String>,
+    },
+    Failed {
+        reason: String,
+    },
+    Cancelled {
+        cause: String,
+    },
+}
+
+/// What an incident waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timer {
+    /// The next step pages.
+    Escalation,
+    AcknowledgementExpires,
+    MitigationExpires,
+    /// A page may be sent again.
+    Retry,
+    /// An attempt has had its time.
+    Lease,
+    /// An ended incident need not be kept any longer.
+    Forget,
+}
+
+impl People {
+    pub(crate) const fn stage(&self) -> Stage {
+        match self {
+            Self::Open { .. } => Stage::Open,
+            Self::Acknowledged { .. } => Stage::Acknowledged,
+            Self::Mitigated { .. } => Stage::Mitigated,
+            Self::Resolved { .. } => Stage::Resolved,
+            Self::Closed { .. } => Stage::Closed,
+        }
+    }
+
+    /// Pseudonym of who has it.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Acknowledged { by, .. } | Self::Mitigated { by, .. } => Some(by),
+            Self::Open { .. } | Self::Resolved { .. } | Self::Closed { .. } => None,
+        }
+    }
+}
+
+impl PageState {
+    pub(crate) const fn is_final(&self) -> bool {
+        match self {
+            Self::Delivered { .. } | Self::Failed { .. } | Self::Cancelled { .. } => true,
+            Self::Intent | Self::Sending { .. } | Self::Retrying { .. } | Self::Unknown { .. } => false,
+        }
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Sending { .. } => "sending",
+            Self::Retrying { .. } => "retrying",
+            Self::Unknown { .. } => "unknown",
+            Self::Delivered { .. } => "delivered",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+}
+
+impl PageEntry {
+    pub(crate) fn outbox(&self) -> OutboxState {
+        match self.state.clone() {
+            PageState::Intent => OutboxState::Intent,
+            PageState::Sending { lease_ms, owner, until: _ } => {
+                OutboxState::Sending { attempt: self.attempts, lease_ms, owner }
+            }
+            PageState::Retrying { at, reason } => OutboxState::Retrying { at, reason },
+            PageState::Unknown { reason, .. } => OutboxState::Unknown { reason },
+            PageState::Delivered { reference } => OutboxState::Delivered { reference },
+            PageState::Failed { reason } => OutboxState::Failed { reason },
+            PageState::Cancelled { cause } => OutboxState::Cancelled { cause },
+        }
+    }
+}
+
+impl IncidentState {
+    pub(crate) fn id(&self) -> &IncidentId {
+        &self.incident.incident_id
+    }
+
+    /// Everything this incident waits for, in no order.
+    pub(crate) fn timers(&self, ended_keep_ms: i64) -> Vec<(Timestamp, Timer)> {
+        let people = match &self.people {
+            People::Open { due, .. } => due.map(|due| (due, Timer::Escalation)),
+            People::Acknowledged { until, .. } => Some((*until, Timer::AcknowledgementExpires)),
+            People::Mitigated { until, .. } => Some((*until, Timer::MitigationExpires)),
+            People::Resolved { .. } | People::Closed { .. } => None,
+        };
+        let pages = self.pages.iter().filter_map(|p| match &p.state {
+            PageState::Sending { until, .. } | PageState::Unknown { until, .. } => {
+                Some((*until, Timer::Lease))
+            }
+            PageState::Retrying { at, .. } => Some((*at, Timer::Retry)),
+            PageState::Intent
+            | PageState::Delivered { .. }
+            | PageState::Failed { .. }
+            | PageState::Cancelled { .. } => None,
+        });
+        let forget = self.ended_at.map(|at| (at.plus_ms(ended_keep_ms), Timer::Forget));
+        people.into_iter().chain(pages).chain(forget).collect()
+    }
+
+    /// Nothing is left to do: the signal is over, people are done, every page has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.signal == Signal::Cleared
+            && matches!(self.people, People::Resolved { .. } | People::Closed { .. })
+            && self.pages.iter().all(|p| p.state.is_final())
+    }
+
+    /// The page as a receiver gets it.
+    pub(crate) fn page(&self, entry: &PageEntry, directory: &Directory) -> Page {
+        let incident = self.versions.get(&entry.sequence).unwrap_or(&self.incident);
+        Page {
+            notification_id: entry.notification_id.clone(),
+            alert_key: entry.alert_key.clone(),
+            kind: entry.kind,
+            receiver: entry.receiver.clone(),
+            target: entry.target.clone(),
+            round: entry.at.round,
+            step: entry.at.step,
+            incident: Incident::clone(incident),
+            decided_at: entry.decided_at,
+            escalates_at: entry.escalates_at,
+            owner: entry.owner.as_deref().map(|p| directory.name(p).to_owned()),
+        }
+    }
+
+    /// Drops what nothing refers to any more. Ended pages go oldest first, beyond `pages_max`.
+    pub(crate) fn prune(&mut self, pages_max: usize) {
+        let mut excess = self.pages.len().saturating_sub(pages_max);
+        self.pages.retain(|p| {
+            let drop = excess > 0 && p.state.is_final();
+            excess -= usize::from(drop);
+            self.pages_dropped += u64::from(drop);
+            !drop
+        });
+        let live = || self.pages.iter().filter(|p| !p.state.is_final());
+        self.versions.retain(|sequence, _| live().any(|p| p.sequence == *sequence));
+        self.alerts.retain(|key, alert| alert.open || live().any(|p| p.alert_key == *key));
+    }
+}

@@ -1,0 +1,110 @@
+//! State records: one byte for the version of their schema, then JSON. Keys are text: what it is, and which.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use wire::{CommandId, Digest, IncidentId};
+
+use crate::answers::Kept;
+use crate::audit::Anchor;
+use crate::config::Bundle;
+use crate::machine::Effect;
+use crate::machine::own::Own;
+use crate::state::IncidentState;
+
+/// Version of the schema that this program writes, and the newest that it reads.
+const VERSION: u8 = 1;
+
+/// Why a state record cannot be taken back in. The partition must not be worked on without it.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Written by a newer tocsin. Upgrade this process.
+    #[error(
+        "state record {key:?} has schema version {found}, this program reads up to {supported}; upgrade it"
+    )]
+    TooNew { key: String, found: u8, supported: u8 },
+    /// Not what this key holds.
+    #[error("state record {key:?} cannot be read")]
+    Malformed { key: String, source: serde_json::Error },
+    /// A bundle that was checked when it was written does not pass now.
+    #[error("state record {key:?} holds a policy that this program refuses")]
+    Bundle { key: String, source: crate::config::ConfigErrors },
+    /// Not one of this machine's keys.
+    #[error("state record {key:?} is none of this machine's")]
+    UnknownKey { key: String },
+}
+
+/// Head of the audit chain, and the policy in force when it was written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Head {
+    pub(crate) chain: Anchor,
+    pub(crate) policy: Digest,
+}
+
+/// One state record taken apart; `None` is a tombstone.
+pub(crate) enum Record {
+    Head(Option<Head>),
+    Incident(IncidentId, Option<Box<IncidentState>>),
+    Bundle(Digest, Option<Box<Bundle>>),
+    Own(String, Option<Box<Own>>),
+    Person(String, Option<String>),
+    Answer(CommandId, Option<Kept>),
+}
+
+pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StateError> {
+    let text = String::from_utf8_lossy(key).into_owned();
+    let unknown = || Err(StateError::UnknownKey { key: text.clone() });
+    if text == "head" {
+        return Ok(Record::Head(parse(&text, value)?));
+    }
+    let Some((what, which)) = text.split_once('/') else { return unknown() };
+    Ok(match what {
+        "incident" => Record::Incident(IncidentId::new(which), parse(&text, value)?),
+        "bundle" => Record::Bundle(Digest::new(which), parse(&text, value)?),
+        "own" => Record::Own(which.into(), parse(&text, value)?),
+        "person" => Record::Person(which.into(), parse(&text, value)?),
+        "answer" => Record::Answer(CommandId::new(which), parse(&text, value)?),
+        _ => return unknown(),
+    })
+}
+
+fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<Option<T>, StateError> {
+    let Some((&version, json)) = value.split_first() else { return Ok(None) };
+    if version > VERSION {
+        return Err(StateError::TooNew { key: key.into(), found: version, supported: VERSION });
+    }
+    let parsed = serde_json::from_slice(json);
+    parsed.map(Some).map_err(|source| StateError::Malformed { key: key.into(), source })
+}
+
+fn state<T: Serialize>(key: String, value: Option<&T>) -> Effect {
+    let value = value.map(|value| {
+        let mut bytes = vec![VERSION];
+        serde_json::to_writer(&mut bytes, value).expect("state has text keys and finite numbers");
+        bytes
+    });
+    Effect::State { key: key.into_bytes(), value }
+}
+
+pub(crate) fn head(head: &Head) -> Effect {
+    state("head".into(), Some(head))
+}
+
+pub(crate) fn incident(id: &IncidentId, incident: Option<&IncidentState>) -> Effect {
+    state(format!("incident/{id}"), incident)
+}
+
+pub(crate) fn bundle(digest: &Digest, bundle: Option<&Bundle>) -> Effect {
+    state(format!("bundle/{digest}"), bundle)
+}
+
+pub(crate) fn own(what: &str, own: &Own) -> Effect {
+    state(format!("own/{what}"), Some(own))
+}
+
+pub(crate) fn person(pseudonym: &str, name: &str) -> Effect {
+    state(format!("person/{pseudonym}"), Some(&name))
+}
+
+pub(crate) fn answer(id: &CommandId, kept: Option<&Kept>) -> Effect {
+    state(format!("answer/{id}"), kept)
+}

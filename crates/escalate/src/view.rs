@@ -1,0 +1,118 @@
+//! What HTTP and the console show of an incident.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use wire::outbox::OutboxState;
+use wire::page::PageKind;
+use wire::response::Response;
+use wire::{AlertKey, Digest, Incident, NotificationId, Timestamp};
+
+use crate::life::{Signal, Stage};
+use crate::people::Directory;
+use crate::state::{IncidentState, People};
+
+/// An incident and everything people and pages did about it. People are named, not by pseudonym,
+/// unless they were forgotten.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct IncidentView {
+    /// Last word of the signal.
+    pub incident: Incident,
+    pub signal: Signal,
+    pub stage: Stage,
+    /// Who has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Who resolved or closed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mitigated_until: Option<Timestamp>,
+    /// When the next step pages unless someone takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step_at: Option<Timestamp>,
+    /// The policy it follows, and the bundle that policy is from.
+    pub policy: String,
+    pub bundle: Digest,
+    /// Round and step that paged last, from 0.
+    pub round: u32,
+    pub step: u32,
+    /// By the machine's recorded clock: when it was first taken in, and when nothing was left to do.
+    pub since: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// In the order in which they were decided; the oldest may be missing.
+    pub pages: Vec<PageView>,
+    pub pages_dropped: u64,
+    /// What people did, oldest first; the oldest may be missing.
+    pub timeline: Vec<Response>,
+    pub timeline_dropped: u64,
+}
+
+/// One page and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct PageView {
+    pub notification_id: NotificationId,
+    pub alert_key: AlertKey,
+    pub kind: PageKind,
+    pub receiver: String,
+    pub target: String,
+    pub generation: u32,
+    pub round: u32,
+    pub step: u32,
+    pub decided_at: Timestamp,
+    /// It stands in for a page that failed.
+    pub fallback: bool,
+    pub attempts: u32,
+    pub state: OutboxState,
+}
+
+impl IncidentView {
+    pub(crate) fn of(state: &IncidentState, directory: &Directory) -> Self {
+        let name = |pseudonym: &str| directory.name(pseudonym).to_owned();
+        let (mut acknowledged_until, mut mitigated_until) = (None, None);
+        let (mut next_step_at, mut done_by) = (None, None);
+        match &state.people {
+            People::Open { due, .. } => next_step_at = *due,
+            People::Acknowledged { until, .. } => acknowledged_until = Some(*until),
+            People::Mitigated { until, .. } => mitigated_until = Some(*until),
+            People::Resolved { by } | People::Closed { by } => done_by = Some(name(by)),
+        }
+        let pages = state.pages.iter().map(|p| PageView {
+            notification_id: p.notification_id.clone(),
+            alert_key: p.alert_key.clone(),
+            kind: p.kind,
+            receiver: p.receiver.clone(),
+            target: p.target.clone(),
+            generation: p.generation,
+            round: p.at.round,
+            step: p.at.step,
+            decided_at: p.decided_at,
+            fallback: p.fallback,
+            attempts: p.attempts,
+            state: p.outbox(),
+        });
+        let timeline = state.timeline.iter().map(|r| Response { by: name(&r.by), ..r.clone() });
+        Self {
+            incident: Incident::clone(&state.incident),
+            signal: state.signal,
+            stage: state.people.stage(),
+            owner: state.people.owner().map(name),
+            done_by,
+            acknowledged_until,
+            mitigated_until,
+            next_step_at,
+            policy: state.plan.clone(),
+            bundle: state.bundle.clone(),
+            round: state.position.round,
+            step: state.position.step,
+            since: state.since,
+            ended_at: state.ended_at,
+            pages: pages.collect(),
+            pages_dropped: state.pages_dropped,
+            timeline: timeline.collect(),
+            timeline_dropped: state.timeline_dropped,
+        }
+    }
+}
