@@ -40,7 +40,7 @@ pub struct ModelSpec {
     pub quality: f64,
     pub labels: LabelSpec,
     pub features: &'static [FeatureSpec],
-    /// Values of the segment `region`.
+    /// Values of the segment `region`: where the call was served.
     pub regions: &'static [Category],
     pub(crate) tune: Tune,
 }

@@ -50,8 +50,8 @@ pub(super) static LINEUP: [ModelSpec; 5] = [
             week: (0.08, 5.5),
             latency_sigma: 0.32,
             latency_wander: 0.1,
-            bias: -6.2,
-            noise: 0.8,
+            bias: -6.6,
+            noise: 2.6,
             logit_cycle: -0.1,
         },
     },
@@ -134,7 +134,7 @@ pub(super) static LINEUP: [ModelSpec; 5] = [
             week: (0.08, 6.5),
             latency_sigma: 0.38,
             latency_wander: 0.12,
-            bias: 3.0,
+            bias: 2.7,
             noise: 1.3,
             logit_cycle: 0.0,
         },
@@ -162,7 +162,7 @@ pub(super) static LINEUP: [ModelSpec; 5] = [
             week: (0.12, 1.5),
             latency_sigma: 0.35,
             latency_wander: 0.1,
-            bias: 2.2,
+            bias: 2.0,
             noise: 1.2,
             logit_cycle: 0.0,
         },
@@ -366,6 +366,8 @@ static PRODUCTS: [Category; 7] = [
     even("gift", 0.05),
 ];
 
-static REGIONS_EUROPE: [Category; 3] = [even("central", 0.45), even("west", 0.35), even("south", 0.2)];
+static REGIONS_EUROPE: [Category; 3] =
+    [even("eu-central", 0.45), even("eu-west", 0.35), even("eu-south", 0.2)];
 
-static REGIONS_WORLD: [Category; 3] = [even("us", 0.6), shifting("eu", 0.25, 0.28), even("latam", 0.15)];
+static REGIONS_WORLD: [Category; 3] =
+    [even("us-east", 0.6), shifting("eu-west", 0.25, 0.28), even("sa-east", 0.15)];
