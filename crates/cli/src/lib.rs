@@ -1,1 +1,85 @@
 //! The `tocsin` binary as a library, so that tests can reach its config and commands.
+#![expect(clippy::print_stderr, reason = "the command line prints for people")]
+
+mod app;
+mod args;
+mod backend;
+mod client;
+pub mod config;
+mod demo;
+mod failure;
+mod feed;
+mod reference;
+mod remote;
+mod run;
+mod secrets;
+mod signals;
+mod simulate;
+mod small;
+mod term;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::args::{AuditCommand, Cli, Command, Global, LogFormat, ReferenceCommand};
+use crate::failure::Failure;
+use crate::term::Out;
+
+/// Runs the program and says how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli.global, &cli.command);
+    let out = Out::new(cli.global.json);
+    match dispatch(cli, &out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                eprintln!("error: {failure}");
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, out),
+        Command::Run(args) => run::run(&args, out),
+        Command::Simulate(args) => simulate::run(&args, out),
+        Command::Check(args) => small::check(&args, out),
+        Command::Init(args) => small::init(&args, out),
+        Command::Incidents(args) => remote::incidents(&args, global, out),
+        Command::Show(args) => remote::show(&args, global, out),
+        Command::Ack(args) => remote::ack(&args, global, out),
+        Command::Resolve(args) => remote::resolve(&args, global, out),
+        Command::Note(args) => remote::note(&args, global, out),
+        Command::Tail(args) => remote::tail(&args, global, out),
+        Command::Audit(AuditCommand::Verify) => remote::audit_verify(global, out),
+        Command::Reference(ReferenceCommand::Build(args)) => reference::build(&args, out),
+        Command::Token(args) => small::token(&args, out),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tocsin", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Logs go to standard error: what a command answers is alone on standard output.
+fn log_to_stderr(global: &Global, command: &Command) {
+    let quiet = !matches!(command, Command::Run(_));
+    let filter = global
+        .log
+        .clone()
+        .or_else(|| secrets::env("TOCSIN_LOG"))
+        .unwrap_or_else(|| if quiet { "error" } else { "info" }.to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match global.log_format {
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

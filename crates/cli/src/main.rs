@@ -1,3 +1,7 @@
 //! The `tocsin` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tocsin::main()
+}

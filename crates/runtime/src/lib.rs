@@ -1,1 +1,17 @@
 //! Runs the cores on a log, Kafka's or the embedded one.
+//!
+//! Each loop is `step(&mut self, now)`: it neither sleeps nor spawns, so that a simulation can drive the same code.
+//! The thread around it is in [`host`].
+
+pub mod clock;
+mod context;
+pub mod escalate;
+pub mod log;
+pub mod metrics;
+mod restore;
+pub mod sends;
+pub mod settings;
+pub mod topics;
+pub mod views;
+
+pub use settings::{command_record, context_record};

@@ -137,8 +137,9 @@ impl Group {
         }
         let version = self.version;
         let member = self.members.get_mut(&id).expect("it polls, so it is here");
-        // Whoever still waits looks again at every poll: its partitions may come free by the clock alone.
-        member.seen = all.then_some(version);
+        // Whoever still waits looks again at every poll, since its partitions may come free by the clock alone; and
+        // so does whoever has just gained, since that may have moved what the others should have.
+        member.seen = (all && free.is_empty()).then_some(version);
         if free.is_empty() {
             return Turn::Quiet;
         }

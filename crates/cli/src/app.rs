@@ -1,0 +1,301 @@
+//! One process: a log, the roles on it, the listener. Used by `run` and `demo` alike.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use receivers::{Inbox, Receiver};
+use runtime::clock::Clock;
+use runtime::collect::{CollectLoop, SourceSpec};
+use runtime::escalate::EscalateLoop;
+use runtime::host::drive;
+use runtime::judge::JudgeLoop;
+use runtime::log::{EmbeddedConfig, EmbeddedLog, KafkaConfig, KafkaLog, Log, LogError};
+use runtime::sends::Receivers;
+use runtime::settings::Settings;
+use runtime::topics::{Partitions, owned};
+use runtime::views::Views;
+use wire::context::ContextRecord;
+use wire::topic::Topics;
+
+use crate::args::Role;
+use crate::backend::Backend;
+use crate::config::Checked;
+use crate::failure::{Failure, Kind};
+
+/// The log that a config asks for.
+pub enum AnyLog {
+    Kafka(KafkaLog),
+    Embedded(EmbeddedLog),
+}
+
+/// Connects to the config's Kafka, or opens its file.
+///
+/// # Errors
+/// When it cannot be reached or opened; says what to do.
+pub fn open_log(checked: &Checked) -> Result<AnyLog, Failure> {
+    let log = &checked.config.log;
+    let Some(brokers) = &log.brokers else {
+        let path = checked.dir.join(&log.path);
+        return Ok(AnyLog::Embedded(EmbeddedLog::open(EmbeddedConfig::file(path))?));
+    };
+    let mut kafka = KafkaConfig::new(brokers);
+    kafka.client_id = format!("tocsin-{}", log.instance);
+    kafka.replication = Some(log.replication);
+    kafka.settings.extend(log.kafka.clone());
+    let password = match (&log.sasl_password_env, &log.sasl_password_file) {
+        (Some(name), _) => Some(
+            crate::secrets::env(name)
+                .ok_or_else(|| Failure::new(Kind::CannotStart, format!("the environment has no variable {name}")))?,
+        ),
+        (None, Some(file)) => Some(
+            crate::secrets::file(&checked.dir.join(file)).map_err(|e| Failure::new(Kind::CannotStart, e))?,
+        ),
+        (None, None) => None,
+    };
+    if let Some(password) = password {
+        kafka.settings.insert("sasl.password".to_owned(), password);
+    }
+    Ok(AnyLog::Kafka(KafkaLog::connect(kafka)?))
+}
+
+/// A running process. Dropping it does not stop it: call [`App::stop`].
+pub struct App {
+    pub views: Arc<Views>,
+    pub inbox: Inbox,
+    /// `http://…` where it listens.
+    pub address: String,
+    pub stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Result<(), LogError>>>,
+    tokio: Option<tokio::runtime::Runtime>,
+    client_file: Option<PathBuf>,
+}
+
+/// What a process is told beside its config.
+pub struct Options {
+    pub roles: Vec<Role>,
+    pub stop: Arc<AtomicBool>,
+    /// Where to leave address and token for the command line.
+    pub client_file: Option<PathBuf>,
+}
+
+impl App {
+    /// Creates what is missing, restores what was, and starts every role and the listener.
+    ///
+    /// # Errors
+    /// Anything that keeps it from starting; nothing is left running.
+    pub fn start<L: Log>(log: L, checked: &Checked, options: Options) -> Result<Self, Failure> {
+        let metrics = metrics_recorder()?;
+        let settings = settings(checked);
+        let sources = sources(checked, &settings.topics);
+        prepare(&log, checked, &settings, &sources)?;
+        let clock = Clock::start();
+        let views = Arc::new(Views::default());
+        let inbox = Inbox::default();
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|e| Failure::new(Kind::CannotStart, format!("no threads: {e}")))?;
+        let receivers = receivers(checked, &inbox)?;
+        let backend = Backend::new(log.clone(), checked, settings.clone(), Arc::clone(&views), inbox.clone(), metrics, clock);
+        let server = tokio
+            .block_on(http_api::Server::bind(&checked.config.http))
+            .map_err(|e| Failure::new(Kind::CannotStart, e.to_string()))?;
+        let address = format!("http://{}", server.local_addr());
+        let stopping = Arc::clone(&options.stop);
+        tokio.spawn(async move {
+            let ended = async move {
+                while !stopping.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            if let Err(e) = server.serve(Arc::new(backend), ended).await {
+                tracing::error!(error = %e, "the listener has ended");
+            }
+        });
+        if let Some(file) = &options.client_file {
+            crate::client::leave_address(file, &address)?;
+        }
+        let mut app = Self {
+            views: Arc::clone(&views),
+            inbox,
+            address,
+            stop: Arc::clone(&options.stop),
+            threads: Vec::new(),
+            tokio: None,
+            client_file: options.client_file,
+        };
+        let handle = tokio.handle().clone();
+        app.tokio = Some(tokio);
+        for role in &options.roles {
+            app.start_role(*role, &log, checked, &settings, &sources, &receivers, &handle, clock)?;
+        }
+        Ok(app)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a role needs, used once")]
+    fn start_role<L: Log>(
+        &mut self,
+        role: Role,
+        log: &L,
+        checked: &Checked,
+        settings: &Settings,
+        sources: &[SourceSpec],
+        receivers: &[Arc<Receiver>],
+        handle: &tokio::runtime::Handle,
+        clock: Clock,
+    ) -> Result<(), Failure> {
+        let (views, stop) = (Arc::clone(&self.views), Arc::clone(&self.stop));
+        match role {
+            Role::Collect => {
+                let config = Arc::new(checked.config.telemetry.clone());
+                for (thread, source) in sources.iter().enumerate() {
+                    let work = CollectLoop::new(
+                        log.clone(),
+                        settings.clone(),
+                        Arc::clone(&config),
+                        source.clone(),
+                        thread,
+                        Arc::clone(&views),
+                        clock,
+                    )?;
+                    self.threads.push(drive(work, clock, Arc::clone(&stop), Arc::clone(&views)));
+                }
+            }
+            Role::Judge => {
+                let work = JudgeLoop::new(
+                    log.clone(),
+                    settings.clone(),
+                    Arc::clone(&checked.judge),
+                    Arc::clone(&checked.references),
+                    Arc::clone(&views),
+                    clock,
+                )?;
+                self.threads.push(drive(work, clock, stop, views));
+            }
+            Role::Escalate => {
+                let policy = Arc::clone(&checked.policy);
+                let make = Box::new(move |partition| escalate::Machine::new(partition, Arc::clone(&policy)));
+                let sends = Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views));
+                let work = EscalateLoop::new(log.clone(), settings.clone(), make, sends, Arc::clone(&views))?;
+                self.threads.push(drive(work, clock, stop, views));
+            }
+        }
+        Ok(())
+    }
+
+    /// True once every role has restored its state and has its partitions.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.views.readiness().iter().all(|(_, waiting)| waiting.is_none())
+    }
+
+    /// Asks everything to finish, waits for the last commits, and closes the listener.
+    ///
+    /// # Errors
+    /// The first role that failed.
+    pub fn stop(mut self) -> Result<(), Failure> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut first = Ok(());
+        for thread in self.threads.drain(..) {
+            let ended = thread.join().map_err(|_| Failure::new(Kind::CannotStart, "a role panicked"));
+            let ended = ended.and_then(|r| r.map_err(Failure::from));
+            if first.is_ok() {
+                first = ended;
+            }
+        }
+        if let Some(tokio) = self.tokio.take() {
+            tokio.shutdown_timeout(Duration::from_secs(2));
+        }
+        if let Some(file) = &self.client_file {
+            drop(std::fs::remove_file(file));
+        }
+        first
+    }
+}
+
+fn metrics_recorder() -> Result<PrometheusHandle, Failure> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets(&[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])
+        .map_err(|e| Failure::new(Kind::CannotStart, e.to_string()))?
+        .install_recorder()
+        .map_err(|e| Failure::new(Kind::CannotStart, format!("metrics: {e}")))?;
+    runtime::metrics::describe();
+    metrics::gauge!(runtime::metrics::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+fn settings(checked: &Checked) -> Settings {
+    let config = &checked.config;
+    let log = &config.log;
+    Settings {
+        namespace: config.namespace.clone(),
+        instance: log.instance.clone(),
+        topics: Arc::new(Topics::of(&config.namespace)),
+        judge_partitions: log.partitions.judge,
+        escalate_partitions: log.partitions.escalate,
+        collect_partitions: log.partitions.collect,
+        commit_every: Duration::from_millis(log.commit_ms),
+        progress_every: Duration::from_millis(config.telemetry.pane_ms().unsigned_abs().clamp(1_000, 60_000)),
+        idle: Duration::from_secs(log.idle_s),
+        hold_max: Duration::from_secs(log.hold_max_s),
+    }
+}
+
+fn sources(checked: &Checked, topics: &Topics) -> Vec<SourceSpec> {
+    let telemetry = &checked.config.telemetry;
+    if telemetry.topics.is_empty() {
+        return vec![SourceSpec { topic: topics.telemetry.clone(), labels_topic: telemetry.labels_topic.clone() }];
+    }
+    let labels = |i: usize| telemetry.labels_topic.clone().filter(|_| i == 0);
+    telemetry
+        .topics
+        .iter()
+        .enumerate()
+        .map(|(i, topic)| SourceSpec { topic: topic.clone(), labels_topic: labels(i) })
+        .collect()
+}
+
+/// Topics, and the profiles of pinned references for the collectors.
+fn prepare<L: Log>(
+    log: &L,
+    checked: &Checked,
+    settings: &Settings,
+    sources: &[SourceSpec],
+) -> Result<(), Failure> {
+    let p = checked.config.log.partitions;
+    let partitions =
+        Partitions { telemetry: p.telemetry, judge: p.judge, escalate: p.escalate, collect: p.collect };
+    let own_telemetry = sources.iter().any(|s| s.topic == settings.topics.telemetry);
+    log.ensure_topics(&owned(&settings.topics, partitions, own_telemetry), checked.config.log.create_topics)?;
+    let profiles: Vec<_> = checked
+        .references
+        .iter()
+        .map(|r| {
+            let record = ContextRecord::Profile(Box::new(r.profile.clone()));
+            runtime::context_record(settings, &record)
+        })
+        .collect();
+    if !profiles.is_empty() {
+        log.append(&profiles)?;
+    }
+    Ok(())
+}
+
+fn receivers(checked: &Checked, inbox: &Inbox) -> Result<Vec<Arc<Receiver>>, Failure> {
+    let dir: &Path = &checked.dir;
+    checked
+        .config
+        .receiver
+        .iter()
+        .map(|(name, config)| {
+            Receiver::build(name, config, inbox, &|source| crate::config::secret(source, dir))
+                .map(Arc::new)
+                .map_err(|e| Failure::new(Kind::CannotStart, format!("receiver {name}: {e}")))
+        })
+        .collect()
+}

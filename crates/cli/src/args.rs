@@ -1,0 +1,266 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Watches machine-learning models in production and gets the right person to answer.
+///
+/// Exit status: 0 all is well; 1 the answer is no (config invalid, chain broken, trouble missed); 2 wrong usage;
+/// 3 the running process cannot be reached; 4 it refused (token, role); 5 no such incident; 6 cannot start.
+#[derive(Debug, Parser)]
+#[command(name = "tocsin", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// One JSON object a line instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Where the running process listens [default: the file that it left beside its log, else http://127.0.0.1:7311]
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// File with the token to show to the running process
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// What is logged to the terminal: error, warn, info, debug, or per part as in `info,runtime=debug`
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How it is logged
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole thing at work: a simulated fleet, scripted trouble, pages, in 90 seconds
+    Demo(DemoArgs),
+    /// Run it: collect telemetry, judge it, escalate incidents
+    Run(RunArgs),
+    /// Write the telemetry of a simulated fleet to a Kafka, with a file that says what was planted
+    Simulate(SimulateArgs),
+    /// Say everything that can be known about a config without a broker
+    Check(ConfigArgs),
+    /// Write a commented config to start from
+    Init(InitArgs),
+    /// List the incidents
+    Incidents(IncidentsArgs),
+    /// Show one incident: evidence, pages, who has it
+    Show(IdArgs),
+    /// Take an incident: its pages stop until the acknowledgement expires
+    Ack(AckArgs),
+    /// Say that people are done with an incident
+    Resolve(ResolveArgs),
+    /// Write a note on an incident
+    Note(NoteArgs),
+    /// Follow incidents, pages and answers as they happen
+    Tail(TailArgs),
+    /// The audit chain
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// References: what healthy looks like
+    #[command(subcommand)]
+    Reference(ReferenceCommand),
+    /// Make a token for the HTTP listener: prints the token once and the line for the config
+    Token(TokenArgs),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The same seed tells the same story
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Multiplies the traffic of every model
+    #[arg(long, default_value_t = 1.0)]
+    pub rate: f64,
+    /// Which trouble happens
+    #[arg(long, default_value = "story")]
+    pub scenario: String,
+    /// Seconds to watch; event time is stretched so that the story fits
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 90)]
+    pub for_s: u64,
+    /// Go on after the story; Ctrl-C ends it
+    #[arg(long)]
+    pub stay: bool,
+    /// Address of the HTTP listener
+    #[arg(long, default_value = "127.0.0.1:7311")]
+    pub listen: String,
+    /// Folder for config and log [default: a temporary one, removed at the end]
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The config
+    #[arg(long, short, default_value = "tocsin.toml")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Which parts run in this process
+    #[arg(long, value_delimiter = ',', default_value = "collect,judge,escalate")]
+    pub roles: Vec<Role>,
+    /// Read telemetry from these files (JSON Lines) into the embedded log, then go on serving
+    #[arg(long, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Role {
+    Collect,
+    Judge,
+    Escalate,
+}
+
+impl Role {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Collect => "collect",
+            Self::Judge => "judge",
+            Self::Escalate => "escalate",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Kafka to write to, host:port[,host:port]
+    #[arg(long)]
+    pub brokers: String,
+    /// Topic for predictions and labels; created when it does not exist
+    #[arg(long, default_value = "tocsin.telemetry.v1")]
+    pub topic: String,
+    /// Partitions of the topic when it is created here
+    #[arg(long, default_value_t = 4)]
+    pub partitions: u32,
+    /// Multiplies the traffic of every model
+    #[arg(long, default_value_t = 1.0)]
+    pub rate: f64,
+    /// The same seed writes the same records
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Event time to simulate, as 90s, 30m, 12h or 7d [default: the length of the scenario]
+    #[arg(long = "for", value_name = "DURATION")]
+    pub for_: Option<String>,
+    /// Which trouble happens; `--scenario help` lists them
+    #[arg(long, default_value = "story")]
+    pub scenario: String,
+    /// Seconds of event time in a second of the clock; 0 is as fast as the broker takes it
+    #[arg(long, default_value_t = 1.0)]
+    pub speed: f64,
+    /// Event time of the first record, RFC 3339
+    #[arg(long, default_value = "2026-03-02T08:00:00Z")]
+    pub start: String,
+    /// Where to write what was planted and when
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Where to write it; `-` is standard output
+    #[arg(default_value = "tocsin.toml")]
+    pub path: PathBuf,
+    /// Overwrite
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct IncidentsArgs {
+    /// Those whose signal has cleared too
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct IdArgs {
+    /// The incident, or the first letters of its id
+    pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub struct AckArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+    /// Seconds until it escalates again unless resolved [default: the policy's]
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub for_s: Option<u64>,
+    #[arg(long)]
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct NoteArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+    pub text: String,
+}
+
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// End after so many events
+    #[arg(long)]
+    pub lines: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check every record of the chain against the one before it
+    Verify,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReferenceCommand {
+    /// Build pinned references from telemetry of healthy days (JSON Lines)
+    Build(ReferenceBuildArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ReferenceBuildArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Telemetry, one JSON object a line, in the order of arrival
+    #[arg(long, required = true)]
+    pub input: Vec<PathBuf>,
+    /// Folder to write one reference per model version to
+    #[arg(long, default_value = "references")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Who will use it
+    pub name: String,
+    /// What it may do: viewer, responder, lead, tuner, admin
+    #[arg(long)]
+    pub role: Option<String>,
+    /// May write telemetry and context
+    #[arg(long)]
+    pub ingest: bool,
+}

@@ -1,0 +1,210 @@
+//! `tocsin.toml`: read once, checked whole, then handed to the parts that own its tables.
+
+mod fault;
+mod log;
+mod template;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use detect::collect::CollectConfig;
+use detect::config::{BudgetSettings, JudgeConfig, JudgeSettings, ModelSettings};
+use detect::reference::Reference;
+use escalate::config::{At, Bundle, EscalateConfig, PolicyConfig, RouteConfig};
+use http_api::HttpConfig;
+use receivers::ReceiverConfig;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use fault::{Fault, Part};
+pub use log::LogConfig;
+pub use template::TEMPLATE;
+
+/// Everything that an operator says. Unknown keys are refused.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of this installation: part of every topic's name and of every incident's identity. Lower-case letters,
+    /// digits and `-`, at most 40; `default` leaves the topics' names short.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// Where records live: a Kafka, or one file.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// What telemetry is read, and how.
+    #[serde(default)]
+    pub telemetry: CollectConfig,
+    /// When a stream is judged, and what is large enough to matter.
+    #[serde(default)]
+    pub judge: JudgeSettings,
+    /// How often the fleet may be wrong.
+    #[serde(default)]
+    pub budget: BudgetSettings,
+    /// What cannot be learned from the telemetry, by model.
+    #[serde(default)]
+    pub models: BTreeMap<String, ModelSettings>,
+    /// Folder with pinned references, as `tocsin reference build` writes them; relative to this file. Without one,
+    /// what healthy looks like is learned from the first panes.
+    #[serde(default)]
+    pub references: Option<PathBuf>,
+    /// Which incident goes to which policy: the first that matches.
+    pub route: Vec<RouteConfig>,
+    /// Who is paged one after the other.
+    pub policy: BTreeMap<String, PolicyConfig>,
+    /// Where pages go.
+    pub receiver: BTreeMap<String, ReceiverConfig>,
+    /// Times and limits of escalation.
+    #[serde(default)]
+    pub escalate: EscalateConfig,
+    /// The one listener.
+    #[serde(default)]
+    pub http: HttpConfig,
+}
+
+fn default_namespace() -> String {
+    "default".to_owned()
+}
+
+/// A config that is valid as a whole, with what was made of it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    pub config: Config,
+    pub policy: Arc<escalate::Policy>,
+    pub judge: Arc<JudgeConfig>,
+    pub references: Arc<Vec<Reference>>,
+    /// Folder of the file: relative paths start here.
+    pub dir: PathBuf,
+}
+
+/// Reads and checks a config file.
+///
+/// # Errors
+/// Every fault that can be known without a broker.
+pub fn load(file: &Path) -> Result<Checked, Vec<Fault>> {
+    let source = std::fs::read_to_string(file).map_err(|e| vec![Fault::unreadable(file, &e)])?;
+    parse(file, &source)
+}
+
+/// Checks a config's text; `file` is for messages and relative paths.
+///
+/// # Errors
+/// Every fault that can be known without a broker.
+pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
+    let config: Config =
+        toml::from_str(source).map_err(|e| vec![Fault::at(file, source, e.span(), e.message().trim())])?;
+    let dir = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let mut faults = Vec::new();
+    if let Err(why) = check_namespace(&config.namespace) {
+        faults.push(Fault::of_key(file, source, &[Part::Key("namespace")], why));
+    }
+    if let Err((key, why)) = config.log.check() {
+        faults.push(Fault::of_key(file, source, &[Part::Key("log"), Part::Key(key)], why));
+    }
+    let policy = match policy(&config) {
+        Ok(policy) => Some(policy),
+        Err(errors) => {
+            for error in errors.0 {
+                let path: Vec<Part<'_>> = error.path.iter().map(part).collect();
+                faults.push(Fault::of_key(file, source, &path, error.why));
+            }
+            None
+        }
+    };
+    for (name, receiver) in &config.receiver {
+        if let Err(why) = check_secrets(receiver, &dir) {
+            faults.push(Fault::of_key(file, source, &[Part::Key("receiver"), Part::Key(name)], why));
+        }
+    }
+    let references = match load_references(&config, &dir) {
+        Ok(references) => references,
+        Err(why) => {
+            faults.push(Fault::of_key(file, source, &[Part::Key("references")], why));
+            Vec::new()
+        }
+    };
+    match policy {
+        Some(policy) if faults.is_empty() => {
+            let judge = Arc::new(config.judge_config());
+            Ok(Checked { config, policy: Arc::new(policy), judge, references: Arc::new(references), dir })
+        }
+        _ => Err(faults),
+    }
+}
+
+impl Config {
+    /// The judge's part.
+    #[must_use]
+    pub fn judge_config(&self) -> JudgeConfig {
+        JudgeConfig::new(
+            &self.namespace,
+            self.log.partitions.judge,
+            self.telemetry.pane_ms(),
+            self.judge.clone(),
+            self.budget,
+            self.models.clone(),
+        )
+    }
+}
+
+fn policy(config: &Config) -> Result<escalate::Policy, escalate::config::ConfigErrors> {
+    let bundle = Bundle {
+        namespace: config.namespace.clone(),
+        route: config.route.clone(),
+        policy: config.policy.clone(),
+        escalate: config.escalate.clone(),
+    };
+    let receivers: std::collections::BTreeSet<String> = config.receiver.keys().cloned().collect();
+    escalate::Policy::new(&bundle, &receivers)
+}
+
+fn part(at: &At) -> Part<'_> {
+    match at {
+        At::Key(key) => Part::Key(key),
+        At::Index(index) => Part::Index(*index),
+    }
+}
+
+fn check_namespace(name: &str) -> Result<(), String> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 40 || !name.chars().all(good) {
+        return Err(format!("namespace = {name:?} must be 1 to 40 lower-case letters, digits and `-`"));
+    }
+    Ok(())
+}
+
+/// That each secret is where the config says, without keeping it.
+fn check_secrets(receiver: &ReceiverConfig, dir: &Path) -> Result<(), String> {
+    receivers::Receiver::build("check", receiver, &|source| secret(source, dir)).map(drop).map_err(|e| e.to_string())
+}
+
+/// Fetches a secret that the config names.
+///
+/// # Errors
+/// When it is not there; never what is in it.
+pub fn secret(source: &receivers::SecretSource, dir: &Path) -> Result<String, String> {
+    match source {
+        receivers::SecretSource::Env(name) => {
+            crate::secrets::env(name).ok_or_else(|| format!("the environment has no variable {name}"))
+        }
+        receivers::SecretSource::File(path) => crate::secrets::file(&dir.join(path)),
+    }
+}
+
+fn load_references(config: &Config, dir: &Path) -> Result<Vec<Reference>, String> {
+    let Some(folder) = &config.references else { return Ok(Vec::new()) };
+    let folder = dir.join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .map_err(|e| format!("{}: {e}; `tocsin reference build` writes such a folder", folder.display()))?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+        .collect();
+    files.sort();
+    files
+        .iter()
+        .map(|path| {
+            let text = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
+        })
+        .collect()
+}

@@ -1,0 +1,54 @@
+//! Why a command did not do what it was asked, and the exit status that scripts see.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Exit status by kind; `tocsin --help` lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The answer is no: config invalid, chain broken, trouble missed.
+    No = 1,
+    Usage = 2,
+    Unreachable = 3,
+    Refused = 4,
+    NotFound = 5,
+    CannotStart = 6,
+}
+
+/// What is printed to standard error, and the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: Kind,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind as u8)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<runtime::log::LogError> for Failure {
+    fn from(error: runtime::log::LogError) -> Self {
+        use std::error::Error as _;
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            message.push_str(": ");
+            message.push_str(&inner.to_string());
+            cause = inner.source();
+        }
+        Self::new(Kind::CannotStart, message)
+    }
+}

@@ -1,0 +1,243 @@
+//! The commands that ask the running process: incidents, show, ack, resolve, note, tail, audit verify.
+
+use std::time::Duration;
+
+use runtime::views::Event;
+use serde_json::{Value, json};
+
+use crate::args::{AckArgs, Global, IdArgs, IncidentsArgs, NoteArgs, ResolveArgs, TailArgs};
+use crate::client::Client;
+use crate::demo::screen;
+use crate::failure::{Failure, Kind};
+use crate::term::{Look, Out, visible};
+
+/// # Errors
+/// When the server does not answer, or refuses.
+pub fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    let state = if args.all { "all" } else { "open" };
+    let answer = Client::new(global)?.get(&format!("/v1/incidents?state={state}&limit=200"))?;
+    let list = answer.get("incidents").and_then(Value::as_array).cloned().unwrap_or_default();
+    if out.json {
+        list.iter().for_each(|i| out.json(i));
+        return Ok(());
+    }
+    if list.is_empty() {
+        out.line(if args.all { "No incident is known." } else { "No incident is open. (--all shows those that have cleared.)" });
+        return Ok(());
+    }
+    out.line(out.paint(Look::Dim, format!("{:<10}{:<6}{:<14}{:<9}{:<14}TITLE", "ID", "SEV", "FAMILY", "OPENED", "PEOPLE")));
+    for view in &list {
+        let i = &view["incident"];
+        let opened = text(i, "opened_at");
+        let severity = text(i, "severity");
+        let cleared = text(i, "change") == "cleared";
+        let look = match severity {
+            _ if cleared => Look::Dim,
+            "sev1" | "sev2" => Look::Red,
+            _ => Look::Yellow,
+        };
+        let people = people(view);
+        out.line(format!(
+            "{:<10}{}{:<14}{:<9}{:<14}{}{}",
+            screen::short(text(i, "incident_id")),
+            out.paint(look, format!("{severity:<6}")),
+            text(i, "family"),
+            opened.get(11..19).unwrap_or(opened),
+            people,
+            visible(text(i, "title")),
+            if cleared { " (cleared)" } else { "" }
+        ));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// When there is no such incident, or the server does not answer.
+pub fn show(args: &IdArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    let client = Client::new(global)?;
+    let id = resolve_id(&client, &args.id)?;
+    let view = client.get(&format!("/v1/incidents/{id}"))?;
+    if out.json {
+        out.json(&view);
+        return Ok(());
+    }
+    let i = &view["incident"];
+    out.line(out.paint(Look::Bold, visible(text(i, "title"))));
+    out.line(format!("  incident   {} (generation {})", text(i, "incident_id"), i["generation"]));
+    out.line(format!("  severity   {} · {}", text(i, "severity"), text(i, "family")));
+    let signal = if text(i, "change") == "cleared" { "cleared" } else { "open" };
+    out.line(format!("  signal     {signal} since {}", text(i, if signal == "open" { "opened_at" } else { "changed_at" })));
+    out.line(format!("  people     {}", people(&view)));
+    let context = &i["context"];
+    if let Some(owner) = context.get("owner").and_then(Value::as_str) {
+        out.line(format!("  owner      {}", visible(owner)));
+    }
+    evidence(out, &i["evidence"]);
+    for d in context.get("deployments").and_then(Value::as_array).into_iter().flatten() {
+        out.line(format!("  deployed   {} {} {}", text(d, "event_time"), visible(text(d, "version")), text(d, "change")));
+    }
+    for page in view.get("pages").and_then(Value::as_array).into_iter().flatten() {
+        let (receiver, target) = (text(page, "receiver"), text(page, "target"));
+        let state = page.pointer("/state/is").and_then(Value::as_str).or_else(|| page["state"].as_str()).unwrap_or("");
+        out.line(format!("  page       {} → {receiver}/{target}: {state}", text(page, "kind")));
+    }
+    for r in view.get("timeline").and_then(Value::as_array).into_iter().flatten() {
+        let why = r.get("why").and_then(Value::as_str).map(|w| format!(": {}", visible(w))).unwrap_or_default();
+        out.line(format!("  {}  {} by {}{why}", text(r, "at"), text(r, "change"), text(r, "by")));
+    }
+    Ok(())
+}
+
+fn evidence(out: &Out, e: &Value) {
+    let number = |v: &Value| v.as_f64().map_or_else(|| "–".to_owned(), |x| format!("{x:.4}"));
+    out.line(format!(
+        "  evidence   {} = {} {}, normally {}; effect {} [{}, {}]",
+        text(e, "statistic"),
+        number(&e["value"]),
+        text(e, "unit"),
+        number(&e["reference"]),
+        number(&e["effect"]["estimate"]),
+        number(&e["effect"]["lower"]),
+        number(&e["effect"]["upper"])
+    ));
+    out.line(format!(
+        "             D = {} (an alarm is at 1), {} records from {} to {}",
+        number(&e["evidence"]),
+        e["samples"],
+        e["window"][0].as_str().unwrap_or(""),
+        e["window"][1].as_str().unwrap_or("")
+    ));
+    for c in e.get("contributors").and_then(Value::as_array).into_iter().flatten() {
+        out.line(format!("             {}: {}", visible(text(c, "name")), visible(text(c, "detail"))));
+    }
+}
+
+/// # Errors
+/// When the server refuses, or the command was not carried out in time.
+pub fn ack(args: &AckArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    let body = json!({"for_s": args.for_s, "note": args.note});
+    command(&args.id.id, "ack", &body, global, out)
+}
+
+/// # Errors
+/// As [`ack`].
+pub fn resolve(args: &ResolveArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    command(&args.id.id, "resolve", &json!({"reason": args.reason}), global, out)
+}
+
+/// # Errors
+/// As [`ack`].
+pub fn note(args: &NoteArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    command(&args.id.id, "note", &json!({"text": args.text}), global, out)
+}
+
+fn command(id: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Result<(), Failure> {
+    let client = Client::new(global)?;
+    let id = resolve_id(&client, id)?;
+    let random = crate::secrets::random::<16>().map_err(|e| Failure::new(Kind::CannotStart, e))?;
+    let key = wire::id::base32(&random);
+    let receipt = client.post(&format!("/v1/incidents/{id}/{what}"), &key, &without_nulls(body))?;
+    if out.json {
+        out.json(&receipt);
+        return Ok(());
+    }
+    // The receipt says that it is durable; what people want to know is what came of it.
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_millis(100));
+        let view = client.get(&format!("/v1/incidents/{id}"))?;
+        let timeline = view.get("timeline").and_then(Value::as_array);
+        let wanted = match what {
+            "ack" => "acknowledged",
+            "resolve" => "resolved",
+            _ => "noted",
+        };
+        let done = timeline.and_then(|t| t.last()).filter(|last| text(last, "change") == wanted);
+        if let Some(done) = done {
+            let until = done.get("until").and_then(Value::as_str).map(|u| format!(" until {u}")).unwrap_or_default();
+            let title = visible(text(&view["incident"], "title"));
+            out.line(format!("{}{until}: {title}", out.paint(Look::Green, wanted)));
+            return Ok(());
+        }
+    }
+    out.line("accepted and durable; the escalation worker has not taken it in yet (is its role running?)");
+    Ok(())
+}
+
+fn without_nulls(body: &Value) -> Value {
+    let fields = body.as_object().cloned().unwrap_or_default();
+    Value::Object(fields.into_iter().filter(|(_, v)| !v.is_null()).collect())
+}
+
+/// A full id, or the only incident whose id begins so.
+fn resolve_id(client: &Client, id: &str) -> Result<String, Failure> {
+    if !id.chars().all(|c| c.is_ascii_alphanumeric()) || id.is_empty() {
+        return Err(Failure::new(Kind::Usage, format!("{id:?} is no incident id: letters and digits")));
+    }
+    if id.len() >= 26 {
+        return Ok(id.to_owned());
+    }
+    let answer = client.get("/v1/incidents?state=all&limit=200")?;
+    let mut found = answer
+        .get("incidents")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|v| text(&v["incident"], "incident_id"))
+        .filter(|known| known.starts_with(id));
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(one.to_owned()),
+        (Some(_), Some(_)) => Err(Failure::new(Kind::Usage, format!("several incidents begin with {id}: write more of it"))),
+        (None, _) => Err(Failure::new(Kind::NotFound, format!("no incident begins with {id}; `tocsin incidents --all` lists them"))),
+    }
+}
+
+/// # Errors
+/// When the server does not answer.
+pub fn tail(args: &TailArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    let mut left = args.lines;
+    Client::new(global)?.stream("/v1/tail", |line| {
+        if out.json {
+            out.line(line);
+        } else if let Ok(event) = serde_json::from_str::<Event>(line) {
+            screen::show(out, &event);
+        }
+        left = left.map(|n| n.saturating_sub(1));
+        left != Some(0)
+    })
+}
+
+/// # Errors
+/// When the chain is broken, or the server does not answer.
+pub fn audit_verify(global: &Global, out: &Out) -> Result<(), Failure> {
+    let answer = Client::new(global)?.get("/v1/audit/verify")?;
+    let whole = answer.get("whole").and_then(Value::as_bool).unwrap_or(false);
+    if out.json {
+        out.json(&answer);
+    } else {
+        for p in answer.get("partitions").and_then(Value::as_array).into_iter().flatten() {
+            match p.get("broken").and_then(Value::as_str) {
+                None => out.line(format!("partition {}: {} records, head {}", p["partition"], p["records"], text(p, "head"))),
+                Some(why) => out.line(out.paint(Look::Red, format!("partition {}: BROKEN {why}", p["partition"]))),
+            }
+        }
+    }
+    if whole {
+        if !out.json {
+            out.line(out.paint(Look::Green, "the audit chain is whole"));
+        }
+        return Ok(());
+    }
+    Err(Failure::new(Kind::No, "the audit chain is broken"))
+}
+
+fn people(view: &Value) -> String {
+    let stage = view.get("stage").or_else(|| view.get("people")).and_then(Value::as_str).unwrap_or("open");
+    match view.get("owner").and_then(Value::as_str) {
+        Some(owner) => format!("{stage} ({})", visible(owner)),
+        None => stage.to_owned(),
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or("")
+}

@@ -1,0 +1,108 @@
+//! `tocsin run`: the real thing.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use runtime::log::{Log, NewRecord};
+use wire::topic::Topics;
+
+use crate::app::{AnyLog, App, Options, open_log};
+use crate::args::RunArgs;
+use crate::client::client_file;
+use crate::config::{self, Checked};
+use crate::failure::{Failure, Kind};
+use crate::term::{Out, thousands};
+
+/// Runs until a signal, or until a role fails.
+///
+/// # Errors
+/// When the config is wrong, the log cannot be opened, or a role fails.
+pub fn run(args: &RunArgs, out: &Out) -> Result<(), Failure> {
+    let file = &args.config.config;
+    let checked = config::load(file).map_err(|faults| {
+        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Failure::new(Kind::No, text.join("\n\n"))
+    })?;
+    let stop = crate::signals::stop_on_ctrl_c()?;
+    match open_log(&checked)? {
+        AnyLog::Kafka(log) => serve(log, &checked, args, &stop, out),
+        AnyLog::Embedded(log) => serve(log, &checked, args, &stop, out),
+    }
+}
+
+fn serve<L: Log>(
+    log: L,
+    checked: &Checked,
+    args: &RunArgs,
+    stop: &Arc<AtomicBool>,
+    out: &Out,
+) -> Result<(), Failure> {
+    let path = checked.dir.join(&checked.config.log.path);
+    let mut roles = args.roles.clone();
+    roles.sort_unstable();
+    roles.dedup();
+    let options = Options { roles, stop: Arc::clone(stop), client_file: Some(client_file(&path)) };
+    let app = App::start(log.clone(), checked, options)?;
+    announce(&app, checked, args, out);
+    for input in &args.input {
+        let n = read_file(&log, checked, input, stop)?;
+        tracing::info!(file = %input.display(), records = n, "telemetry file read");
+    }
+    while !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    tracing::info!("finishing: last commits, then out");
+    app.stop()
+}
+
+fn announce(app: &App, checked: &Checked, args: &RunArgs, out: &Out) {
+    let log = &checked.config.log;
+    let roles: Vec<&str> = args.roles.iter().map(|r| r.name()).collect();
+    if out.json {
+        out.json(&serde_json::json!({"running": roles, "address": app.address, "brokers": log.brokers, "config": checked.judge.digest()}));
+        return;
+    }
+    match &log.brokers {
+        Some(brokers) => out.line(format!("tocsin runs {} on Kafka at {brokers}", roles.join(", "))),
+        None => out.line(format!(
+            "tocsin runs {} on the embedded log in {}: durable, for this one process on this one machine. \
+             Feed it by HTTP or --input; name [log] brokers to use a Kafka.",
+            roles.join(", "),
+            checked.dir.join(&log.path).display()
+        )),
+    }
+    out.line(format!("listening at {} · Ctrl-C ends it", app.address));
+}
+
+/// Appends a file of JSON Lines to the telemetry topic, in batches.
+fn read_file<L: Log>(log: &L, checked: &Checked, file: &Path, stop: &AtomicBool) -> Result<u64, Failure> {
+    let cannot = |e: std::io::Error| Failure::new(Kind::CannotStart, format!("{}: {e}", file.display()));
+    let topics = Topics::of(&checked.config.namespace);
+    let topic: Arc<str> = checked.config.telemetry.topics.first().map_or(topics.telemetry.as_str(), |t| t).into();
+    let mut reader = BufReader::new(std::fs::File::open(file).map_err(cannot)?);
+    let (mut batch, mut total, mut line) = (Vec::new(), 0u64, Vec::new());
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line).map_err(cannot)?;
+        let text = line.trim_ascii();
+        if !text.is_empty() {
+            let mut record = NewRecord::new(Arc::clone(&topic), text);
+            if let Some(key) = detect::decode::key_of(text, &checked.config.telemetry) {
+                record = record.key(key);
+            }
+            batch.push(record);
+        }
+        if batch.len() >= 5_000 || (read == 0 && !batch.is_empty()) {
+            log.append(&batch)?;
+            total += batch.len() as u64;
+            batch.clear();
+        }
+        if read == 0 || stop.load(Ordering::Relaxed) {
+            tracing::debug!(records = thousands(total), "end of the file");
+            return Ok(total);
+        }
+    }
+}

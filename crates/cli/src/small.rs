@@ -1,0 +1,106 @@
+//! The commands that need nothing but this machine: check, init, token, completions.
+
+use std::path::Path;
+
+use crate::args::{ConfigArgs, InitArgs, TokenArgs};
+use crate::config::{self, TEMPLATE};
+use crate::failure::{Failure, Kind};
+use crate::term::{Look, Out};
+
+/// # Errors
+/// Every fault of the config, as one text.
+pub fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
+    match config::load(&args.config) {
+        Ok(checked) => {
+            let c = &checked.config;
+            if out.json {
+                out.json(&serde_json::json!({"valid": true, "digest": checked.judge.digest(), "faults": []}));
+                return Ok(());
+            }
+            let file = args.config.display();
+            out.line(out.paint(Look::Green, format!("{file} is right")));
+            let log = c.log.brokers.as_ref().map_or_else(
+                || format!("embedded log in {} (one process)", checked.dir.join(&c.log.path).display()),
+                |brokers| format!("Kafka at {brokers}"),
+            );
+            out.line(format!("  log         {log}"));
+            out.line(format!(
+                "  budget      {} false pages and {} false tickets a week for the whole fleet",
+                c.budget.pages_per_week, c.budget.tickets_per_week
+            ));
+            let references = match checked.references.len() {
+                0 => "learned from the first healthy panes".to_owned(),
+                n => format!("{n} pinned"),
+            };
+            out.line(format!("  references  {references}"));
+            out.line(format!(
+                "  routes      {}, to {} policies, {} receivers",
+                c.route.len(),
+                c.policy.len(),
+                c.receiver.len()
+            ));
+            out.line(format!("  http        {}", c.http.listen));
+            out.line(format!("  digest      {}", checked.judge.digest()));
+            Ok(())
+        }
+        Err(faults) if out.json => {
+            out.json(&serde_json::json!({"valid": false, "faults": faults}));
+            Err(Failure::new(Kind::No, ""))
+        }
+        Err(faults) => {
+            let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Err(Failure::new(Kind::No, text.join("\n\n")))
+        }
+    }
+}
+
+/// # Errors
+/// When the file is there already, or cannot be written.
+pub fn init(args: &InitArgs, out: &Out) -> Result<(), Failure> {
+    if args.path == Path::new("-") {
+        out.line(TEMPLATE.trim_end());
+        return Ok(());
+    }
+    let file = args.path.display();
+    if args.path.exists() && !args.force {
+        return Err(Failure::new(Kind::CannotStart, format!("{file} is there already; --force overwrites it")));
+    }
+    std::fs::write(&args.path, TEMPLATE).map_err(|e| Failure::new(Kind::CannotStart, format!("{file}: {e}")))?;
+    if out.json {
+        out.json(&serde_json::json!({"written": args.path}));
+    } else {
+        out.line(format!("{file} written. Next: `tocsin check --config {file}`, `tocsin run --config {file}`"));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// When the role is unknown, or the system gives no randomness.
+pub fn token(args: &TokenArgs, out: &Out) -> Result<(), Failure> {
+    if args.role.is_none() && !args.ingest {
+        return Err(Failure::new(Kind::Usage, "a token needs --role, --ingest or both: without, it could do nothing"));
+    }
+    let roles = wire::command::Role::ALL.map(wire::command::Role::name);
+    if let Some(role) = &args.role
+        && !roles.contains(&role.as_str())
+    {
+        return Err(Failure::new(Kind::Usage, format!("--role {role} is none of {}", roles.join(", "))));
+    }
+    let random = crate::secrets::random::<32>().map_err(|e| Failure::new(Kind::CannotStart, e))?;
+    let token = http_api::generate_token(random);
+    let sha256 = http_api::token_sha256(&token);
+    if out.json {
+        out.json(&serde_json::json!({"token": token, "sha256": sha256, "name": args.name, "role": args.role, "ingest": args.ingest}));
+        return Ok(());
+    }
+    out.line(format!("{token}\n\nShown this once. What tocsin keeps is its hash; put this into the config:\n"));
+    out.line(format!("[[http.tokens]]\nname = {:?}", args.name));
+    if let Some(role) = &args.role {
+        out.line(format!("role = \"{role}\""));
+    }
+    if args.ingest {
+        out.line("ingest = true");
+    }
+    out.line(format!("sha256 = \"{sha256}\""));
+    Ok(())
+}

@@ -1,0 +1,360 @@
+//! The escalation loop: incidents and commands in, decisions out in one transaction, then pages on their way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use wire::{Incident, Timestamp, command::Command};
+
+use crate::clock::Now;
+use crate::log::{
+    Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
+};
+use crate::metrics::{INCIDENTS, TRANSACTION, TRANSACTIONS};
+use crate::restore::restore;
+use crate::sends::Sends;
+use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
+use crate::views::{self, Views};
+
+/// A machine that this loop can run: `escalate::Machine`, and what will wrap it.
+pub trait Machine: Send {
+    type Input: From<escalate::Input>;
+    type Effect: Into<Carry>;
+
+    /// Takes one state record back in.
+    ///
+    /// # Errors
+    /// When the record was written by a newer version, or is not ours.
+    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), escalate::StateError>;
+    fn handle(&mut self, input: Self::Input, now: Timestamp) -> Vec<Self::Effect>;
+    /// When it wants a tick.
+    fn deadline(&self) -> Option<Timestamp>;
+    /// Incidents that changed since the last call, rendered for people; `None` for those that are forgotten.
+    fn changed(&mut self) -> Vec<(wire::IncidentId, Option<serde_json::Value>)>;
+}
+
+impl Machine for escalate::Machine {
+    type Input = escalate::Input;
+    type Effect = escalate::Effect;
+
+    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), escalate::StateError> {
+        self.restore(key, value)
+    }
+
+    fn handle(&mut self, input: escalate::Input, now: Timestamp) -> Vec<escalate::Effect> {
+        self.handle(input, now)
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.deadline()
+    }
+
+    fn changed(&mut self) -> Vec<(wire::IncidentId, Option<serde_json::Value>)> {
+        let view = |v| serde_json::to_value(v).expect("a view is plain data");
+        self.take_changed().into_iter().map(|(id, v)| (id, v.map(view))).collect()
+    }
+}
+
+/// What the loop can carry out for a machine. All but `Send` go into the transaction.
+#[derive(Debug)]
+pub enum Carry {
+    Response(wire::response::Response),
+    Outbox(Box<wire::outbox::OutboxRecord>),
+    Audit(wire::audit::AuditRecord),
+    Incident(Box<Incident>),
+    State { key: Vec<u8>, value: Option<Vec<u8>> },
+    /// Only after the commit that holds its `sending` record.
+    Send { page: Box<wire::page::Page>, attempt: u32, lease: Duration },
+}
+
+impl From<escalate::Effect> for Carry {
+    fn from(effect: escalate::Effect) -> Self {
+        match effect {
+            escalate::Effect::Response(r) => Self::Response(r),
+            escalate::Effect::Outbox(o) => Self::Outbox(o),
+            escalate::Effect::Audit(a) => Self::Audit(a),
+            escalate::Effect::Incident(i) => Self::Incident(i),
+            escalate::Effect::State { key, value } => Self::State { key, value },
+            escalate::Effect::Send { page, attempt, lease_ms } => {
+                Self::Send { page, attempt, lease: Duration::from_millis(lease_ms) }
+            }
+        }
+    }
+}
+
+/// One partition of the co-partitioned topics.
+struct Part<L: Log, M> {
+    transaction: L::Transaction,
+    machine: M,
+    carry: Vec<Carry>,
+    /// Next offsets of what was taken in since the last commit.
+    offsets: BTreeMap<TopicPartition, Offset>,
+}
+
+/// Runs one machine per assigned partition.
+pub struct EscalateLoop<L: Log, M, S> {
+    log: L,
+    settings: Settings,
+    consumer: L::Consumer,
+    make: Box<dyn Fn(u32) -> M + Send>,
+    parts: BTreeMap<u32, Part<L, M>>,
+    sends: S,
+    views: Arc<Views>,
+}
+
+enum Arrived {
+    Assigned(Vec<TopicPartition>),
+    Revoked(Vec<TopicPartition>),
+    Lost(Vec<TopicPartition>),
+    Input { at: TopicPartition, offset: Offset, input: Option<Box<escalate::Input>> },
+    Gap { at: TopicPartition, expected: Offset, found: Offset },
+}
+
+impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
+    /// Joins the group. Nothing is read before the first step.
+    ///
+    /// # Errors
+    /// When the log refuses.
+    pub fn new(
+        log: L,
+        settings: Settings,
+        make: Box<dyn Fn(u32) -> M + Send>,
+        sends: S,
+        views: Arc<Views>,
+    ) -> Result<Self, LogError> {
+        let consumer = log.consumer(ConsumerSpec {
+            group: settings.group("escalate").into(),
+            lead: vec![settings.topics.incidents.as_str().into()],
+            partners: vec![settings.topics.commands.as_str().into()],
+            client_id: format!("{}-escalate", settings.instance),
+            start: Start::Earliest,
+        })?;
+        views.set_ready("escalate", Some("its partitions".into()));
+        Ok(Self { log, settings, consumer, make, parts: BTreeMap::new(), sends, views })
+    }
+
+    /// Takes in what has come, decides, commits, and starts what must be sent. Never sleeps.
+    ///
+    /// # Errors
+    /// What cannot be mended here; the process should end.
+    pub fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
+        let mut worked = false;
+        for arrived in self.poll()? {
+            worked = true;
+            self.take(arrived, now)?;
+        }
+        for sent in self.sends.outcomes() {
+            worked = true;
+            let partition = wire::partition::of_incident(&sent.incident_id, self.settings.escalate_partitions);
+            let input = escalate::Input::Outcome {
+                notification_id: sent.notification_id,
+                incident_id: sent.incident_id,
+                attempt: sent.attempt,
+                outcome: sent.outcome,
+            };
+            if let Some(part) = self.parts.get_mut(&partition) {
+                part.handle(input, now.wall);
+            }
+        }
+        for part in self.parts.values_mut() {
+            if part.machine.deadline().is_some_and(|due| due <= now.wall) {
+                part.handle(escalate::Input::Tick, now.wall);
+            }
+        }
+        let partitions: Vec<u32> = self.parts.keys().copied().collect();
+        for partition in partitions {
+            worked |= self.commit(partition, now)?;
+        }
+        let next = self.parts.values().filter_map(|p| p.machine.deadline()).min();
+        Ok(Stepped { worked, next })
+    }
+
+    fn poll(&mut self) -> Result<Vec<Arrived>, LogError> {
+        let mut arrived = Vec::new();
+        let incidents = &self.settings.topics.incidents;
+        self.consumer.poll(Duration::ZERO, 500, &mut |event| match event {
+            Event::Assigned(tps) => arrived.push(Arrived::Assigned(tps.to_vec())),
+            Event::Revoked(tps) => arrived.push(Arrived::Revoked(tps.to_vec())),
+            Event::Lost(tps) => arrived.push(Arrived::Lost(tps.to_vec())),
+            Event::Gap { at, expected, found } => {
+                arrived.push(Arrived::Gap { at: at.clone(), expected, found });
+            }
+            Event::End { .. } => (),
+            Event::Record(r) => {
+                let input = if r.topic == incidents.as_str() {
+                    read::<Incident>(r.value).map(|i| escalate::Input::Incident(Box::new(i)))
+                } else {
+                    read::<Command>(r.value).map(escalate::Input::Command)
+                };
+                let at = TopicPartition::new(r.topic, r.partition);
+                arrived.push(Arrived::Input { at, offset: r.offset, input: input.map(Box::new) });
+            }
+        })?;
+        Ok(arrived)
+    }
+
+    fn take(&mut self, arrived: Arrived, now: Now) -> Result<(), LogError> {
+        match arrived {
+            Arrived::Assigned(tps) => {
+                for partition in self.led(&tps) {
+                    self.open(partition, now)?;
+                }
+                self.views.set_ready("escalate", None);
+            }
+            Arrived::Revoked(tps) => {
+                for partition in self.led(&tps) {
+                    self.commit(partition, now)?;
+                    self.parts.remove(&partition);
+                }
+            }
+            Arrived::Lost(tps) => {
+                for partition in self.led(&tps) {
+                    self.parts.remove(&partition);
+                }
+            }
+            Arrived::Gap { at, expected, found } => {
+                tracing::error!(topic = %at.topic, at.partition, expected, found, "records expired before they were read");
+                metrics::counter!(crate::metrics::DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
+                let (topic, partition) = (at.topic.to_string(), at.partition);
+                self.views.tell(views::Event::DataGap { topic, partition, expected, found });
+            }
+            Arrived::Input { at, offset, input } => {
+                let Some(part) = self.parts.get_mut(&at.partition) else { return Ok(()) };
+                match input {
+                    Some(input) => part.handle(*input, now.wall),
+                    None => tracing::error!(topic = %at.topic, at.partition, offset, "a record that is not ours was passed over"),
+                }
+                part.offsets.insert(at, offset + 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn led(&self, tps: &[TopicPartition]) -> Vec<u32> {
+        tps.iter().filter(|tp| *tp.topic == *self.settings.topics.incidents).map(|tp| tp.partition).collect()
+    }
+
+    fn both(&self, partition: u32) -> [TopicPartition; 2] {
+        let topics = &self.settings.topics;
+        [&topics.incidents, &topics.commands].map(|t| TopicPartition::new(t.as_str(), partition))
+    }
+
+    /// Fence first, then read: what the last owner left open is ended before its state is taken over.
+    fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError> {
+        let transaction = self.log.transaction(&self.settings.transactional_id("escalate", partition))?;
+        let mut machine = (self.make)(partition);
+        let mut bad = None;
+        let records = restore(&self.log, &self.settings.topics.state_escalate, partition, |key, value| {
+            if let Err(e) = machine.restore(key, value) {
+                bad.get_or_insert(e);
+            }
+        })?;
+        if let Some(e) = bad {
+            let what = format!("state of escalate partition {partition} cannot be read");
+            return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
+        }
+        tracing::info!(partition, records, "escalation state restored");
+        let mut part = Part { transaction, machine, carry: Vec::new(), offsets: BTreeMap::new() };
+        part.handle(escalate::Input::Started { owner: self.settings.instance.clone() }, now.wall);
+        self.views.show(part.machine.changed());
+        self.parts.insert(partition, part);
+        Ok(())
+    }
+
+    /// True when something was committed.
+    fn commit(&mut self, partition: u32, now: Now) -> Result<bool, LogError> {
+        let Some(part) = self.parts.get_mut(&partition) else { return Ok(false) };
+        if part.carry.is_empty() && part.offsets.is_empty() {
+            return Ok(false);
+        }
+        let carry = std::mem::take(&mut part.carry);
+        let offsets: Vec<_> = std::mem::take(&mut part.offsets).into_iter().collect();
+        let records: Vec<NewRecord> =
+            carry.iter().flat_map(|c| records_of(&self.settings, partition, c, now.wall)).collect();
+        let clock = crate::clock::Clock::start();
+        let done = part.transaction.commit(&records, Some((&mut self.consumer, &offsets)));
+        metrics::histogram!(TRANSACTION, "role" => "escalate").record(clock.now().mono.as_secs_f64());
+        let outcome = if done.is_ok() { "committed" } else { "failed" };
+        metrics::counter!(TRANSACTIONS, "role" => "escalate", "outcome" => outcome).increment(1);
+        match done {
+            Ok(()) => self.committed(partition, carry),
+            Err(LogError::Fenced { .. }) => {
+                tracing::warn!(partition, "another process took this partition over; given up");
+                self.parts.remove(&partition);
+            }
+            Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
+                tracing::warn!(partition, error = %e, "commit did not hold; going back to the last one");
+                self.parts.remove(&partition);
+                self.consumer.rewind(&self.both(partition))?;
+                self.open(partition, now)?;
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(true)
+    }
+
+    fn committed(&mut self, partition: u32, carry: Vec<Carry>) {
+        let Some(part) = self.parts.get_mut(&partition) else { return };
+        self.views.show(part.machine.changed());
+        for one in carry {
+            match one {
+                Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, lease),
+                Carry::Response(r) => self.views.tell(views::Event::Response { response: Arc::new(r) }),
+                Carry::Incident(i) => count_incident(&i),
+                Carry::Outbox(_) | Carry::Audit(_) | Carry::State { .. } => (),
+            }
+        }
+    }
+
+    /// Leaves the group; what was decided is committed first.
+    ///
+    /// # Errors
+    /// When the last commit fails; nothing is lost, the next owner decides again.
+    pub fn close(mut self, now: Now) -> Result<(), LogError> {
+        let partitions: Vec<u32> = self.parts.keys().copied().collect();
+        for partition in partitions {
+            self.commit(partition, now)?;
+        }
+        self.consumer.close()
+    }
+}
+
+impl<L: Log, M: Machine> Part<L, M> {
+    fn handle(&mut self, input: escalate::Input, now: Timestamp) {
+        let effects = self.machine.handle(input.into(), now);
+        self.carry.extend(effects.into_iter().map(Into::into));
+    }
+}
+
+/// Counts an incident record that was committed.
+pub(crate) fn count_incident(i: &Incident) {
+    metrics::counter!(INCIDENTS, "change" => i.change.name(), "severity" => i.severity.name(), "family" => i.family.name())
+        .increment(1);
+}
+
+fn read<T: DeserializeOwned>(value: Option<&[u8]>) -> Option<T> {
+    value.and_then(|bytes| serde_json::from_slice(bytes).ok())
+}
+
+fn records_of(settings: &Settings, partition: u32, carry: &Carry, now: Timestamp) -> Vec<NewRecord> {
+    let (topics, ns) = (&settings.topics, settings.namespace.as_str());
+    match carry {
+        Carry::Response(r) => {
+            vec![json_record(&topics.responses, partition, r.incident_id.as_str(), "tocsin.response", ns, r)]
+        }
+        Carry::Outbox(o) => {
+            let key = o.page.notification_id.as_str();
+            vec![json_record(&topics.outbox, partition, key, "tocsin.outbox", ns, o)]
+        }
+        Carry::Audit(a) => {
+            let key = a.partition.to_string();
+            vec![json_record(&topics.audit, partition, &key, "tocsin.audit", ns, a)]
+        }
+        Carry::Incident(i) => incident_records(settings, i, now).into(),
+        Carry::State { key, value } => {
+            vec![state_record(&topics.state_escalate, partition, key.clone(), value.clone())]
+        }
+        Carry::Send { .. } => Vec::new(),
+    }
+}

@@ -1,0 +1,88 @@
+//! The threads around the loops.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::clock::{Clock, Now};
+use crate::collect::CollectLoop;
+use crate::escalate::{EscalateLoop, Machine};
+use crate::judge::JudgeLoop;
+use crate::log::{Log, LogError};
+use crate::sends::Sends;
+use crate::settings::Stepped;
+use crate::views::{Event, Views};
+
+/// How long a loop with nothing to do waits before it looks again.
+const REST: Duration = Duration::from_millis(10);
+
+/// A loop that a thread can drive.
+pub trait Step: Send + Sized + 'static {
+    const ROLE: &'static str;
+
+    /// # Errors
+    /// What cannot be mended by going on.
+    fn step(&mut self, now: Now) -> Result<Stepped, LogError>;
+
+    /// # Errors
+    /// When the last commit fails.
+    fn close(self, now: Now) -> Result<(), LogError>;
+}
+
+macro_rules! steps {
+    ($role:literal, $loop:ty, $($bound:tt)*) => {
+        impl<$($bound)*> Step for $loop {
+            const ROLE: &'static str = $role;
+            fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
+                self.step(now)
+            }
+            fn close(self, now: Now) -> Result<(), LogError> {
+                self.close(now)
+            }
+        }
+    };
+}
+
+steps!("collect", CollectLoop<L>, L: Log);
+steps!("judge", JudgeLoop<L>, L: Log);
+steps!("escalate", EscalateLoop<L, M, S>, L: Log, M: Machine + 'static, S: Sends + 'static);
+
+/// Runs a loop on a thread of its own until `stop` is set or it fails; a failure sets `stop` for all.
+///
+/// # Panics
+/// If the machine has no thread to give.
+pub fn drive<T: Step>(
+    mut work: T,
+    clock: Clock,
+    stop: Arc<AtomicBool>,
+    views: Arc<Views>,
+) -> JoinHandle<Result<(), LogError>> {
+    let run = move || {
+        let mut done = Ok(());
+        while done.is_ok() && !stop.load(Ordering::Relaxed) {
+            match work.step(clock.now()) {
+                Ok(Stepped { worked: true, .. }) => (),
+                Ok(Stepped { worked: false, .. }) => std::thread::sleep(REST),
+                Err(e @ LogError::Retriable { .. }) => {
+                    tracing::warn!(role = T::ROLE, error = %e, "the log is not answering");
+                    views.set_ready(T::ROLE, Some(e.to_string()));
+                    std::thread::sleep(REST * 50);
+                }
+                Err(e) => done = Err(e),
+            }
+        }
+        let done = match done {
+            Ok(()) => work.close(clock.now()),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = &done {
+            tracing::error!(role = T::ROLE, error = %e, "a role has ended");
+            views.set_ready(T::ROLE, Some(e.to_string()));
+            views.tell(Event::RoleFailed { role: T::ROLE.to_owned(), why: e.to_string() });
+            stop.store(true, Ordering::Relaxed);
+        }
+        done
+    };
+    std::thread::Builder::new().name(T::ROLE.into()).spawn(run).expect("a thread")
+}

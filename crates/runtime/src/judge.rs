@@ -1,0 +1,400 @@
+//! The judge loop: one fold of each panes partition, its incidents and state in the same transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use detect::config::JudgeConfig;
+use detect::judge::{Effects, Judge};
+use detect::progress::SourceId;
+use detect::record::PanesRecord;
+use detect::reference::Reference;
+use wire::Timestamp;
+use wire::context::ContextRecord;
+
+use crate::clock::{Clock, Now};
+use crate::context::Follower;
+use crate::escalate::count_incident;
+use crate::log::{
+    Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
+};
+use crate::metrics::{DATA_GAPS, PANES_CLOSED, TRANSACTION, TRANSACTIONS};
+use crate::restore::restore;
+use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
+use crate::views::{self, Views};
+
+/// State key under which the loop keeps what it has passed on to its own panes partition.
+const PASSED_ON: &[u8] = b"\0runtime/passed-on";
+
+struct Part<L: Log> {
+    transaction: L::Transaction,
+    judge: Judge,
+    effects: Vec<Effects>,
+    /// Next offset of what was taken in; what is committed is the judge's resume offset, at or below it.
+    next: Option<Offset>,
+    committed: Option<Offset>,
+    /// Keys of context records and references already in this panes partition, with a digest of each.
+    passed_on: BTreeMap<String, String>,
+    /// Records for this panes partition that wait for the next commit.
+    inject: Vec<PanesRecord>,
+    passed_on_dirty: bool,
+    /// When each source last spoke, on the monotonic clock, and how far it had come.
+    heard: BTreeMap<SourceId, Heard>,
+    last_commit: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: Duration,
+    idle: bool,
+    gave_up: bool,
+}
+
+/// Judges every assigned panes partition.
+pub struct JudgeLoop<L: Log> {
+    log: L,
+    settings: Settings,
+    config: Arc<JudgeConfig>,
+    /// Pinned references of the config, by model and version.
+    pinned: Arc<Vec<Reference>>,
+    consumer: L::Consumer,
+    context: Follower<L>,
+    parts: BTreeMap<u32, Part<L>>,
+    views: Arc<Views>,
+    clock: Clock,
+}
+
+enum Arrived {
+    Assigned(Vec<TopicPartition>),
+    Revoked(Vec<TopicPartition>),
+    Lost(Vec<TopicPartition>),
+    Record { partition: u32, offset: Offset, record: Option<Box<PanesRecord>> },
+    Gap { at: TopicPartition, expected: Offset, found: Offset },
+}
+
+impl<L: Log> JudgeLoop<L> {
+    /// Joins the group. Nothing is read before the first step.
+    ///
+    /// # Errors
+    /// When the log refuses.
+    pub fn new(
+        log: L,
+        settings: Settings,
+        config: Arc<JudgeConfig>,
+        pinned: Arc<Vec<Reference>>,
+        views: Arc<Views>,
+        clock: Clock,
+    ) -> Result<Self, LogError> {
+        let consumer = log.consumer(ConsumerSpec {
+            group: settings.group("judge").into(),
+            lead: vec![settings.topics.panes.as_str().into()],
+            partners: vec![],
+            client_id: format!("{}-judge", settings.instance),
+            start: Start::Earliest,
+        })?;
+        views.set_ready("judge", Some("its partitions".into()));
+        let context = Follower::new(log.clone(), &settings.topics.context);
+        Ok(Self { log, settings, config, pinned, consumer, context, parts: BTreeMap::new(), views, clock })
+    }
+
+    /// Takes in what has come, judges, commits. Never sleeps.
+    ///
+    /// # Errors
+    /// What cannot be mended here; the process should end.
+    pub fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
+        let arrived = self.poll()?;
+        let mut worked = !arrived.is_empty();
+        for one in arrived {
+            self.take(one, now)?;
+        }
+        for (key, record) in self.context.follow(now)? {
+            self.pass_on(&key, &record);
+        }
+        self.give_up_on_the_silent(now);
+        let partitions: Vec<u32> = self.parts.keys().copied().collect();
+        for partition in partitions {
+            worked |= self.commit(partition, now)?;
+        }
+        Ok(Stepped { worked, next: None })
+    }
+
+    fn poll(&mut self) -> Result<Vec<Arrived>, LogError> {
+        let mut arrived = Vec::new();
+        self.consumer.poll(Duration::ZERO, 2_000, &mut |event| match event {
+            Event::Assigned(tps) => arrived.push(Arrived::Assigned(tps.to_vec())),
+            Event::Revoked(tps) => arrived.push(Arrived::Revoked(tps.to_vec())),
+            Event::Lost(tps) => arrived.push(Arrived::Lost(tps.to_vec())),
+            Event::Gap { at, expected, found } => {
+                arrived.push(Arrived::Gap { at: at.clone(), expected, found });
+            }
+            Event::End { .. } => (),
+            Event::Record(r) => {
+                let record = r.value.and_then(|v| PanesRecord::decode(v).ok()).map(Box::new);
+                arrived.push(Arrived::Record { partition: r.partition, offset: r.offset, record });
+            }
+        })?;
+        Ok(arrived)
+    }
+
+    fn take(&mut self, arrived: Arrived, now: Now) -> Result<(), LogError> {
+        match arrived {
+            Arrived::Assigned(tps) => {
+                for tp in tps {
+                    self.open(tp.partition, now)?;
+                }
+                self.views.set_ready("judge", None);
+            }
+            Arrived::Revoked(tps) => {
+                for tp in tps {
+                    self.write(tp.partition, now)?;
+                    self.parts.remove(&tp.partition);
+                }
+            }
+            Arrived::Lost(tps) => {
+                for tp in tps {
+                    self.parts.remove(&tp.partition);
+                }
+            }
+            Arrived::Gap { at, expected, found } => {
+                tracing::error!(topic = %at.topic, at.partition, expected, found, "panes expired before they were judged");
+                metrics::counter!(DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
+                let (topic, partition) = (at.topic.to_string(), at.partition);
+                self.views.tell(views::Event::DataGap { topic, partition, expected, found });
+            }
+            Arrived::Record { partition, offset, record } => {
+                let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
+                match record {
+                    Some(record) => part.judge_one(offset, *record, now),
+                    None => tracing::error!(partition, offset, "a panes record that is not ours was passed over"),
+                }
+                part.next = Some(offset + 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError> {
+        let transaction = self.log.transaction(&self.settings.transactional_id("judge", partition))?;
+        let mut judge = Judge::new(partition, Arc::clone(&self.config));
+        let (mut bad, mut passed_on) = (None, BTreeMap::new());
+        let records = restore(&self.log, &self.settings.topics.state_judge, partition, |key, value| {
+            if key == PASSED_ON {
+                passed_on = serde_json::from_slice(value).unwrap_or_default();
+            } else if let Err(e) = judge.restore(key, value) {
+                bad.get_or_insert(e);
+            }
+        })?;
+        if let Some(e) = bad {
+            let what = format!("state of judge partition {partition} cannot be read");
+            return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
+        }
+        tracing::info!(partition, records, "judge state restored");
+        let part = Part {
+            transaction,
+            judge,
+            effects: Vec::new(),
+            next: None,
+            committed: None,
+            passed_on,
+            inject: Vec::new(),
+            passed_on_dirty: false,
+            heard: BTreeMap::new(),
+            last_commit: now.mono,
+        };
+        self.parts.insert(partition, part);
+        self.pass_on_references(partition);
+        self.context.restart();
+        Ok(())
+    }
+
+    /// What a judge uses beside panes enters as a record of its own panes partition, so that incidents are a
+    /// function of that one log. Pinned references of the config first.
+    fn pass_on_references(&mut self, partition: u32) {
+        let Some(part) = self.parts.get_mut(&partition) else { return };
+        for reference in self.pinned.iter() {
+            let profile = &reference.profile;
+            if wire::partition::of_model(&profile.model, self.settings.judge_partitions) != partition {
+                continue;
+            }
+            let key = format!("reference/{}/{}", profile.model, profile.version);
+            part.pass_on(key, reference.digest().to_string(), || {
+                PanesRecord::Reference(Box::new(reference.clone()))
+            });
+        }
+    }
+
+    fn pass_on(&mut self, key: &str, record: &ContextRecord) {
+        // The judge made the profiles itself.
+        if matches!(record, ContextRecord::Profile(_)) {
+            return;
+        }
+        let digest = wire::Digest::of(&[&serde_json::to_vec(record).expect("plain data")]).to_string();
+        for (partition, part) in &mut self.parts {
+            let here = record
+                .model()
+                .is_none_or(|m| wire::partition::of_model(m, self.settings.judge_partitions) == *partition);
+            if here {
+                part.pass_on(key.to_owned(), digest.clone(), || PanesRecord::Context(record.clone()));
+            }
+        }
+    }
+
+    /// Measured on this process's monotonic clock since the source last spoke: no clocks are compared.
+    fn give_up_on_the_silent(&mut self, now: Now) {
+        for (partition, part) in &mut self.parts {
+            for (source, heard) in &mut part.heard {
+                if heard.idle || heard.gave_up || now.mono < heard.at + self.settings.hold_max {
+                    continue;
+                }
+                heard.gave_up = true;
+                if let Some(pane) = part.judge.oldest_open() {
+                    tracing::warn!(partition, source = %source, "no progress for hold_max_s; its pane closes incomplete");
+                    part.inject.push(PanesRecord::GaveUp { source: source.clone(), pane });
+                }
+            }
+        }
+    }
+
+    /// Commits when there is something to say, at most every `commit_every`.
+    fn commit(&mut self, partition: u32, now: Now) -> Result<bool, LogError> {
+        let Some(part) = self.parts.get(&partition) else { return Ok(false) };
+        let due = now.mono >= part.last_commit + self.settings.commit_every;
+        let urgent = part.effects.iter().any(|e| !e.incidents.is_empty());
+        if !(due || urgent) {
+            return Ok(false);
+        }
+        self.write(partition, now)
+    }
+
+    fn write(&mut self, partition: u32, now: Now) -> Result<bool, LogError> {
+        let Some(part) = self.parts.get_mut(&partition) else { return Ok(false) };
+        let resume = part.judge.resume_offset().or(part.next);
+        let moved = resume.is_some() && resume != part.committed;
+        if part.effects.is_empty() && part.inject.is_empty() && !moved {
+            return Ok(false);
+        }
+        part.last_commit = now.mono;
+        let effects = std::mem::take(&mut part.effects);
+        let mut records: Vec<NewRecord> =
+            effects.iter().flat_map(|e| records_of(&self.settings, partition, e, now.wall)).collect();
+        for record in std::mem::take(&mut part.inject) {
+            records.push(NewRecord::new(self.settings.topics.panes.as_str(), record.encode()).partition(partition));
+        }
+        if std::mem::take(&mut part.passed_on_dirty) {
+            let value = serde_json::to_vec(&part.passed_on).expect("a map of text");
+            records.push(state_record(
+                &self.settings.topics.state_judge,
+                partition,
+                PASSED_ON.to_vec(),
+                Some(value),
+            ));
+        }
+        let at = TopicPartition::new(self.settings.topics.panes.as_str(), partition);
+        let offsets: Vec<_> = resume.map(|offset| (at.clone(), offset)).into_iter().collect();
+        let began = self.clock.now().mono;
+        let done = part.transaction.commit(&records, Some((&mut self.consumer, &offsets)));
+        metrics::histogram!(TRANSACTION, "role" => "judge").record((self.clock.now().mono - began).as_secs_f64());
+        let outcome = if done.is_ok() { "committed" } else { "failed" };
+        metrics::counter!(TRANSACTIONS, "role" => "judge", "outcome" => outcome).increment(1);
+        match done {
+            Ok(()) => {
+                part.committed = resume;
+                publish(&self.views, &effects);
+                if let Some(watermark) = part.judge.watermark() {
+                    self.views.set_watermark(watermark);
+                }
+            }
+            Err(LogError::Fenced { .. }) => {
+                tracing::warn!(partition, "another process took this panes partition over; given up");
+                self.parts.remove(&partition);
+            }
+            Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
+                tracing::warn!(partition, error = %e, "commit did not hold; going back to the last one");
+                self.parts.remove(&partition);
+                self.consumer.rewind(&[at])?;
+                self.open(partition, now)?;
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(true)
+    }
+
+    /// Leaves the group; what was judged is committed first.
+    ///
+    /// # Errors
+    /// When the last commit fails; nothing is lost, the next owner judges again.
+    pub fn close(mut self, now: Now) -> Result<(), LogError> {
+        let partitions: Vec<u32> = self.parts.keys().copied().collect();
+        for partition in partitions {
+            self.write(partition, now)?;
+        }
+        self.consumer.close()
+    }
+}
+
+impl<L: Log> Part<L> {
+    fn judge_one(&mut self, offset: Offset, record: PanesRecord, now: Now) {
+        if let PanesRecord::Progress(p) = &record {
+            self.heard.insert(p.source.clone(), Heard { at: now.mono, idle: p.idle, gave_up: false });
+        }
+        self.judge.handle(offset, record);
+        let effects = self.judge.take_effects();
+        if !effects.is_empty() {
+            self.effects.push(effects);
+        }
+    }
+
+    fn pass_on(&mut self, key: String, digest: String, record: impl FnOnce() -> PanesRecord) {
+        if self.passed_on.get(&key) != Some(&digest) {
+            self.passed_on.insert(key, digest);
+            self.passed_on_dirty = true;
+            self.inject.push(record());
+        }
+    }
+}
+
+fn publish(views: &Views, effects: &[Effects]) {
+    for e in effects {
+        for incident in &e.incidents {
+            count_incident(incident);
+            views.tell(views::Event::Incident { incident: Arc::new(incident.clone()) });
+        }
+        for h in e.history.iter().filter(|h| h.segment.is_none()) {
+            views.panes.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!(PANES_CLOSED).increment(1);
+            let mut view = views.models.entry((h.model.clone(), h.version.clone())).or_default();
+            view.model.clone_from(&h.model);
+            view.version.clone_from(&h.version);
+            view.last_pane = Some(h.window[1]);
+            view.predictions += h.predictions;
+            view.labels += h.labels;
+            view.p50_ms = h.latency_ms.get("p50").copied().or(view.p50_ms);
+            view.p99_ms = h.latency_ms.get("p99").copied().or(view.p99_ms);
+            view.verdicts.clear();
+            for s in &h.streams {
+                let name = serde_json::to_value(s.verdict).ok().and_then(|v| v.as_str().map(str::to_owned));
+                *view.verdicts.entry(name.unwrap_or_default()).or_default() += 1;
+            }
+        }
+    }
+}
+
+fn records_of(settings: &Settings, partition: u32, e: &Effects, now: Timestamp) -> Vec<NewRecord> {
+    let (topics, ns) = (&settings.topics, settings.namespace.as_str());
+    let mut records = Vec::new();
+    for incident in &e.incidents {
+        records.extend(incident_records(settings, incident, now));
+    }
+    for h in &e.history {
+        let key = format!("{}/{}", h.model, h.version);
+        records.push(json_record(&topics.history, partition, &key, "tocsin.history", ns, h));
+    }
+    for c in &e.context {
+        records.push(json_record(&topics.context, 0, &c.key(), "tocsin.context", ns, c));
+    }
+    for (key, value) in &e.state {
+        records.push(state_record(&topics.state_judge, partition, key.clone(), value.clone()));
+    }
+    records
+}

@@ -1,0 +1,44 @@
+//! Every metric name, once. Units are in the names; labels are bounded (topics, reasons, roles, receivers).
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+pub const RECORDS: &str = "tocsin_records_total";
+pub const DEAD_LETTERS: &str = "tocsin_deadletters_total";
+pub const LAG: &str = "tocsin_lag_records";
+pub const WATERMARK_AGE: &str = "tocsin_watermark_age_seconds";
+pub const PANES_CLOSED: &str = "tocsin_panes_closed_total";
+pub const PANE_LATENCY: &str = "tocsin_pane_latency_seconds";
+pub const INCIDENTS_OPEN: &str = "tocsin_incidents_open";
+pub const INCIDENTS: &str = "tocsin_incidents_total";
+pub const PAGES: &str = "tocsin_pages_total";
+pub const BUDGET_SPENT: &str = "tocsin_budget_spent";
+pub const BUDGET_PER_WEEK: &str = "tocsin_budget_per_week";
+pub const TRANSACTION: &str = "tocsin_transaction_seconds";
+pub const TRANSACTIONS: &str = "tocsin_transactions_total";
+pub const TABLE_SIZE: &str = "tocsin_table_size";
+pub const TABLE_BOUND: &str = "tocsin_table_bound";
+pub const BUILD_INFO: &str = "tocsin_build_info";
+pub const READY: &str = "tocsin_ready";
+pub const DATA_GAPS: &str = "tocsin_data_gaps_total";
+
+/// Names every metric to the recorder; call once, after it is installed.
+pub fn describe() {
+    describe_counter!(RECORDS, "Telemetry records read, by source topic and kind");
+    describe_counter!(DEAD_LETTERS, "Records that could not be decoded, by reason");
+    describe_gauge!(LAG, "Records not yet read, by role, topic and partition");
+    describe_gauge!(WATERMARK_AGE, Unit::Seconds, "Wall clock minus watermark; meaningless in fast replay");
+    describe_counter!(PANES_CLOSED, "Panes judged");
+    describe_histogram!(PANE_LATENCY, Unit::Seconds, "From the commit of a pane's last part to its verdict");
+    describe_gauge!(INCIDENTS_OPEN, "Incidents whose signal is open, by severity and family");
+    describe_counter!(INCIDENTS, "Incident records, by change, severity and family");
+    describe_counter!(PAGES, "Attempts to page, by receiver and outcome");
+    describe_gauge!(BUDGET_SPENT, "False pages and tickets granted so far");
+    describe_gauge!(BUDGET_PER_WEEK, "False pages and tickets that the operator allows a week");
+    describe_histogram!(TRANSACTION, Unit::Seconds, "Time of one commit, by role");
+    describe_counter!(TRANSACTIONS, "Transactions, by role and outcome");
+    describe_gauge!(TABLE_SIZE, "Entries in a bounded table");
+    describe_gauge!(TABLE_BOUND, "Most entries that a table may have");
+    describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
+    describe_gauge!(READY, "1 when the role has restored its state and is working");
+    describe_counter!(DATA_GAPS, "Partitions whose committed offset had expired, by topic");
+}

@@ -1,0 +1,150 @@
+//! Carrying pages out: requests run on tokio, outcomes come back to the loop that asked.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use receivers::Receiver;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use wire::outbox::Outcome;
+use wire::page::{Page, PageKind};
+use wire::{AlertKey, NotificationId};
+
+use crate::clock::Clock;
+use crate::metrics::PAGES;
+use crate::views::{Event, Views};
+
+/// Requests under way to one receiver. A slow receiver holds up its own pages and nobody else's.
+const IN_FLIGHT_MAX: usize = 32;
+
+/// What became of one attempt.
+#[derive(Debug)]
+pub struct Sent {
+    pub notification_id: NotificationId,
+    pub incident_id: wire::IncidentId,
+    pub attempt: u32,
+    pub outcome: Outcome,
+}
+
+/// The world outside, as the escalate loop sees it: start an attempt, later hear its outcome.
+pub trait Sends: Send {
+    /// Begins an attempt; never blocks. The caller has committed its `sending` record.
+    fn start(&mut self, page: Page, attempt: u32, lease: Duration);
+    /// Outcomes that have come in since the last call.
+    fn outcomes(&mut self) -> Vec<Sent>;
+}
+
+/// The receivers of the config, each behind a bulkhead of its own.
+#[derive(Debug)]
+pub struct Receivers {
+    receivers: BTreeMap<String, (Arc<Receiver>, Arc<Semaphore>)>,
+    handle: Handle,
+    clock: Clock,
+    views: Arc<Views>,
+    sender: mpsc::Sender<Sent>,
+    outcomes: mpsc::Receiver<Sent>,
+    /// Alerts that a receiver forgets unless it is reminded (Alertmanager), with the next time to do so.
+    reminders: BTreeMap<AlertKey, (Page, Duration)>,
+}
+
+impl Receivers {
+    #[must_use]
+    pub fn new(
+        receivers: impl IntoIterator<Item = Arc<Receiver>>,
+        handle: Handle,
+        clock: Clock,
+        views: Arc<Views>,
+    ) -> Self {
+        let receivers = receivers
+            .into_iter()
+            .map(|r| (r.name().to_owned(), (r, Arc::new(Semaphore::new(IN_FLIGHT_MAX)))))
+            .collect();
+        let (sender, outcomes) = mpsc::channel();
+        Self { receivers, handle, clock, views, sender, outcomes, reminders: BTreeMap::new() }
+    }
+
+    fn remember(&mut self, page: &Page, receiver: &Receiver) {
+        match (receiver.resend_every(), page.kind) {
+            (Some(every), PageKind::Trigger | PageKind::Update | PageKind::Acknowledge) => {
+                self.reminders.insert(page.alert_key.clone(), (page.clone(), self.clock.now().mono + every));
+            }
+            (Some(_), PageKind::Resolve) => {
+                self.reminders.remove(&page.alert_key);
+            }
+            (None, _) => (),
+        }
+    }
+
+    /// Repeats what a forgetful receiver must keep hearing. Not an attempt: nothing is recorded of it.
+    fn remind(&mut self) {
+        let now = self.clock.now();
+        for (page, due) in self.reminders.values_mut() {
+            if *due > now.mono {
+                continue;
+            }
+            let Some((receiver, gate)) = self.receivers.get(&page.receiver) else { continue };
+            let Some(every) = receiver.resend_every() else { continue };
+            *due = now.mono + every;
+            let (receiver, gate, page) = (Arc::clone(receiver), Arc::clone(gate), page.clone());
+            self.handle.spawn(async move {
+                let Ok(_turn) = gate.acquire().await else { return };
+                let outcome = receiver.send(&page, 0, now.wall).await;
+                if !matches!(outcome, Outcome::Delivered { .. }) {
+                    tracing::warn!(receiver = receiver.name(), ?outcome, "a reminder of an open alert did not arrive");
+                }
+            });
+        }
+    }
+}
+
+impl Sends for Receivers {
+    fn start(&mut self, page: Page, attempt: u32, lease: Duration) {
+        let done = self.sender.clone();
+        let Some((receiver, gate)) = self.receivers.get(&page.receiver) else {
+            let reason = format!("no receiver is called {:?}", page.receiver);
+            report(&self.views, &done, Arc::new(page), attempt, Outcome::Config { reason });
+            return;
+        };
+        let (receiver, gate, views, clock) =
+            (Arc::clone(receiver), Arc::clone(gate), Arc::clone(&self.views), self.clock);
+        self.remember(&page, &receiver);
+        self.handle.spawn(async move {
+            // The lease bounds waiting for a turn and the request together: after it a new owner may repeat.
+            let attempted = tokio::time::timeout(lease, async {
+                let Ok(_turn) = gate.acquire().await else {
+                    return Outcome::Retry { reason: "shutting down".into() };
+                };
+                receiver.send(&page, attempt, clock.now().wall).await
+            });
+            let outcome = attempted.await.unwrap_or_else(|_| Outcome::Unknown { reason: "no answer in time".into() });
+            report(&views, &done, Arc::new(page), attempt, outcome);
+        });
+    }
+
+    fn outcomes(&mut self) -> Vec<Sent> {
+        self.remind();
+        self.outcomes.try_iter().collect()
+    }
+}
+
+fn report(views: &Views, done: &mpsc::Sender<Sent>, page: Arc<Page>, attempt: u32, outcome: Outcome) {
+    let class = match &outcome {
+        Outcome::Delivered { .. } => "delivered",
+        Outcome::RetryAfter { .. } => "retry_after",
+        Outcome::Retry { .. } => "retry",
+        Outcome::Unknown { .. } => "unknown",
+        Outcome::Config { .. } => "config",
+        Outcome::Reject { .. } => "reject",
+    };
+    metrics::counter!(PAGES, "receiver" => page.receiver.clone(), "outcome" => class).increment(1);
+    let sent = Sent {
+        notification_id: page.notification_id.clone(),
+        incident_id: page.incident.incident_id.clone(),
+        attempt,
+        outcome: outcome.clone(),
+    };
+    views.tell(Event::Page { page, attempt, outcome });
+    // A loop that is gone has nobody to tell: the lease of its successor covers this attempt.
+    drop(done.send(sent));
+}

@@ -1,0 +1,56 @@
+//! The topics that tocsin owns, as it creates them. `docs/topics.md` gives the reasons.
+
+use wire::topic::Topics;
+
+use crate::log::{Cleanup, TopicSpec};
+
+/// How many partitions the owned topics get. Part of the config digest: they cannot be changed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partitions {
+    pub telemetry: u32,
+    pub judge: u32,
+    pub escalate: u32,
+    pub collect: u32,
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Every owned topic. Telemetry is among them only when the config names no topic of its own.
+#[must_use]
+pub fn owned(topics: &Topics, partitions: Partitions, with_telemetry: bool) -> Vec<TopicSpec> {
+    let keep = |days: u64| Cleanup::Delete { retention_ms: Some(days * DAY_MS) };
+    let p = partitions;
+    let mut specs = vec![
+        TopicSpec::new(topics.context.as_str(), 1, Cleanup::Compact),
+        // At least the longest outage of the judge that must lose nothing.
+        TopicSpec::new(topics.panes.as_str(), p.judge, keep(7)),
+        TopicSpec::new(topics.history.as_str(), p.judge, keep(35)),
+        TopicSpec::new(topics.incidents.as_str(), p.escalate, keep(90)),
+        TopicSpec::new(topics.open.as_str(), p.escalate, Cleanup::Compact),
+        TopicSpec::new(topics.responses.as_str(), p.escalate, keep(90)),
+        TopicSpec::new(topics.commands.as_str(), p.escalate, keep(30)),
+        TopicSpec::new(topics.control.as_str(), 1, Cleanup::Compact),
+        TopicSpec::new(
+            topics.outbox.as_str(),
+            p.escalate,
+            Cleanup::CompactDelete { retention_ms: Some(30 * DAY_MS) },
+        ),
+        TopicSpec::new(topics.audit.as_str(), p.escalate, keep(400)),
+        TopicSpec::new(topics.deadletters.as_str(), 1, keep(14)),
+    ];
+    for (name, count) in
+        [(&topics.state_collect, p.collect), (&topics.state_judge, p.judge), (&topics.state_escalate, p.escalate)]
+    {
+        specs.push(
+            TopicSpec::new(name.as_str(), count, Cleanup::Compact)
+                // A restore reads what is not yet compacted: keep that short.
+                .set("segment.bytes", "67108864")
+                .set("min.cleanable.dirty.ratio", "0.2")
+                .set("max.compaction.lag.ms", "3600000"),
+        );
+    }
+    if with_telemetry {
+        specs.push(TopicSpec::new(topics.telemetry.as_str(), p.telemetry, keep(3)));
+    }
+    specs
+}
