@@ -32,16 +32,16 @@ base() { # a bare Debian at $folder/base, once
   mv "$folder/base.part" "$folder/base"
 }
 
-root='' workdir=/ user=0:0
-environment=(PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8)
+root='' workdir=/ user=0:0 environment=()
 
-inside() { # run in the root, as the user and in the folder that the Dockerfile has set
-  chroot --userspec="$user" "$root" env -i "${environment[@]}" sh -c 'cd "$0" && exec "$@"' "$workdir" "$@"
-}
+inside() ( # run in the root, as the user and in the folder that the Dockerfile has set; the process becomes the command
+  exec chroot --userspec="$user" "$root" env -i "${environment[@]}" sh -c 'cd "$0" && exec "$@"' "$workdir" "$@"
+)
 
 from() { # image, name of the stage
   base
   root=$folder/$2 workdir=/ user=0:0
+  environment=(PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8)
   cp -a "$folder/base" "$root"
   mount --bind /proc "$root/proc"
   mount --bind /dev "$root/dev"
