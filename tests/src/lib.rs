@@ -1,5 +1,6 @@
 //! Support for the tests beside it.
 
+pub mod log_contract;
 pub mod samples;
 
 /// Whether checked-in files are rewritten from what is computed now.

@@ -240,10 +240,17 @@ pub enum Event<'a> {
     Lost(&'a [TopicPartition]),
     /// Records from `expected` up to `found` are gone before they were read (or, when `found` is lower, the
     /// topic was made anew). Reading goes on at `found`. Report it: something was lost.
-    Gap { at: &'a TopicPartition, expected: Offset, found: Offset },
+    Gap {
+        at: &'a TopicPartition,
+        expected: Offset,
+        found: Offset,
+    },
     /// All that was committed when last looked at has been delivered. `position` is where reading stands, at
     /// or below the end (what lies between are markers). Comes again after further records.
-    End { at: &'a TopicPartition, position: Offset },
+    End {
+        at: &'a TopicPartition,
+        position: Offset,
+    },
 }
 
 /// Topics, partitions, groups and transactions. Cheap to clone; clones share everything.
@@ -377,7 +384,9 @@ pub trait Transaction: Send {
     type Consumer: Consumer;
 
     /// Writes all records and the consumer's offsets (next to process, leads and partners alike), or nothing.
-    /// Returns when it is durable and visible. An empty call changes nothing.
+    /// Returns when it is durable. It shows as a whole, at once to who reads up to [`Ends::high`]; readers up to the
+    /// stable end and consumers may see it a moment later (Kafka writes its markers behind its answer). An empty
+    /// call changes nothing.
     ///
     /// # Errors
     /// [`LogError::Fenced`]: give up what this id stands for, never take the id again.

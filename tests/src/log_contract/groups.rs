@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use runtime::log::{Consumer, Log, LogError, Offset, TopicPartition, Transaction};
 
 use super::{
-    Names, Seen, Subject, Told, at, poll, poll_until, poll_until_held, records, rounds, seen_values, spec, texts, topic,
+    Names, Seen, Subject, Told, at, poll, poll_until, poll_until_held, records, rounds, seen_values, spec,
+    texts, topic,
 };
 
 pub fn a_group_goes_on_where_it_committed<S: Subject>(subject: &S) {
@@ -38,7 +39,8 @@ pub fn assignment_comes_before_records_and_seek_counts<S: Subject>(subject: &S) 
     assert_eq!(consumer.assignment(), [at(&a, 0), at(&a, 1)]);
     consumer.seek(&at(&a, 0), 6).expect("held");
     let told = poll_until(&mut consumer, "records", |told| records(told).len() == 14);
-    let zero: Vec<_> = records(&told).into_iter().filter(|seen| seen.at.partition == 0).map(|s| s.offset).collect();
+    let zero: Vec<_> =
+        records(&told).into_iter().filter(|seen| seen.at.partition == 0).map(|s| s.offset).collect();
     assert_eq!(zero, [6, 7, 8, 9]);
     consumer.seek(&at(&a, 1), 8).expect("held");
     assert_eq!(consumer.position(&at(&a, 1)), Some(8));
@@ -73,7 +75,8 @@ pub fn paused_partitions_wait_and_lose_nothing<S: Subject>(subject: &S) {
     poll_until(&mut consumer, "an assignment", |told| !told.is_empty());
     consumer.pause(&zero).expect("held");
     let ended = |told: &[Told], p| told.iter().any(|t| matches!(t, Told::End(at, _) if at.partition == p));
-    let told = poll_until(&mut consumer, "the other partition", |told| records(told).len() == 50 && ended(told, 1));
+    let told =
+        poll_until(&mut consumer, "the other partition", |told| records(told).len() == 50 && ended(told, 1));
     assert!(records(&told).iter().all(|seen| seen.at.partition == 1));
     consumer.resume(&zero).expect("held");
     let mut got = vec![];
@@ -151,7 +154,8 @@ impl<C: Consumer> Member<C> {
                     }
                 }
                 Told::Revoked(parts) => {
-                    let offsets: Vec<_> = parts.iter().filter_map(|at| self.progress.remove_entry(at)).collect();
+                    let offsets: Vec<_> =
+                        parts.iter().filter_map(|at| self.progress.remove_entry(at)).collect();
                     holder.commit(&[], Some((&mut self.consumer, &offsets))).expect("still ours");
                     for at in parts {
                         assert!(self.held.remove(&at), "{at} revoked, not held");
@@ -179,7 +183,8 @@ pub fn two_members_share_and_never_hold_the_same<S: Subject>(subject: &S) {
     }
     let join = || Member::new(log.consumer(spec(&names, "g", &[&lead], &[&partner])).expect("joins"));
     let (mut one, mut other) = (join(), None);
-    let mut holders = [log.transaction(&names.of("t")).expect("taken"), log.transaction(&names.of("u")).expect("taken")];
+    let mut holders =
+        [log.transaction(&names.of("t")).expect("taken"), log.transaction(&names.of("u")).expect("taken")];
     let mut shared = false;
     for _ in 0..rounds() {
         one.turn(&mut holders[0]);
@@ -228,8 +233,14 @@ pub fn partners_must_match<S: Subject>(subject: &S) {
         other => panic!("{other:?}"),
     }
     let missing = names.of("missing");
-    assert!(matches!(log.consumer(spec(&names, "g", &[&missing], &[])).map(drop), Err(LogError::NotFound { .. })));
-    assert!(matches!(log.consumer(spec(&names, "g", &[&lead], &[&missing])).map(drop), Err(LogError::NotFound { .. })));
+    assert!(matches!(
+        log.consumer(spec(&names, "g", &[&missing], &[])).map(drop),
+        Err(LogError::NotFound { .. })
+    ));
+    assert!(matches!(
+        log.consumer(spec(&names, "g", &[&lead], &[&missing])).map(drop),
+        Err(LogError::NotFound { .. })
+    ));
 }
 
 pub fn two_leads_are_both_shared_out<S: Subject>(subject: &S) {

@@ -59,7 +59,10 @@ pub fn bytes_come_back_as_they_were<S: Subject>(subject: &S) {
         assert_eq!(record.headers.iter().collect::<Vec<_>>(), headers, "record {n}");
         assert_eq!(record.headers.get("a"), headers.iter().find(|h| h.0 == "a").map(|h| h.1));
         assert_eq!(record.timestamp_ms, 1_700_000_000_000 + i64::try_from(n).expect("small"));
-        assert_eq!((record.topic, record.partition, record.offset), (&*a, 0, i64::try_from(n).expect("small")));
+        assert_eq!(
+            (record.topic, record.partition, record.offset),
+            (&*a, 0, i64::try_from(n).expect("small"))
+        );
         n += 1;
         ControlFlow::Continue(())
     });
@@ -70,7 +73,8 @@ pub fn keys_go_where_kafka_puts_them<S: Subject>(subject: &S) {
     let (log, names) = (subject.log(), Names::new("keys"));
     let a = topic(&log, &names, "a", 7);
     let keys: Vec<String> = (0..200).map(|n| format!("key-{n}")).collect();
-    let new: Vec<NewRecord> = keys.iter().map(|key| NewRecord::new(Arc::clone(&a), "v").key(key.as_str())).collect();
+    let new: Vec<NewRecord> =
+        keys.iter().map(|key| NewRecord::new(Arc::clone(&a), "v").key(key.as_str())).collect();
     for (key, (place, _)) in keys.iter().zip(log.append(&new).expect("durable")) {
         assert_eq!(place.partition, partition_of(key.as_bytes(), 7), "{key}");
     }
@@ -90,8 +94,14 @@ pub fn what_a_topic_cannot_take_is_refused<S: Subject>(subject: &S) {
     assert!(matches!(refused(huge), LogError::TooLarge { topic, bytes } if topic == a && bytes == 3 << 20));
     assert!(matches!(refused(text(&a, 2, "v")), LogError::Refused { topic, .. } if topic == a));
     assert!(matches!(refused(text(&names.of("missing"), 0, "v")), LogError::NotFound { .. }));
-    assert!(matches!(refused(text(&compacted, 0, "v")), LogError::Refused { topic, .. } if topic == compacted));
-    assert_eq!(log.partitions(&names.of("missing")).expect("can be asked"), None, "and it was not made by the way");
+    assert!(
+        matches!(refused(text(&compacted, 0, "v")), LogError::Refused { topic, .. } if topic == compacted)
+    );
+    assert_eq!(
+        log.partitions(&names.of("missing")).expect("can be asked"),
+        None,
+        "and it was not made by the way"
+    );
     assert!(matches!(log.ends(&at(&a, 2)), Err(LogError::NotFound { .. })));
     assert!(values(&log, &at(&a, 0)).is_empty(), "nothing of what was refused is there");
 }
@@ -133,7 +143,8 @@ pub fn ranges_are_read_as_asked<S: Subject>(subject: &S) {
 pub fn topics_are_made_once_and_checked<S: Subject>(subject: &S) {
     let (log, names) = (subject.log(), Names::new("topics"));
     let (a, b) = (names.of("a"), names.of("b"));
-    let compact = TopicSpec::new(Arc::clone(&b), 1, Cleanup::CompactDelete { retention_ms: Some(86_400_000) });
+    let compact =
+        TopicSpec::new(Arc::clone(&b), 1, Cleanup::CompactDelete { retention_ms: Some(86_400_000) });
     let specs = [delete(&a, 3), compact.clone()];
     assert!(matches!(log.ensure_topics(&specs, false), Err(LogError::NotFound { .. })), "there is none yet");
     for create in [true, true, false] {
@@ -158,7 +169,8 @@ pub fn topics_are_made_once_and_checked<S: Subject>(subject: &S) {
         other => panic!("both policies are not one: {other:?}"),
     };
     assert!(found.contains("compact") && found.contains("delete"), "{found}");
-    log.ensure_topics(&[compact.set("max.message.bytes", "2000000")], true).expect("other settings may differ");
+    log.ensure_topics(&[compact.set("max.message.bytes", "2000000")], true)
+        .expect("other settings may differ");
 }
 
 pub fn many_threads_append_at_once<S: Subject>(subject: &S) {
@@ -189,7 +201,8 @@ pub fn many_threads_append_at_once<S: Subject>(subject: &S) {
         let own = format!("{thread} ");
         for parity in 0..2 {
             let of: Vec<&String> = all.iter().filter(|v| v.starts_with(&own)).collect();
-            let of: Vec<_> = of.iter().filter(|v| v[2..].parse::<u32>().expect("a number") % 2 == parity).collect();
+            let of: Vec<_> =
+                of.iter().filter(|v| v[2..].parse::<u32>().expect("a number") % 2 == parity).collect();
             assert!(of.len() >= 12 && of.is_sorted(), "thread {thread}: {of:?}");
         }
     }
@@ -215,7 +228,10 @@ pub fn compaction_keeps_the_last_of_each_key<S: Subject>(subject: &S) {
     let (log, names) = (subject.log(), Names::new("compaction"));
     let a = names.of("a");
     let spec = TopicSpec::new(Arc::clone(&a), 1, Cleanup::Compact);
-    let spec = spec.set("segment.ms", "100").set("min.cleanable.dirty.ratio", "0.01").set("delete.retention.ms", "0");
+    let spec = spec
+        .set("segment.ms", "100")
+        .set("min.cleanable.dirty.ratio", "0.01")
+        .set("delete.retention.ms", "0");
     log.ensure_topics(&[spec], true).expect("made");
     let keyed = |key: &str, value: &str| NewRecord::new(Arc::clone(&a), value).key(key).partition(0);
     let mut want = BTreeMap::new();

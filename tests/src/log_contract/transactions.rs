@@ -16,7 +16,11 @@ pub fn a_transaction_shows_whole<S: Subject>(subject: &S) {
             [text(&a, 0, "x"), text(&a, 1, "y"), text(&b, 0, "z"), text(&b, 0, &round.to_string())].to_vec();
         holder.commit(&new, None).expect("commits");
         for place in [at(&a, 0), at(&a, 1)] {
-            assert_eq!(values(&log, &place).len(), usize::try_from(round + 1).expect("small"), "visible at once");
+            assert_eq!(
+                values(&log, &place).len(),
+                usize::try_from(round + 1).expect("small"),
+                "visible at once"
+            );
         }
         assert_eq!(values(&log, &at(&b, 0)).last(), Some(&round.to_string()), "in the order written");
     }
@@ -115,6 +119,7 @@ pub fn ends_are_reached_past_markers<S: Subject>(subject: &S) {
     for n in 0..3 {
         holder.commit(&texts(&a, 0, n..n + 1), None).expect("commits");
     }
+    assert_eq!(values(&log, &at(&a, 0)).len(), 3);
     let ends = log.ends(&at(&a, 0)).expect("exists");
     assert_eq!(ends.stable, ends.high, "nothing is open");
     let mut offsets = vec![];
@@ -129,7 +134,8 @@ pub fn ends_are_reached_past_markers<S: Subject>(subject: &S) {
     let next = log.read(&at(&a, 0), ends.high, None, Isolation::Committed, &mut |_| panic!("nothing is new"));
     assert_eq!(next.expect("read"), ends.high);
     let last = offsets[2] + 1;
-    let next = log.read(&at(&a, 0), last, Some(ends.high), Isolation::Committed, &mut |_| panic!("only a marker"));
+    let next =
+        log.read(&at(&a, 0), last, Some(ends.high), Isolation::Committed, &mut |_| panic!("only a marker"));
     assert_eq!(next.expect("read"), ends.high);
     assert_eq!(log.append(&texts(&a, 0, 3..4)).expect("durable")[0].1, ends.high);
 }

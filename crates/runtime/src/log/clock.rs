@@ -3,14 +3,20 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the epoch.
-#[expect(clippy::disallowed_methods, reason = "a log stamps records with when they were appended; the cores never see this")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a log stamps records with when they were appended; the cores never see this"
+)]
 pub(crate) fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A point on the monotonic clock.
-#[expect(clippy::disallowed_methods, reason = "waits and memberships end on the monotonic clock; the cores never see this")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "waits and memberships end on the monotonic clock; the cores never see this"
+)]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }

@@ -21,7 +21,8 @@ pub use codec::EncodedHeaders;
 pub use consumer::EmbeddedConsumer;
 
 use super::{
-    ConsumerSpec, Ends, Isolation, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec, Transaction,
+    ConsumerSpec, Ends, Isolation, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec,
+    Transaction,
 };
 use codec::Batch;
 use commit::{Job, Queue};
@@ -39,7 +40,7 @@ pub struct EmbeddedConfig {
     /// Most bytes of a partition of a topic that deletes, unless the topic says otherwise (`retention.bytes`).
     /// With the number of partitions this bounds the file. Consumers that lag further see a gap.
     pub partition_bytes: u64,
-    /// A member that has not polled for this long loses its partitions when another waits for them.
+    /// A member that has not polled for this long loses its partitions to the others of its group, if there are any.
     pub max_poll: Duration,
 }
 
@@ -145,9 +146,13 @@ impl EmbeddedLog {
     pub fn open(config: EmbeddedConfig) -> Result<Self, LogError> {
         let store = Store::open(&config)?;
         let contents = store.contents()?;
-        let topics =
-            contents.topics.into_iter().map(|(name, stored, heads)| (name, Topic { stored, heads })).collect();
-        let committed = contents.offsets.into_iter().map(|(group, at, offset)| ((group, at), offset)).collect();
+        let topics = contents
+            .topics
+            .into_iter()
+            .map(|(name, stored, heads)| (name, Topic { stored, heads }))
+            .collect();
+        let committed =
+            contents.offsets.into_iter().map(|(group, at, offset)| ((group, at), offset)).collect();
         let state =
             State { topics, committed, groups: BTreeMap::new(), epochs: BTreeMap::new(), broken: None };
         let shared = Shared {
@@ -193,8 +198,8 @@ impl EmbeddedLog {
             if base >= to {
                 return Ok(false);
             }
-            let mut batch =
-                Batch::open(&at.topic, at.partition, base, bytes).ok_or_else(|| broken(StoreError::Corrupt))?;
+            let mut batch = Batch::open(&at.topic, at.partition, base, bytes)
+                .ok_or_else(|| broken(StoreError::Corrupt))?;
             for record in batch.by_ref().skip_while(|r| r.offset < from).take_while(|r| r.offset < to) {
                 if each(record).is_break() {
                     broke_off = Some(record.offset + 1);

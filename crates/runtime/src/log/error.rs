@@ -49,7 +49,10 @@ impl LogError {
         Self::Retriable { what: what.into(), source: None }
     }
 
-    pub(crate) fn fatal(what: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn fatal(
+        what: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
         Self::Fatal { what: what.into(), source: Some(Arc::new(source)) }
     }
 

@@ -20,7 +20,9 @@ use std::time::Duration;
 pub use consumer::KafkaConsumer;
 pub use transaction::KafkaTransaction;
 
-use super::{ConsumerSpec, Ends, Isolation, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec};
+use super::{
+    ConsumerSpec, Ends, Isolation, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec,
+};
 use clients::Client;
 use errors::lift;
 use producer::Producer;
@@ -141,7 +143,9 @@ impl KafkaLog {
             Isolation::Committed => &self.inner.committed,
         };
         client.drain();
-        client.watermarks(at, self.config().timeout).map_err(|e| lift(e, &format!("cannot ask for the ends of {at}")))
+        client
+            .watermarks(at, self.config().timeout)
+            .map_err(|e| lift(e, &format!("cannot ask for the ends of {at}")))
     }
 
     /// How many partitions a topic has, asked once.
@@ -219,6 +223,8 @@ impl Log for KafkaLog {
     fn committed(&self, group: &str, at: &[TopicPartition]) -> Result<Vec<Option<Offset>>, LogError> {
         let client = self.group_client(group)?;
         client.drain();
-        client.committed(at, self.config().timeout).map_err(|e| lift(e, &format!("cannot ask for the offsets of {group}")))
+        client
+            .committed(at, self.config().timeout)
+            .map_err(|e| lift(e, &format!("cannot ask for the offsets of {group}")))
     }
 }

@@ -73,8 +73,8 @@ fn expire(shared: &Shared, target: &mut Target) -> Result<(), LogError> {
     let mut head = target.head;
     head.start = head.next;
     shared.store.snapshot()?.batches(target.id, target.head.start, &mut |base, bytes| {
-        let batch =
-            Batch::open(&target.at.topic, target.at.partition, base, bytes).ok_or_else(|| broken(StoreError::Corrupt))?;
+        let batch = Batch::open(&target.at.topic, target.at.partition, base, bytes)
+            .ok_or_else(|| broken(StoreError::Corrupt))?;
         let old = oldest_ms.is_some_and(|oldest| batch.newest_ms() < oldest);
         if !old && limit.is_none_or(|limit| head.bytes <= limit) {
             head.start = base.max(target.head.start);
@@ -125,8 +125,8 @@ fn each_record(
 ) -> Result<Vec<Offset>, LogError> {
     let mut bases = vec![];
     shared.store.snapshot()?.batches(target.id, target.head.start, &mut |base, bytes| {
-        let mut batch =
-            Batch::open(&target.at.topic, target.at.partition, base, bytes).ok_or_else(|| broken(StoreError::Corrupt))?;
+        let mut batch = Batch::open(&target.at.topic, target.at.partition, base, bytes)
+            .ok_or_else(|| broken(StoreError::Corrupt))?;
         batch.by_ref().for_each(&mut *each);
         bases.push(base);
         if batch.corrupt() { Err(broken(StoreError::Corrupt)) } else { Ok(true) }

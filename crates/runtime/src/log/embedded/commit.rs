@@ -75,7 +75,10 @@ fn write(shared: &Shared, waiting: Vec<(Job, Arc<OnceLock<Written>>)>) {
     match &done {
         Ok(()) => {
             for (at, head) in heads {
-                let topic = state.topics.get_mut(&at.topic).expect("was there when planned, and none is ever removed");
+                let topic = state
+                    .topics
+                    .get_mut(&at.topic)
+                    .expect("was there when planned, and none is ever removed");
                 topic.heads[usize::try_from(at.partition).expect("fits memory")] = head;
             }
             for (group, at, offset) in changes.offsets {
@@ -217,7 +220,10 @@ fn place(state: &State, record: &NewRecord) -> Result<TopicPartition, LogError> 
     }
     let partition = match (record.partition, &record.key) {
         (Some(partition), _) if partition >= stored.partitions => {
-            return Err(refused(format!("it has {} partitions, not partition {partition}", stored.partitions)));
+            return Err(refused(format!(
+                "it has {} partitions, not partition {partition}",
+                stored.partitions
+            )));
         }
         (Some(partition), _) => partition,
         (None, Some(key)) => partition_of(key, stored.partitions),

@@ -79,9 +79,11 @@ impl EmbeddedConsumer {
         let super::State { topics, groups, .. } = &mut *state;
         let partitions = |name: &str| topics.get(name).map_or(0, |topic| topic.stored.partitions);
         let Some(group) = groups.get_mut(&self.spec.group) else { return false };
-        let turn = group.turn(self.membership.member, monotonic(), self.log.shared.config.max_poll, &partitions);
+        let turn =
+            group.turn(self.membership.member, monotonic(), self.log.shared.config.max_poll, &partitions);
         if turn == Turn::Lost {
-            self.membership.member = group.join(self.spec.lead.clone(), self.spec.partners.clone(), monotonic());
+            self.membership.member =
+                group.join(self.spec.lead.clone(), self.spec.partners.clone(), monotonic());
         }
         drop(state);
         match turn {

@@ -80,11 +80,11 @@ impl Group {
         self.members.is_empty()
     }
 
-    /// Whether the member's next turn may bring something. One that waits for others is not woken by this.
+    /// Whether the member's next turn may bring something.
     pub(super) fn news(&self, member: u64) -> bool {
-        self.members.get(&member).is_none_or(|member| {
-            !member.revoking.is_empty() || member.seen.is_some_and(|seen| seen != self.version)
-        })
+        self.members
+            .get(&member)
+            .is_none_or(|member| !member.revoking.is_empty() || member.seen != Some(self.version))
     }
 
     pub(super) fn busy(&mut self, member: u64, is: bool) {
@@ -120,6 +120,7 @@ impl Group {
             }
             self.version += 1;
         }
+        self.expel(id, now, max_poll);
         if self.members[&id].seen == Some(self.version) {
             return Turn::Quiet;
         }
@@ -129,17 +130,14 @@ impl Group {
             return self.revoke(id, surplus);
         }
         let wanted: BTreeSet<_> = mine.difference(&self.members[&id].owned).cloned().collect();
-        self.expel(id, &wanted, now, max_poll);
         let free: BTreeSet<_> = wanted.iter().filter(|at| !self.held_elsewhere(id, at)).cloned().collect();
-        let all = free.len() == wanted.len();
         if !free.is_empty() {
             self.version += 1;
         }
         let version = self.version;
         let member = self.members.get_mut(&id).expect("it polls, so it is here");
-        // Whoever still waits looks again at every poll, since its partitions may come free by the clock alone; and
-        // so does whoever has just gained, since that may have moved what the others should have.
-        member.seen = (all && free.is_empty()).then_some(version);
+        // Whoever has just gained looks again: that may have moved what the others should have.
+        member.seen = free.is_empty().then_some(version);
         if free.is_empty() {
             return Turn::Quiet;
         }
@@ -159,12 +157,12 @@ impl Group {
         self.members.iter().any(|(other, member)| *other != id && member.owned.contains(at))
     }
 
-    /// Puts out members that keep others waiting and have not polled for too long.
-    fn expel(&mut self, id: u64, wanted: &BTreeSet<TopicPartition>, now: Instant, max_poll: Duration) {
+    /// Puts out members that hold partitions and have not polled for too long.
+    fn expel(&mut self, id: u64, now: Instant, max_poll: Duration) {
         let before = self.members.len();
         self.members.retain(|other, member| {
             let late = now.saturating_duration_since(member.polled) > max_poll;
-            *other == id || !late || member.busy || member.owned.is_disjoint(wanted)
+            *other == id || !late || member.busy || member.owned.is_empty()
         });
         if self.members.len() < before {
             self.version += 1;
@@ -292,13 +290,17 @@ mod tests {
         let now = Instant::now();
         let mut group = Group::default();
         let member = group.join(vec!["b".into()], vec!["p".into(), "q".into()], now);
-        let Turn::Assigned(all) = group.turn(member, now, MAX_POLL, &partitions) else { panic!("one takes all") };
+        let Turn::Assigned(all) = group.turn(member, now, MAX_POLL, &partitions) else {
+            panic!("one takes all")
+        };
         assert_eq!(all.len(), 9);
         let p1 = TopicPartition::new("p", 1);
         assert!(group.holds(member, &p1) && !group.holds(member, &TopicPartition::new("r", 1)));
         let other = group.join(vec!["b".into()], vec!["p".into(), "q".into()], now);
         assert_eq!(group.turn(other, now, MAX_POLL, &partitions), Turn::Quiet, "nothing is free yet");
-        let Turn::Revoked(gone) = group.turn(member, now, MAX_POLL, &partitions) else { panic!("must share") };
+        let Turn::Revoked(gone) = group.turn(member, now, MAX_POLL, &partitions) else {
+            panic!("must share")
+        };
         assert_eq!(gone.len(), 3, "{gone:?}: a lead partition and its two partners");
         assert!(gone.iter().all(|at| group.holds(member, at)), "ours until the next poll");
         assert_eq!(group.turn(other, now, MAX_POLL, &partitions), Turn::Quiet, "not let go of yet");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, TableError,
-    WriteTransaction,
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
+    TableError, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -214,12 +214,15 @@ impl Snapshot {
     ) -> Result<(), LogError> {
         let records = self.read.open_table(RECORDS).map_err(broken)?;
         // `from` may lie within the last batch that begins at or below it.
-        let mut below = records.range((topic, partition, i64::MIN)..=(topic, partition, from)).map_err(broken)?;
+        let mut below =
+            records.range((topic, partition, i64::MIN)..=(topic, partition, from)).map_err(broken)?;
         let first = match below.next_back() {
             Some(entry) => entry.map_err(broken)?.0.value().2,
             None => from,
         };
-        for entry in records.range((topic, partition, first)..=(topic, partition, i64::MAX)).map_err(broken)? {
+        for entry in
+            records.range((topic, partition, first)..=(topic, partition, i64::MAX)).map_err(broken)?
+        {
             let (key, bytes) = entry.map_err(broken)?;
             if !each(key.value().2, bytes.value())? {
                 break;
@@ -262,7 +265,8 @@ fn locked_file(path: &Path, durability: Durability) -> Result<LogFile, LogError>
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(cannot)?;
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(cannot)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(cannot)?;
     match file.try_lock() {
         Ok(()) => (),
         Err(TryLockError::WouldBlock) => return Err(LogError::Locked { path: path.to_owned() }),

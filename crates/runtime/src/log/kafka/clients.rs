@@ -70,9 +70,10 @@ impl ConsumerContext for Context {
             }
             return;
         }
-        let parts = list.elements().into_iter().filter_map(|e| {
-            Some(TopicPartition::new(e.topic(), u32::try_from(e.partition()).ok()?))
-        });
+        let parts = list
+            .elements()
+            .into_iter()
+            .filter_map(|e| Some(TopicPartition::new(e.topic(), u32::try_from(e.partition()).ok()?)));
         let parts: Vec<_> = parts.collect();
         let lost = !assign && consumer.assignment_lost();
         let change = if assign { Change::Assign(parts) } else { Change::Revoke { parts, lost } };
@@ -140,7 +141,9 @@ impl Client {
             Err(error) if error.rdkafka_error_code().is_some_and(unknown) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            return Ok(None);
+        };
         match found.error().map(Into::into) {
             Some(code) if unknown(code) => Ok(None),
             Some(code) => Err(KafkaError::MetadataFetch(code)),
@@ -154,7 +157,11 @@ impl Client {
     }
 
     /// What this client's group has committed, in the order asked.
-    pub(super) fn committed(&self, at: &[TopicPartition], timeout: Duration) -> KafkaResult<Vec<Option<Offset>>> {
+    pub(super) fn committed(
+        &self,
+        at: &[TopicPartition],
+        timeout: Duration,
+    ) -> KafkaResult<Vec<Option<Offset>>> {
         if at.is_empty() {
             return Ok(vec![]);
         }
@@ -165,7 +172,9 @@ impl Client {
         let found = self.0.committed_offsets(list, timeout)?;
         at.iter()
             .map(|at| {
-                let Some(element) = found.find_partition(&at.topic, raw(at.partition)) else { return Ok(None) };
+                let Some(element) = found.find_partition(&at.topic, raw(at.partition)) else {
+                    return Ok(None);
+                };
                 element.error()?;
                 Ok(match element.offset() {
                     RawOffset::Offset(offset) => Some(offset),

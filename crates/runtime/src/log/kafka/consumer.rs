@@ -1,6 +1,5 @@
 //! A member of a group on a Kafka cluster.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,9 +14,7 @@ use super::errors::{forbidden, lift, unknown};
 use super::reader::record;
 use super::slots::{Missing, Reader};
 use crate::log::clock::Deadline;
-use crate::log::{
-    Consumer, ConsumerSpec, Event, Isolation, Log, LogError, Offset, TopicPartition,
-};
+use crate::log::{Consumer, ConsumerSpec, Event, Isolation, Log, LogError, Offset, TopicPartition};
 
 /// With several topics each is waited for this long in turn.
 const TURN: Duration = Duration::from_millis(5);
@@ -69,11 +66,11 @@ impl KafkaConsumer {
             count(topic)?;
             let client = member(log.config(), &spec)?;
             client.subscribe(&[topic]).map_err(|e| lift(e, &format!("cannot subscribe to {topic}")))?;
-            readers.push(Reader { topic: Arc::clone(topic), client, slots: BTreeMap::new() });
+            readers.push(Reader::new(Arc::clone(topic), client));
         }
         for topic in &spec.partners {
             let client = reader(log.config(), Isolation::Committed, &spec.group)?;
-            readers.push(Reader { topic: Arc::clone(topic), client, slots: BTreeMap::new() });
+            readers.push(Reader::new(Arc::clone(topic), client));
         }
         Ok(Self { log, spec, readers, told: vec![], turn: 0 })
     }
@@ -97,9 +94,9 @@ impl KafkaConsumer {
     /// Partitions of lead `i` with those of its partners.
     fn with_partners(&self, i: usize, parts: &[TopicPartition]) -> Vec<TopicPartition> {
         let partners = if i == 0 { &self.spec.partners[..] } else { &[] };
-        let follow = partners.iter().flat_map(|topic| {
-            parts.iter().map(|at| TopicPartition::new(Arc::clone(topic), at.partition))
-        });
+        let follow = partners
+            .iter()
+            .flat_map(|topic| parts.iter().map(|at| TopicPartition::new(Arc::clone(topic), at.partition)));
         parts.iter().cloned().chain(follow).collect()
     }
 
@@ -186,7 +183,7 @@ impl KafkaConsumer {
 
     /// One look at one client.
     fn look(&mut self, i: usize, wait: Duration, sink: &mut dyn FnMut(Event<'_>)) -> Result<Look, LogError> {
-        let Reader { topic, client, slots } = &mut self.readers[i];
+        let Reader { topic, client, slots, .. } = &mut self.readers[i];
         let found = match client.poll(wait) {
             None => {
                 let change = client.change();
@@ -211,11 +208,13 @@ impl KafkaConsumer {
         }
         match found.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                let missing = self.readers[i].mend(&self.log)?;
-                missing.iter().for_each(|missing| gap(missing, sink));
+                self.readers[i].stuck = true;
+                self.mend(sink)?;
                 Ok(Look::Told)
             }
-            Some(code) if forbidden(code) || unknown(code) => Err(lift(found, &format!("cannot read {topic}"))),
+            Some(code) if forbidden(code) || unknown(code) => {
+                Err(lift(found, &format!("cannot read {topic}")))
+            }
             Some(_) | None if matches!(found, KafkaError::MessageConsumptionFatal(_)) => {
                 Err(lift(found, &format!("cannot read {topic} any more")))
             }
@@ -227,8 +226,20 @@ impl KafkaConsumer {
         }
     }
 
+    /// Has clients go on that met an offset out of range. What fails is tried again at the next poll.
+    fn mend(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), LogError> {
+        for reader in self.readers.iter_mut().filter(|reader| reader.stuck) {
+            reader.mend(&self.log, &mut |missing| gap(missing, sink))?;
+        }
+        Ok(())
+    }
+
     /// Everything that is there, beginning with another topic each time.
-    fn sweep(&mut self, max: usize, sink: &mut dyn FnMut(Event<'_>)) -> Result<(usize, bool, bool), LogError> {
+    fn sweep(
+        &mut self,
+        max: usize,
+        sink: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(usize, bool, bool), LogError> {
         self.turn = (self.turn + 1) % self.readers.len();
         let (mut delivered, mut told) = (0, false);
         for k in 0..self.readers.len() {
@@ -277,6 +288,7 @@ impl Consumer for KafkaConsumer {
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, LogError> {
         self.settle(sink)?;
+        self.mend(sink)?;
         // Without room for a record nothing is looked at, and the group would wait in vain.
         let max_records = max_records.max(1);
         let deadline = Deadline::after(max_wait);
@@ -295,7 +307,8 @@ impl Consumer for KafkaConsumer {
     }
 
     fn assignment(&self) -> Vec<TopicPartition> {
-        let mut held: Vec<_> = self.readers.iter().flat_map(|r| r.slots.values().map(|s| s.at.clone())).collect();
+        let mut held: Vec<_> =
+            self.readers.iter().flat_map(|r| r.slots.values().map(|s| s.at.clone())).collect();
         held.sort();
         held
     }

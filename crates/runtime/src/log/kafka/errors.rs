@@ -10,7 +10,9 @@ use crate::log::LogError;
 pub(super) fn lift(error: KafkaError, what: &str) -> LogError {
     let what = format!("{what}: {error}");
     let code = error.rdkafka_error_code();
-    if matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) || code.is_some_and(forbidden) {
+    if matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))
+        || code.is_some_and(forbidden)
+    {
         return LogError::Config { what, source: Some(Arc::new(error)) };
     }
     if code.is_some_and(unknown) {

@@ -109,7 +109,8 @@ impl Producer {
             client.set("transaction.timeout.ms", config.transaction_timeout.as_millis().to_string());
         }
         client.set_log_level(RDKafkaLogLevel::Info);
-        let client = client.create_with_context(Context).map_err(|e| lift(e, "cannot make a Kafka producer"))?;
+        let client =
+            client.create_with_context(Context).map_err(|e| lift(e, "cannot make a Kafka producer"))?;
         Ok(Self { client })
     }
 
@@ -124,7 +125,8 @@ impl Producer {
 
     /// Sends all and waits for all. In the order given, per partition.
     pub(super) fn deliver(&self, records: &[NewRecord]) -> Result<Vec<(TopicPartition, Offset)>, Failed> {
-        let progress = Progress { under_way: records.len(), placed: vec![(-1, -1); records.len()], failed: None };
+        let progress =
+            Progress { under_way: records.len(), placed: vec![(-1, -1); records.len()], failed: None };
         let batch = Arc::new(Batch { progress: Mutex::new(progress), done: Condvar::new() });
         let deadline = Deadline::after(MESSAGE_TIMEOUT);
         for (index, record) in records.iter().enumerate() {
@@ -159,14 +161,17 @@ impl Producer {
         next.timestamp = record.timestamp_ms;
         if !record.headers.is_empty() {
             let empty = OwnedHeaders::new_with_capacity(record.headers.len());
-            next.headers = Some(record.headers.iter().fold(empty, |headers, (key, value)| {
-                headers.insert(RawHeader { key, value: Some(value) })
-            }));
+            next.headers =
+                Some(record.headers.iter().fold(empty, |headers, (key, value)| {
+                    headers.insert(RawHeader { key, value: Some(value) })
+                }));
         }
         loop {
             match self.client.send::<[u8], [u8]>(next) {
                 Ok(()) => return Ok(()),
-                Err((error, back)) if error.rdkafka_error_code() == Some(Code::QueueFull) && !deadline.over() => {
+                Err((error, back))
+                    if error.rdkafka_error_code() == Some(Code::QueueFull) && !deadline.over() =>
+                {
                     std::thread::sleep(FULL_WAIT);
                     next = back;
                 }
@@ -183,9 +188,10 @@ impl Failed {
         let topic = Arc::clone(&record.topic);
         match self.error.rdkafka_error_code()? {
             Code::MessageSizeTooLarge => Some(LogError::TooLarge { topic, bytes: record.size() }),
-            Code::InvalidRecord => {
-                Some(LogError::Refused { topic, why: "the broker will not have it; it may lack a key".into() })
-            }
+            Code::InvalidRecord => Some(LogError::Refused {
+                topic,
+                why: "the broker will not have it; it may lack a key".into(),
+            }),
             code if unknown(code) => Some(LogError::not_found(format_args!("topic or partition of {topic}"))),
             _ => None,
         }
@@ -212,7 +218,8 @@ pub(super) fn check(log: &KafkaLog, records: &[NewRecord]) -> Result<(), LogErro
             Some(count) => *count,
             None => {
                 let count = log.count(&record.topic)?;
-                let count = count.ok_or_else(|| LogError::not_found(format_args!("topic {}", record.topic)))?;
+                let count =
+                    count.ok_or_else(|| LogError::not_found(format_args!("topic {}", record.topic)))?;
                 counts.insert(&record.topic, count);
                 count
             }

@@ -68,7 +68,10 @@ fn await_stable(log: &KafkaLog, at: &TopicPartition, to: Offset, mut ends: Ends)
     let deadline = Deadline::after(log.config().transaction_timeout + SWEEP);
     while ends.stable < to {
         if deadline.over() {
-            return Err(LogError::retriable(format!("an open transaction hides {at} from {} on", ends.stable)));
+            return Err(LogError::retriable(format!(
+                "an open transaction hides {at} from {} on",
+                ends.stable
+            )));
         }
         std::thread::sleep(STABLE_STEP);
         ends = log.ends(at)?;
@@ -110,7 +113,9 @@ fn drain(
                     let what = format!("records of {at} from {next} on expired while they were read");
                     return Err(LogError::Retriable { what, source: Some(Arc::new(error)) });
                 }
-                Some(code) if forbidden(code) || unknown(code) => return Err(lift(error, &format!("cannot read {at}"))),
+                Some(code) if forbidden(code) || unknown(code) => {
+                    return Err(lift(error, &format!("cannot read {at}")));
+                }
                 // The client mends the rest itself, or the deadline ends it.
                 Some(_) | None => tracing::debug!(%error, %at, "while reading a range"),
             },

@@ -21,6 +21,8 @@ pub(super) struct Reader {
     pub(super) topic: Arc<str>,
     pub(super) client: Client,
     pub(super) slots: BTreeMap<u32, Slot>,
+    /// The client stopped somewhere in this topic, because an offset is out of range.
+    pub(super) stuck: bool,
 }
 
 /// A partition that is held.
@@ -41,6 +43,10 @@ pub(super) struct Missing {
 }
 
 impl Reader {
+    pub(super) fn new(topic: Arc<str>, client: Client) -> Self {
+        Self { topic, client, slots: BTreeMap::new(), stuck: false }
+    }
+
     pub(super) fn hold(&mut self, partition: u32) {
         let at = TopicPartition::new(Arc::clone(&self.topic), partition);
         self.slots.entry(partition).or_insert(Slot { at, position: None, assigned: false, paused: false });
@@ -74,27 +80,25 @@ impl Reader {
 
     /// Has the client read what is placed and not yet assigned. An empty list matters too: the group waits for the word.
     pub(super) fn assign(&mut self) -> Result<(), LogError> {
-        let (mut list, mut paused) = (TopicPartitionList::new(), TopicPartitionList::new());
-        let mut fresh = vec![];
+        let mut list = TopicPartitionList::new();
+        let [mut paused, mut reading] = [(); 2].map(|()| TopicPartitionList::new());
         for (partition, slot) in self.slots.iter().filter(|(_, slot)| !slot.assigned) {
             let Some(position) = slot.position else { continue };
             list.add_partition_offset(&self.topic, raw(*partition), RawOffset::Offset(position))
                 .map_err(|e| lift(e, &format!("cannot read {}", slot.at)))?;
-            if slot.paused {
-                paused.add_partition(&self.topic, raw(*partition));
-            }
-            fresh.push(*partition);
+            let of = if slot.paused { &mut paused } else { &mut reading };
+            of.add_partition(&self.topic, raw(*partition));
         }
         let cannot = format!("cannot take partitions of {}", self.topic);
         take(&self.client, &list).map_err(|e| lift(e, &cannot))?;
+        // Said either way: the client may remember a pause from when it held them before.
         if paused.count() > 0 {
             self.client.pause(&paused).map_err(|e| lift(e, &cannot))?;
         }
-        for partition in fresh {
-            if let Some(slot) = self.slots.get_mut(&partition) {
-                slot.assigned = true;
-            }
+        if reading.count() > 0 {
+            self.client.resume(&reading).map_err(|e| lift(e, &cannot))?;
         }
+        self.slots.values_mut().filter(|slot| slot.position.is_some()).for_each(|slot| slot.assigned = true);
         Ok(())
     }
 
@@ -105,7 +109,8 @@ impl Reader {
             list.add_partition(&self.topic, raw(*partition));
             self.slots.remove(partition);
         }
-        give_up(&self.client, &list).map_err(|e| lift(e, &format!("cannot give partitions of {} back", self.topic)))
+        give_up(&self.client, &list)
+            .map_err(|e| lift(e, &format!("cannot give partitions of {} back", self.topic)))
     }
 
     pub(super) fn seek(&mut self, at: &TopicPartition, offset: Offset) -> Result<(), LogError> {
@@ -132,18 +137,25 @@ impl Reader {
         Ok(())
     }
 
-    /// The client stopped somewhere in this topic, because an offset is out of range. Finds where, and goes on.
-    pub(super) fn mend(&mut self, log: &KafkaLog) -> Result<Vec<Missing>, LogError> {
-        let mut missing = vec![];
-        let held: Vec<_> = self.slots.values().filter_map(|s| Some((s.at.clone(), s.position?))).collect();
-        for (at, expected) in held {
-            let (start, high) = log.watermarks(&at, Isolation::Uncommitted)?;
-            let found = if (start..=high).contains(&expected) { expected } else { start };
-            self.seek(&at, found)?;
-            if found != expected {
-                missing.push(Missing { at, expected, found });
+    /// Finds where the client stopped, and has it go on. Once it has, it is not stuck any more.
+    pub(super) fn mend(&mut self, log: &KafkaLog, tell: &mut dyn FnMut(&Missing)) -> Result<(), LogError> {
+        for slot in self.slots.values_mut() {
+            let Some(expected) = slot.position else { continue };
+            let (start, high) = log.watermarks(&slot.at, Isolation::Uncommitted)?;
+            if !(start..=high).contains(&expected) {
+                slot.position = Some(start);
+                tell(&Missing { at: slot.at.clone(), expected, found: start });
             }
         }
-        Ok(missing)
+        // A partition that has stopped takes no seek: it is taken anew, and the others with it.
+        let mut list = TopicPartitionList::new();
+        for slot in self.slots.values_mut().filter(|slot| slot.assigned) {
+            list.add_partition(&slot.at.topic, raw(slot.at.partition));
+            slot.assigned = false;
+        }
+        give_up(&self.client, &list).map_err(|e| lift(e, &format!("cannot go on in {}", self.topic)))?;
+        self.assign()?;
+        self.stuck = false;
+        Ok(())
     }
 }

@@ -8,7 +8,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
@@ -37,7 +39,11 @@ pub(super) fn ensure(log: &KafkaLog, specs: &[TopicSpec], create: bool) -> Resul
     specs.iter().try_for_each(|spec| check(log, &admin, spec))
 }
 
-fn make(log: &KafkaLog, admin: &AdminClient<DefaultClientContext>, specs: &[&TopicSpec]) -> Result<(), LogError> {
+fn make(
+    log: &KafkaLog,
+    admin: &AdminClient<DefaultClientContext>,
+    specs: &[&TopicSpec],
+) -> Result<(), LogError> {
     if specs.is_empty() {
         return Ok(());
     }
@@ -52,7 +58,8 @@ fn make(log: &KafkaLog, admin: &AdminClient<DefaultClientContext>, specs: &[&Top
         config.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
     });
     let topics: Vec<_> = topics.collect();
-    let made = wait(admin.create_topics(&topics, &options(log))).map_err(|e| lift(e, "cannot create topics"))?;
+    let made =
+        wait(admin.create_topics(&topics, &options(log))).map_err(|e| lift(e, "cannot create topics"))?;
     for outcome in made {
         match outcome {
             // Someone else was faster: it is checked like one that was there.
@@ -67,7 +74,10 @@ fn make(log: &KafkaLog, admin: &AdminClient<DefaultClientContext>, specs: &[&Top
         // Known to the brokers only a moment later.
         while log.partitions(&spec.name)?.is_none() {
             if deadline.over() {
-                return Err(LogError::retriable(format!("topic {} was created and is not there yet", spec.name)));
+                return Err(LogError::retriable(format!(
+                    "topic {} was created and is not there yet",
+                    spec.name
+                )));
             }
             std::thread::sleep(STEP);
         }
@@ -88,7 +98,11 @@ fn settings(spec: &TopicSpec) -> Vec<(String, String)> {
     all
 }
 
-fn check(log: &KafkaLog, admin: &AdminClient<DefaultClientContext>, spec: &TopicSpec) -> Result<(), LogError> {
+fn check(
+    log: &KafkaLog,
+    admin: &AdminClient<DefaultClientContext>,
+    spec: &TopicSpec,
+) -> Result<(), LogError> {
     let differs = |setting, found: String, wanted: String| {
         Err(LogError::Topic { topic: Arc::clone(&spec.name), setting, found, wanted })
     };
@@ -106,7 +120,13 @@ fn check(log: &KafkaLog, admin: &AdminClient<DefaultClientContext>, spec: &Topic
     for (name, wanted) in settings(spec).into_iter().filter(|(name, _)| name != "cleanup.policy") {
         let found = value(&name);
         if found != wanted {
-            tracing::warn!(topic = &*spec.name, name, found, wanted, "topic setting differs; it is left as it is");
+            tracing::warn!(
+                topic = &*spec.name,
+                name,
+                found,
+                wanted,
+                "topic setting differs; it is left as it is"
+            );
         }
     }
     Ok(())

@@ -72,7 +72,9 @@ impl KafkaTransaction {
                 Class::Again | Class::Abort => {
                     return Err(lift(error, &format!("cannot take transactional id {id:?}")));
                 }
-                Class::Dead => return Err(LogError::fatal(format!("cannot take transactional id {id:?}"), error)),
+                Class::Dead => {
+                    return Err(LogError::fatal(format!("cannot take transactional id {id:?}"), error));
+                }
             }
         }
     }
@@ -88,7 +90,8 @@ impl KafkaTransaction {
                 Class::Again if !deadline.over() => std::thread::sleep(BETWEEN),
                 Class::Fenced => return self.end(LogError::Fenced { id: self.id.clone() }),
                 Class::Again | Class::Abort | Class::Dead => {
-                    return self.end(LogError::fatal(format!("cannot abort a transaction of {:?}", self.id), error));
+                    return self
+                        .end(LogError::fatal(format!("cannot abort a transaction of {:?}", self.id), error));
                 }
             }
         }
@@ -108,7 +111,9 @@ impl KafkaTransaction {
                 let why = format!("{doing}: {error}");
                 self.abort(LogError::Aborted { why, source: Some(Arc::new(error)) })
             }
-            Class::Dead => self.end(LogError::fatal(format!("transaction of {:?} failed {doing}", self.id), error)),
+            Class::Dead => {
+                self.end(LogError::fatal(format!("transaction of {:?} failed {doing}", self.id), error))
+            }
         }
     }
 
@@ -127,7 +132,11 @@ impl KafkaTransaction {
     }
 
     /// Calls again until it is done or cannot be.
-    fn pursue(&self, wait: Duration, call: impl Fn(Duration) -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    fn pursue(
+        &self,
+        wait: Duration,
+        call: impl Fn(Duration) -> Result<(), KafkaError>,
+    ) -> Result<(), KafkaError> {
         let deadline = Deadline::after(wait);
         loop {
             match call(self.log.config().timeout) {
@@ -211,7 +220,8 @@ impl Transaction for KafkaTransaction {
             Ok(()) => Ok(()),
             // Neither committed nor aborted: only a new holder of the id can find out.
             Err(error) if matches!(class(&error), Class::Again) => {
-                Err(self.end(LogError::fatal(format!("outcome of a commit by {:?} is unknown", self.id), error)))
+                Err(self
+                    .end(LogError::fatal(format!("outcome of a commit by {:?} is unknown", self.id), error)))
             }
             Err(error) => Err(self.failed(error, "to commit")),
         }

@@ -1,0 +1,133 @@
+//! Every law of a log, on the embedded log and, where one is named, on a real Kafka.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, Once};
+use std::time::Duration;
+
+use runtime::log::{EmbeddedConfig, EmbeddedLog, KafkaConfig, KafkaLog};
+use tocsin_tests::for_each_law;
+use tocsin_tests::log_contract::{Subject, groups, records, transactions};
+
+/// An embedded log in a file of its own.
+struct Embedded {
+    folder: PathBuf,
+    log: Mutex<Option<EmbeddedLog>>,
+}
+
+impl Embedded {
+    fn config(&self) -> EmbeddedConfig {
+        EmbeddedConfig { max_poll: self.max_poll(), ..EmbeddedConfig::file(self.folder.join("log.redb")) }
+    }
+
+    fn new(law: &str) -> Self {
+        let name = format!("tocsin-contract-{}-{}", std::process::id(), law.replace("::", "-"));
+        let folder = std::env::temp_dir().join(name);
+        let subject = Self { folder, log: Mutex::new(None) };
+        let log = EmbeddedLog::open(subject.config()).expect("a new file can be made");
+        *subject.log.lock().expect("nobody panics with it") = Some(log);
+        subject
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            eprintln!("{} is left behind: {error}", self.folder.display());
+        }
+    }
+}
+
+impl Subject for Embedded {
+    type Log = EmbeddedLog;
+
+    fn log(&self) -> EmbeddedLog {
+        self.log.lock().expect("nobody panics with it").clone().expect("open")
+    }
+
+    fn again(&self, old: EmbeddedLog) -> EmbeddedLog {
+        let held = self.log.lock().expect("nobody panics with it").take();
+        drop((old, held));
+        EmbeddedLog::open(self.config()).expect("the file opens again")
+    }
+
+    fn max_poll(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
+    fn compact(&self, log: &EmbeddedLog) -> bool {
+        log.clean().expect("compacts");
+        true
+    }
+}
+
+/// A real Kafka.
+struct Kafka {
+    brokers: String,
+}
+
+impl Kafka {
+    fn config(&self) -> KafkaConfig {
+        KafkaConfig { max_poll: self.max_poll(), ..KafkaConfig::new(self.brokers.clone()) }
+    }
+}
+
+impl Subject for Kafka {
+    type Log = KafkaLog;
+
+    fn log(&self) -> KafkaLog {
+        KafkaLog::connect(self.config()).expect("the Kafka named by TOCSIN_TEST_KAFKA answers")
+    }
+
+    fn again(&self, old: KafkaLog) -> KafkaLog {
+        drop(old);
+        self.log()
+    }
+
+    fn max_poll(&self) -> Duration {
+        Duration::from_secs(6)
+    }
+
+    fn compact(&self, _log: &KafkaLog) -> bool {
+        // The broker's cleaner looks every 15 s.
+        std::thread::sleep(Duration::from_secs(1));
+        true
+    }
+}
+
+/// The Kafka to test against, if any; says so once if there is none.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "which Kafka to test against is given by the environment, read here alone"
+)]
+fn kafka() -> Option<Kafka> {
+    static SAY: Once = Once::new();
+    let brokers = std::env::var("TOCSIN_TEST_KAFKA").ok().filter(|brokers| !brokers.is_empty());
+    if brokers.is_none() {
+        // Straight to the terminal: what tests print is shown only when they fail.
+        SAY.call_once(|| {
+            let said = writeln!(
+                std::io::stderr(),
+                "\nNOT TESTED: the laws of a log on a real Kafka, because TOCSIN_TEST_KAFKA=host:port names none. \
+                 (On the embedded log they are.)"
+            );
+            said.expect("standard error can be written");
+        });
+    }
+    brokers.map(|brokers| Kafka { brokers })
+}
+
+macro_rules! tests {
+    ($($module:ident::$law:ident,)*) => {
+        mod embedded_log {
+            use super::*;
+            $(#[test] fn $law() { $module::$law(&Embedded::new(stringify!($law))); })*
+        }
+        mod real_kafka {
+            use super::*;
+            $(#[test] fn $law() { if let Some(kafka) = kafka() { $module::$law(&kafka); } })*
+        }
+    };
+}
+
+for_each_law!(tests);
