@@ -59,7 +59,7 @@ fn every_changed_byte_of_every_field_is_seen() {
 fn tampering_is_named() {
     let (records, head) = chain(0, 9);
     let (other, _) = chain(1, 9);
-    let without = |i: usize| records.iter().enumerate().filter(|(n, _)| *n != i).map(|(_, r)| r.clone());
+    let without = |i: usize| records.iter().enumerate().filter(move |(n, _)| *n != i).map(|(_, r)| r.clone());
 
     let mut reworded = records.clone();
     reworded[3].why = Some("another reason".into());

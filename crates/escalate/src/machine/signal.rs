@@ -137,9 +137,7 @@ impl IncidentState {
             Decision::ResolveAlerts => self.resolve_alerts(desk, "the signal cleared"),
             Decision::Ignore | Decision::Record => (),
             // Only timers and people bring these about.
-            Decision::NextStep | Decision::Hold | Decision::Close | Decision::Note | Decision::Refuse(_) => {
-                ()
-            }
+            Decision::NextStep | Decision::Hold | Decision::Close | Decision::Note | Decision::Refuse(_) => {}
         }
     }
 

@@ -1,0 +1,263 @@
+//! Virtual time around a machine: what is pushed, what receivers answer, which pages are wanted when.
+//! A page that nobody wanted fails the script, and so does a wanted one that does not come.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use escalate::{Effect, Input, Machine, Policy};
+use wire::audit::AuditRecord;
+use wire::command::Command;
+use wire::outbox::{OutboxRecord, Outcome};
+use wire::page::{Page, PageKind};
+use wire::response::Response;
+use wire::{Incident, Timestamp};
+
+use crate::samples::{at, policy};
+
+/// Time that a receiver takes to answer, in milliseconds.
+pub(crate) const ANSWER_MS: i64 = 50;
+
+/// One page that left.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) page: Page,
+    pub(crate) attempt: u32,
+}
+
+impl Sent {
+    pub(crate) fn to(&self) -> String {
+        format!("{}/{}", self.page.receiver, self.page.target)
+    }
+}
+
+enum Event {
+    Input(Input),
+    /// The process dies; the new one has the state, and no answer to what the old one sent.
+    Crash,
+    Start(Arc<Policy>),
+}
+
+struct Want {
+    kind: PageKind,
+    to: String,
+    /// Milliseconds since the start.
+    between: RangeInclusive<i64>,
+    found: bool,
+}
+
+pub(crate) struct Script {
+    policy: Arc<Policy>,
+    machine: Option<Machine>,
+    events: BTreeMap<(Timestamp, u64), Event>,
+    /// What receivers answer, in turn; `None` is silence. Without an entry everything is delivered.
+    answers: BTreeMap<String, VecDeque<Option<Outcome>>>,
+    wants: Vec<Want>,
+    pub(crate) state: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) audit: Vec<AuditRecord>,
+    pub(crate) responses: Vec<Response>,
+    pub(crate) outbox: Vec<OutboxRecord>,
+    pub(crate) own: Vec<Incident>,
+    unexpected: Vec<String>,
+    clock: Timestamp,
+    counter: u64,
+}
+
+impl Script {
+    pub(crate) fn new(settings: &str) -> Self {
+        let policy = policy(settings);
+        let mut script = Self {
+            policy: Arc::clone(&policy),
+            machine: None,
+            events: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            wants: Vec::new(),
+            state: BTreeMap::new(),
+            sent: Vec::new(),
+            audit: Vec::new(),
+            responses: Vec::new(),
+            outbox: Vec::new(),
+            own: Vec::new(),
+            unexpected: Vec::new(),
+            clock: at(0),
+            counter: 0,
+        };
+        script.event(at(0), Event::Start(policy));
+        script
+    }
+
+    fn event(&mut self, at: Timestamp, event: Event) {
+        self.counter += 1;
+        self.events.insert((at, self.counter), event);
+    }
+
+    pub(crate) fn push(mut self, ms: i64, incident: &Incident) -> Self {
+        self.event(at(ms), Event::Input(Input::Incident(Box::new(incident.clone()))));
+        self
+    }
+
+    pub(crate) fn ask(mut self, ms: i64, command: Command) -> Self {
+        self.event(at(ms), Event::Input(Input::Command(command)));
+        self
+    }
+
+    /// The process dies at `ms` and another one takes over `down_ms` later.
+    pub(crate) fn crash(mut self, ms: i64, down_ms: i64) -> Self {
+        self.event(at(ms), Event::Crash);
+        let policy = Arc::clone(&self.policy);
+        self.event(at(ms + down_ms), Event::Start(policy));
+        self
+    }
+
+    /// As `crash`, and the next process has other settings.
+    pub(crate) fn restart_with(mut self, ms: i64, settings: &str) -> Self {
+        self.event(at(ms), Event::Crash);
+        self.event(at(ms), Event::Start(policy(settings)));
+        self
+    }
+
+    pub(crate) fn answers(
+        mut self,
+        receiver: &str,
+        answers: impl IntoIterator<Item = Option<Outcome>>,
+    ) -> Self {
+        self.answers.insert(receiver.into(), answers.into_iter().collect());
+        self
+    }
+
+    pub(crate) fn want(mut self, between: RangeInclusive<i64>, kind: PageKind, to: &str) -> Self {
+        self.wants.push(Want { kind, to: to.into(), between, found: false });
+        self
+    }
+
+    pub(crate) fn wants(mut self, between: RangeInclusive<i64>, kind: PageKind, to: &[&str]) -> Self {
+        for to in to {
+            self = self.want(between.clone(), kind, to);
+        }
+        self
+    }
+
+    /// Lets time pass until `ms`, then checks that every page was wanted and every wanted page came.
+    pub(crate) fn run(mut self, ms: i64) -> Self {
+        let end = at(ms);
+        for step in 0.. {
+            assert!(step < 100_000, "time does not pass");
+            let event = self.events.first_key_value().map(|((at, _), _)| *at);
+            let tick = self.machine.as_ref().and_then(Machine::deadline);
+            let last = self.clock;
+            let next = [event, tick.map(|t| t.max(last))].into_iter().flatten().min();
+            let Some(now) = next.filter(|t| *t <= end) else { break };
+            match self.events.first_entry().filter(|e| e.key().0 <= now).map(|e| e.remove()) {
+                Some(Event::Input(input)) => self.handle(input, now),
+                Some(Event::Crash) => {
+                    self.machine = None;
+                    // What was under way is never answered.
+                    self.events.retain(|_, e| !matches!(e, Event::Input(Input::Outcome { .. })));
+                }
+                Some(Event::Start(policy)) => self.start(policy, now),
+                None => self.handle(Input::Tick, now),
+            }
+            self.clock = now;
+        }
+        self.check();
+        self
+    }
+
+    fn start(&mut self, policy: Arc<Policy>, now: Timestamp) {
+        let mut machine = Machine::new(0, policy);
+        for (key, value) in &self.state {
+            machine.restore(key, value).expect("its own state");
+        }
+        self.machine = Some(machine);
+        self.handle(Input::Started { owner: format!("process-{}", self.counter) }, now);
+    }
+
+    fn handle(&mut self, input: Input, now: Timestamp) {
+        let Some(machine) = &mut self.machine else {
+            // Nobody is there to take it: it stays on the topic until somebody is.
+            self.event(now.plus_ms(1), Event::Input(input));
+            return;
+        };
+        let effects = machine.handle(input, now);
+        for effect in effects {
+            match effect {
+                Effect::Response(r) => self.responses.push(r),
+                Effect::Outbox(r) => self.outbox.push(*r),
+                Effect::Audit(r) => self.audit.push(r),
+                Effect::Incident(i) => {
+                    self.own.push((*i).clone());
+                    self.event(now.plus_ms(10), Event::Input(Input::Incident(i)));
+                }
+                Effect::State { key, value: Some(value) } => {
+                    self.state.insert(key, value);
+                }
+                Effect::State { key, value: None } => {
+                    self.state.remove(&key);
+                }
+                Effect::Send { page, attempt, lease_ms } => {
+                    assert!(lease_ms > 0);
+                    self.send(*page, attempt, now);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, page: Page, attempt: u32, now: Timestamp) {
+        let queue = self.answers.get_mut(&page.receiver);
+        let answer =
+            queue.and_then(VecDeque::pop_front).unwrap_or(Some(Outcome::Delivered { reference: None }));
+        if let Some(outcome) = answer {
+            let (notification_id, incident_id) =
+                (page.notification_id.clone(), page.incident.incident_id.clone());
+            let input = Input::Outcome { notification_id, incident_id, attempt, outcome };
+            self.event(now.plus_ms(ANSWER_MS), Event::Input(input));
+        }
+        let sent = Sent { page, attempt };
+        let ms = now.since_ms(at(0));
+        let fits = |w: &&mut Want| {
+            !w.found && w.kind == sent.page.kind && w.to == sent.to() && w.between.contains(&ms)
+        };
+        match self.wants.iter_mut().find(fits) {
+            Some(want) => want.found = true,
+            None => self.unexpected.push(format!("{} to {} at {ms} ms", sent.page.kind.name(), sent.to())),
+        }
+        self.sent.push(sent);
+    }
+
+    fn check(&self) {
+        let missing: Vec<_> = self.wants.iter().filter(|w| !w.found).collect();
+        let missing: Vec<String> = missing
+            .iter()
+            .map(|w| format!("{} to {} between {:?} ms", w.kind.name(), w.to, w.between))
+            .collect();
+        assert!(
+            missing.is_empty() && self.unexpected.is_empty(),
+            "wanted, but did not come: {missing:#?}\ncame, but was not wanted: {:#?}",
+            self.unexpected
+        );
+        let head = self.machine.as_ref().map(|m| m.anchor().clone());
+        escalate::verify(0, self.audit.iter().cloned(), head.as_slice()).expect("the audit chain holds");
+        assert!(self.machine.as_ref().is_none_or(|m| m.counts().silent == 0), "an incident fell silent");
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        self.machine.as_ref().expect("a process runs")
+    }
+
+    /// The last word on the pages to this target, in the order in which they were decided.
+    pub(crate) fn pages_to(&self, to: &str) -> Vec<&OutboxRecord> {
+        let mut last: Vec<&OutboxRecord> = Vec::new();
+        for record in self.outbox.iter().filter(|r| format!("{}/{}", r.page.receiver, r.page.target) == to) {
+            match last.iter_mut().find(|r| r.page.notification_id == record.page.notification_id) {
+                Some(known) => *known = record,
+                None => last.push(record),
+            }
+        }
+        last
+    }
+
+    pub(crate) fn audited(&self, action: &str) -> usize {
+        self.audit.iter().filter(|r| r.action == action).count()
+    }
+}

@@ -1,0 +1,445 @@
+//! Laws over random histories: incidents, commands, receivers of every temper, silence, time, and a restart at any point.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use escalate::{Effect, Input, Machine, Stage, Timer};
+use proptest::prelude::*;
+use wire::audit::AuditRecord;
+use wire::command::Action;
+use wire::outbox::{OutboxState, Outcome};
+use wire::page::{Page, PageKind};
+use wire::{AlertKey, Change, Incident, IncidentId, NotificationId, Severity, Timestamp};
+
+use crate::samples::{self, at, command, opened, policy};
+
+/// Short times, so that everything falls due within a history; few attempts and little room, so that limits are met.
+const SETTINGS: &str = r#"
+    namespace = "default"
+    [[route]]
+    severity = ["sev3", "sev4"]
+    policy = "ticket"
+    [[route]]
+    severity = ["sev1"]
+    policy = "all-hands"
+    [[route]]
+    policy = "page"
+    [policy.page]
+    steps = [
+      { targets = ["pager/ana", "phone/bo"], delay_s = 20 },
+      { targets = ["pager/lead", "pager/ana"], delay_s = 30 },
+    ]
+    repeat = 2
+    acknowledge_expires_s = 90
+    mitigation_expires_s = 120
+    fallback = "board/desk"
+    [policy.all-hands]
+    steps = [{ targets = ["pager/ana", "phone/chief"], delay_s = 15 }]
+    acknowledge_expires_s = 60
+    [policy.ticket]
+    steps = [{ targets = ["board/ml"], delay_s = 40 }]
+    until_owned = false
+    [escalate]
+    lease_s = 10
+    attempts_max = 4
+    in_flight_max = 2
+    catch_up_delay_s = 5
+    pages_max = 40
+"#;
+
+const MODELS: [&str; 3] = ["fraud", "rank", "triage"];
+const LEASE_MS: i64 = 10_000;
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// The next record of a model's incident: its severity, or that it cleared.
+    Signal {
+        model: usize,
+        severity: Option<Severity>,
+    },
+    Ask {
+        model: usize,
+        who: bool,
+        what: u8,
+    },
+    /// The receiver answers the `nth` attempt that is under way.
+    Answer {
+        nth: usize,
+        class: u8,
+    },
+    Pass {
+        ms: i64,
+    },
+    /// The process dies and another takes over: answers to what was under way are lost.
+    Restart,
+    /// An earlier incident record or command comes again.
+    Again {
+        nth: usize,
+    },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let severity = prop_oneof![
+        4 => prop::sample::select(Severity::ALL.to_vec()).prop_map(Some),
+        1 => Just(None),
+    ];
+    prop_oneof![
+        4 => (0..MODELS.len(), severity).prop_map(|(model, severity)| Op::Signal { model, severity }),
+        3 => (0..MODELS.len(), any::<bool>(), 0u8..6).prop_map(|(model, who, what)| Op::Ask { model, who, what }),
+        9 => (0usize..8, 0u8..10).prop_map(|(nth, class)| Op::Answer { nth, class }),
+        6 => prop_oneof![0i64..2_000, 0i64..40_000, 0i64..400_000].prop_map(|ms| Op::Pass { ms }),
+        1 => Just(Op::Restart),
+        1 => (0usize..64).prop_map(|nth| Op::Again { nth }),
+    ]
+}
+
+/// An attempt after which nothing may follow for its alert yet.
+#[derive(Clone, Debug)]
+struct UnderWay {
+    page: Page,
+    attempt: u32,
+    fate: Fate,
+    /// End of the lease, counted from when it began, or from when a later owner took over.
+    until: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// An outcome may come.
+    Open,
+    /// Its process died: no outcome will come.
+    Lost,
+    /// The outcome came, and was that nobody knows.
+    Unknown,
+}
+
+/// What a receiver that deduplicates by alert key shows.
+#[derive(Default)]
+struct Receiver {
+    open: BTreeMap<AlertKey, IncidentId>,
+}
+
+impl Receiver {
+    fn take(&mut self, page: &Page) {
+        match page.kind {
+            PageKind::Trigger => {
+                self.open.insert(page.alert_key.clone(), page.incident.incident_id.clone());
+            }
+            PageKind::Resolve => {
+                self.open.remove(&page.alert_key);
+            }
+            PageKind::Acknowledge | PageKind::Update => (),
+        }
+    }
+}
+
+struct World {
+    machine: Machine,
+    now: Timestamp,
+    state: BTreeMap<Vec<u8>, Vec<u8>>,
+    recorded: Vec<(Input, Timestamp)>,
+    effects: Vec<String>,
+    audit: Vec<AuditRecord>,
+    last: BTreeMap<String, Incident>,
+    under_way: Vec<UnderWay>,
+    /// Pages in the order in which they were decided, with their last state.
+    pages: Vec<(NotificationId, AlertKey, OutboxState)>,
+    /// Place in `pages` of the page of each alert that was sent last.
+    sent: BTreeMap<AlertKey, usize>,
+    receiver: Receiver,
+    commands: usize,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            machine: Machine::new(0, policy(SETTINGS)),
+            now: at(0),
+            state: BTreeMap::new(),
+            recorded: Vec::new(),
+            effects: Vec::new(),
+            audit: Vec::new(),
+            last: BTreeMap::new(),
+            under_way: Vec::new(),
+            pages: Vec::new(),
+            sent: BTreeMap::new(),
+            receiver: Receiver::default(),
+            commands: 0,
+        };
+        world.feed(Input::Started { owner: "first".into() });
+        world
+    }
+
+    fn feed(&mut self, input: Input) -> usize {
+        self.recorded.push((input.clone(), self.now));
+        let effects = self.machine.handle(input, self.now);
+        self.effects.push(serde_json::to_string(&effects).expect("effects are JSON"));
+        let count = effects.len();
+        let mut own = Vec::new();
+        let mut sends_began = false;
+        for effect in effects {
+            assert!(!sends_began || matches!(effect, Effect::Send { .. }), "sends come last");
+            match effect {
+                Effect::Audit(record) => self.audit.push(record),
+                Effect::Response(_) => (),
+                Effect::Incident(incident) => own.push(incident),
+                Effect::Outbox(record) => self.outbox(&record.page, record.state),
+                Effect::State { key, value: Some(value) } => {
+                    self.state.insert(key, value);
+                }
+                Effect::State { key, value: None } => {
+                    self.state.remove(&key);
+                }
+                Effect::Send { page, attempt, lease_ms } => {
+                    sends_began = true;
+                    assert_eq!(i64::try_from(lease_ms), Ok(LEASE_MS));
+                    self.send(*page, attempt);
+                }
+            }
+        }
+        for incident in own {
+            self.feed(Input::Incident(incident));
+        }
+        self.invariants();
+        count
+    }
+
+    /// One record per page, and what has ended stays ended.
+    fn outbox(&mut self, page: &Page, state: OutboxState) {
+        match self.pages.iter_mut().find(|(id, _, _)| *id == page.notification_id) {
+            Some((_, key, last)) => {
+                assert_eq!(*key, page.alert_key);
+                assert!(!last.is_final() || *last == state, "{last:?} became {state:?}");
+                *last = state;
+            }
+            None => self.pages.push((page.notification_id.clone(), page.alert_key.clone(), state)),
+        }
+    }
+
+    fn send(&mut self, page: Page, attempt: u32) {
+        let place =
+            self.pages.iter().position(|(id, _, _)| *id == page.notification_id).expect("an intent first");
+        let OutboxState::Sending { attempt: recorded, .. } = &self.pages[place].2 else {
+            panic!("sent while {:?}", self.pages[place].2)
+        };
+        assert_eq!(*recorded, attempt);
+        // One at a time per alert, in the order of the decisions.
+        assert!(
+            self.under_way.iter().all(|u| u.page.alert_key != page.alert_key || u.until <= self.now),
+            "two at once for one alert"
+        );
+        self.under_way.retain(|u| u.page.alert_key != page.alert_key);
+        let before = self.sent.insert(page.alert_key.clone(), place);
+        assert!(before.is_none_or(|before| before <= place), "out of order");
+        let view = self.machine.incident_view(&page.incident.incident_id).expect("it is known");
+        if page.kind == PageKind::Trigger {
+            assert_eq!(view.stage, Stage::Open, "a trigger although somebody has it");
+            assert_eq!(view.incident.generation, page.incident.generation);
+        }
+        let until = self.now.plus_ms(LEASE_MS);
+        self.under_way.push(UnderWay { page, attempt, fate: Fate::Open, until });
+        let busy = |u: &&UnderWay| u.fate != Fate::Unknown && u.until > self.now;
+        let at_once = |r: &str| self.under_way.iter().filter(busy).filter(|u| u.page.receiver == r).count();
+        assert!(
+            ["pager", "phone", "board"].iter().all(|r| at_once(r) <= 2),
+            "more at once than there is room for"
+        );
+    }
+
+    /// What holds after every step.
+    fn invariants(&self) {
+        assert_eq!(self.machine.counts().silent, 0);
+        for view in self.machine.incidents() {
+            let timers = self.machine.timers(&view.incident.incident_id);
+            let count = |timer: Timer| timers.iter().filter(|(_, t)| *t == timer).count();
+            let ticket = view.policy == "ticket";
+            let (escalation, acknowledged, mitigated) = match view.stage {
+                Stage::Open => (usize::from(!ticket || view.next_step_at.is_some()), 0, 0),
+                Stage::Acknowledged => (0, 1, 0),
+                Stage::Mitigated => (0, 0, 1),
+                Stage::Resolved | Stage::Closed => (0, 0, 0),
+            };
+            assert_eq!(count(Timer::Escalation), escalation);
+            assert_eq!(count(Timer::AcknowledgementExpires), acknowledged);
+            assert_eq!(count(Timer::MitigationExpires), mitigated);
+            assert_eq!(count(Timer::Forget), usize::from(view.ended_at.is_some()));
+        }
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Signal { model, severity } => self.signal(MODELS[*model], *severity),
+            Op::Ask { model, who, what } => {
+                self.commands += 1;
+                let id = opened(MODELS[*model], Severity::Sev2).incident_id;
+                let action = match what {
+                    0 | 1 => samples::acknowledge((*what == 0).then_some(25)),
+                    2 => samples::mitigate(),
+                    3 => samples::resolve(),
+                    4 => Action::Close { reason: "a bad rollout".into() },
+                    _ => Action::Note { text: "looking".into() },
+                };
+                let command =
+                    command(&format!("c{}", self.commands), &id, if *who { "ana" } else { "bo" }, action);
+                self.feed(Input::Command(command));
+            }
+            Op::Answer { nth, class } => self.answer(*nth, *class),
+            Op::Pass { ms } => self.pass(*ms),
+            Op::Restart => self.restart(),
+            Op::Again { nth } => {
+                let again = |(input, _): &&(Input, Timestamp)| {
+                    matches!(input, Input::Incident(_) | Input::Command(_))
+                };
+                let earlier: Vec<Input> =
+                    self.recorded.iter().filter(again).map(|(i, _)| i.clone()).collect();
+                if let Some(input) = earlier.get(nth % earlier.len().max(1)) {
+                    assert_eq!(self.feed(input.clone()), 0, "a repeat had effects");
+                }
+            }
+        }
+    }
+
+    fn signal(&mut self, model: &str, severity: Option<Severity>) {
+        let next = match (self.last.get(model), severity) {
+            (None, None) => return,
+            (None, Some(severity)) => opened(model, severity),
+            (Some(last), None) => samples::next(last, Change::Cleared, last.severity),
+            (Some(last), Some(severity)) if last.change == Change::Cleared => {
+                samples::reopened(last, severity)
+            }
+            (Some(last), Some(severity)) => samples::next(last, Change::Updated, severity),
+        };
+        self.last.insert(model.into(), next.clone());
+        self.feed(Input::Incident(Box::new(next)));
+    }
+
+    fn answer(&mut self, nth: usize, class: u8) {
+        let open: Vec<usize> = (0..self.under_way.len()).filter(|i| self.is_open(*i)).collect();
+        let Some(&i) = open.get(nth % open.len().max(1)) else { return };
+        let UnderWay { page, attempt, .. } = self.under_way[i].clone();
+        let reason = || "as it happens".to_owned();
+        // Whatever happened to the answer, the receiver may have got it; when it refuses it has not.
+        let (outcome, got) = match class {
+            0 => (Outcome::Retry { reason: reason() }, true),
+            1 => (Outcome::Retry { reason: reason() }, false),
+            2 => (Outcome::RetryAfter { ms: 3_000, reason: reason() }, false),
+            3 => (Outcome::Unknown { reason: reason() }, true),
+            // A refused resolve leaves an alert open for good; that is what tocsin's own incident is for.
+            4 if page.kind == PageKind::Trigger => (Outcome::Config { reason: reason() }, false),
+            5 if page.kind == PageKind::Trigger => (Outcome::Reject { reason: reason() }, false),
+            _ => (Outcome::Delivered { reference: None }, true),
+        };
+        if got {
+            self.receiver.take(&page);
+        }
+        if matches!(outcome, Outcome::Unknown { .. }) {
+            self.under_way[i].fate = Fate::Unknown;
+        } else {
+            self.under_way.remove(i);
+        }
+        let (notification_id, incident_id) = (page.notification_id, page.incident.incident_id);
+        self.feed(Input::Outcome { notification_id, incident_id, attempt, outcome });
+    }
+
+    fn is_open(&self, i: usize) -> bool {
+        self.under_way.get(i).is_some_and(|u| u.fate == Fate::Open)
+    }
+
+    /// Time passes, with a tick at each deadline.
+    fn pass(&mut self, ms: i64) {
+        let end = self.now.plus_ms(ms);
+        for step in 0.. {
+            assert!(step < 10_000, "time does not pass: {:?} at {}", self.machine.deadline(), self.now);
+            let Some(due) = self.machine.deadline().filter(|due| *due <= end) else { break };
+            self.now = self.now.max(due);
+            self.feed(Input::Tick);
+        }
+        self.now = end;
+    }
+
+    fn restart(&mut self) {
+        let mut machine = Machine::new(0, policy(SETTINGS));
+        for (key, value) in &self.state {
+            machine.restore(key, value).expect("its own state");
+        }
+        assert_eq!(machine.anchor(), self.machine.anchor());
+        let views = |m: &Machine| m.incidents().collect::<Vec<_>>();
+        assert_eq!(views(&machine), views(&self.machine), "what was restored is what was");
+        self.machine = machine;
+        // What the old owner began may arrive until its lease ends; nobody hears of it. A new owner counts anew.
+        self.under_way.retain(|u| u.until > self.now);
+        for under_way in &mut self.under_way {
+            self.receiver.take(&under_way.page);
+            under_way.until = self.now.plus_ms(LEASE_MS);
+            if under_way.fate == Fate::Open {
+                under_way.fate = Fate::Lost;
+            }
+        }
+        self.feed(Input::Started { owner: "another".into() });
+    }
+
+    /// From now on every receiver works: everything must come to its end.
+    fn settle(&mut self) {
+        // Longer than any acknowledgement or mitigation.
+        for _ in 0..100 {
+            self.pass(2_000);
+            while (0..self.under_way.len()).any(|i| self.is_open(i)) {
+                self.answer(0, 9);
+            }
+        }
+    }
+
+    fn at_the_end(&mut self) {
+        self.settle();
+        // No page is lost: whoever nobody owns has reached somebody in this generation.
+        for view in self.machine.incidents().filter(|v| v.stage == Stage::Open) {
+            let reached = view.pages.iter().any(|p| {
+                p.kind == PageKind::Trigger
+                    && p.generation == view.incident.generation
+                    && matches!(p.state, OutboxState::Delivered { .. })
+            });
+            // A ticket that failed is not told again: tocsin's own incident stands for it.
+            let failed = view.pages.iter().any(|p| matches!(p.state, OutboxState::Failed { .. }));
+            assert!(reached || view.policy == "ticket" && failed, "nobody was reached about {}", view.incident.title);
+        }
+        // Every page came to an end, but for what left in this very second.
+        let live: Vec<_> = self.pages.iter().filter(|(_, _, s)| !s.is_final()).collect();
+        assert!(live.is_empty(), "still on their way: {live:?}");
+        // No alert stays open at the receiver once its incident is done with, unless its resolve failed for good.
+        let done: BTreeSet<IncidentId> = self
+            .machine
+            .incidents()
+            .filter(|v| matches!(v.stage, Stage::Resolved | Stage::Closed))
+            .map(|v| v.incident.incident_id)
+            .collect();
+        let failed = |key: &AlertKey| {
+            self.pages.iter().any(|(_, k, s)| k == key && matches!(s, OutboxState::Failed { .. }))
+        };
+        let open = self.receiver.open.iter().filter(|(key, _)| !failed(key));
+        let left: Vec<_> = open.filter(|(_, id)| done.contains(*id)).collect();
+        assert!(left.is_empty(), "alerts left open: {left:?}");
+        // The chain holds up to the head.
+        let verified =
+            escalate::verify(0, self.audit.iter().cloned(), std::slice::from_ref(self.machine.anchor()));
+        assert_eq!(verified.expect("the chain holds").last, *self.machine.anchor());
+        // A machine that never restarted, given the same inputs at the same times, does the same to the byte.
+        let mut again = Machine::new(0, policy(SETTINGS));
+        for ((input, now), effects) in self.recorded.iter().zip(&self.effects) {
+            let repeated =
+                serde_json::to_string(&again.handle(input.clone(), *now)).expect("effects are JSON");
+            assert!(repeated == *effects, "{input:?}\n  was {effects}\n  now {repeated}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens(ops in prop::collection::vec(op(), 1..70)) {
+        let mut world = World::new();
+        for op in &ops {
+            world.apply(op);
+        }
+        world.at_the_end();
+    }
+}

@@ -1,0 +1,12 @@
+//! The machine from outside: scripts in virtual time, laws over random histories, and what the docs say of it.
+
+extern crate tocsin_escalate as escalate;
+
+mod bounds;
+mod harness;
+mod laws;
+mod samples;
+mod settings;
+mod states;
+mod timing;
+mod trouble;

@@ -1,0 +1,165 @@
+//! Settings: what is refused, and what the refusal says; where routes lead.
+
+use escalate::Policy;
+use wire::{Family, Severity, Source};
+
+use crate::samples::{SETTINGS, bundle, opened, policy, receivers};
+
+const BASE: &str = r#"
+    namespace = "default"
+    [[route]]
+    policy = "page"
+    [policy.page]
+    steps = [{ targets = ["pager/ana"], delay_s = 60 }]
+"#;
+
+fn refusal(settings: &str) -> String {
+    Policy::new(bundle(settings), &receivers()).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn what_is_wrong_is_named_with_what_would_be_right() {
+    for (from, to, want) in [
+        (
+            "pager/ana",
+            "pagr/ana",
+            r#"policy.page.steps[0].targets[0]: "pagr/ana": there is no receiver "pagr"; did you mean "pager"?"#,
+        ),
+        ("pager/ana", "elsewhere/ana", r#"known: "board", "pager", "phone""#),
+        (
+            "pager/ana",
+            "pager",
+            r#"policy.page.steps[0].targets[0]: "pager" is not `receiver/target`, such as "inbox/on-call""#,
+        ),
+        ("pager/ana", "pager/", "is not `receiver/target`"),
+        (r#""pager/ana""#, r#""pager/ana", "pager/ana""#, "stands twice in this step"),
+        (
+            "policy = \"page\"",
+            "policy = \"pages\"",
+            r#"route[0].policy: there is no policy "pages"; did you mean "page"?"#,
+        ),
+        (
+            "policy = \"page\"",
+            "policy = \"page\"\nmodel = [\"fraud\"]",
+            "would reach nobody; end with a [[route]] without",
+        ),
+        (
+            "[policy.page]",
+            "[[route]]\npolicy = \"page\"\n[policy.page]",
+            "route[0]: has no condition, so no route after it is ever asked; put it last",
+        ),
+        (
+            "delay_s = 60",
+            "delay_s = 0",
+            "policy.page.steps[0].delay_s: delay_s = 0 is not between 1 and 604800",
+        ),
+        (
+            "[policy.page]",
+            "[policy.page]\nrepeat = 0",
+            "policy.page.repeat: repeat = 0 is not between 1 and 1000",
+        ),
+        ("[policy.page]", "[policy.page]\nuntil_owned = false", "falls silent (until_owned = false)"),
+        (
+            "[policy.page]",
+            "[policy.page]\nfallback = \"pager/bo\"",
+            "would fail with them; name another receiver",
+        ),
+        ("[{ targets = [\"pager/ana\"], delay_s = 60 }]", "[]", "steps = 0 is not between 1 and 20"),
+        (
+            "[policy.page]",
+            "[escalate]\nlease_s = 1\n[policy.page]",
+            "escalate.lease_s: lease_s = 1 is not between 2 and 300",
+        ),
+    ] {
+        assert!(BASE.contains(from), "{from}");
+        let got = refusal(&BASE.replace(from, to));
+        assert!(got.contains(want), "{to}\n  got  {got}\n  want {want}");
+    }
+    let unknown: Result<escalate::Bundle, _> =
+        toml::from_str(&BASE.replace("[policy.page]", "[policy.page]\nrepat = 2"));
+    assert!(unknown.unwrap_err().to_string().contains("repat"), "unknown fields are refused");
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let wrong = BASE.replace("pager/ana", "pagr/ana").replace("delay_s = 60", "delay_s = 0");
+    assert_eq!(refusal(&wrong).lines().count(), 2);
+}
+
+#[test]
+fn a_page_cannot_be_routed_into_silence() {
+    let silent = SETTINGS.replace("[\"sev3\", \"sev4\"]", "[\"sev2\", \"sev4\"]");
+    assert!(refusal(&silent).contains("route[0].policy: sev1 and sev2 can come this way"));
+    // Drills may.
+    policy(&silent.replace("severity = [\"sev2\", \"sev4\"]", "drill = true"));
+}
+
+#[test]
+fn the_first_route_that_matches_decides() {
+    let settings = r#"
+        namespace = "default"
+        [[route]]
+        drill = true
+        policy = "drill"
+        [[route]]
+        source = ["self"]
+        policy = "own"
+        [[route]]
+        model = ["fraud*"]
+        severity = ["sev1", "sev2"]
+        policy = "fraud"
+        [[route]]
+        family = ["drift"]
+        owner = ["data-*"]
+        policy = "data"
+        [[route]]
+        policy = "rest"
+        [policy.drill]
+        steps = [{ targets = ["board/drill"], delay_s = 60 }]
+        [policy.own]
+        steps = [{ targets = ["phone/ops"], delay_s = 60 }]
+        [policy.fraud]
+        steps = [{ targets = ["pager/fraud"], delay_s = 60 }]
+        [policy.data]
+        steps = [{ targets = ["pager/data"], delay_s = 60 }]
+        [policy.rest]
+        steps = [{ targets = ["pager/rest"], delay_s = 60 }]
+    "#;
+    let policy = policy(settings);
+    let route = |change: &dyn Fn(&mut wire::Incident)| {
+        let mut incident = opened("fraud-eu", Severity::Sev2);
+        change(&mut incident);
+        policy.route(&incident).to_owned()
+    };
+    let owner = |name: &str| Some(name.to_owned());
+    assert_eq!(route(&|_| ()), "fraud");
+    assert_eq!(route(&|i| i.drill = true), "drill");
+    assert_eq!(route(&|i| i.source = Source::Own), "own");
+    assert_eq!(route(&|i| i.severity = Severity::Sev3), "rest");
+    assert_eq!(route(&|i| i.subject.kind = wire::SubjectKind::Dataset), "rest", "names of models only");
+    let drift = |who: Option<String>| {
+        route(&|i| {
+            i.subject.name = "rank".into();
+            i.family = Family::Drift;
+            i.context.owner.clone_from(&who);
+        })
+    };
+    assert_eq!(drift(owner("data-science")), "data");
+    assert_eq!(drift(owner("web")), "rest");
+    assert_eq!(drift(None), "rest", "an unknown owner goes to whoever takes the rest");
+}
+
+#[test]
+fn the_digest_names_the_settings() {
+    let one = policy(SETTINGS);
+    assert_eq!(one.digest(), policy(SETTINGS).digest());
+    assert_ne!(one.digest(), policy(&SETTINGS.replace("delay_s = 60", "delay_s = 61")).digest());
+}
+
+#[test]
+fn settings_have_a_schema() {
+    let schema = serde_json::to_value(schemars::schema_for!(escalate::Bundle)).unwrap();
+    assert!(schema["$defs"]["PolicyConfig"]["properties"]["steps"]["description"].is_string());
+    let view = serde_json::to_value(schemars::schema_for!(escalate::IncidentView)).unwrap();
+    assert!(view["properties"]["acknowledged_until"].is_object());
+}

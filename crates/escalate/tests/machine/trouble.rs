@@ -1,0 +1,322 @@
+//! Receivers that fail, processes that die, clocks that were away.
+
+use wire::Change::{Cleared, Updated};
+use wire::Severity::{Sev1, Sev2};
+use wire::outbox::{OutboxState, Outcome};
+use wire::page::PageKind::{Acknowledge, Resolve, Trigger, Update};
+
+use crate::harness::Script;
+use crate::samples::{SETTINGS, acknowledge, at, command, next, opened};
+
+/// One step to one person, with a fallback elsewhere.
+const ONE: &str = r#"
+    namespace = "default"
+    [[route]]
+    policy = "page"
+    [policy.page]
+    steps = [{ targets = ["pager/ana"], delay_s = 300 }, { targets = ["phone/lead"], delay_s = 300 }]
+    fallback = "phone/desk"
+    [escalate]
+    attempts_max = 3
+"#;
+
+fn retry() -> Option<Outcome> {
+    Some(Outcome::Retry { reason: "connection refused".into() })
+}
+
+fn unknown() -> Option<Outcome> {
+    Some(Outcome::Unknown { reason: "no answer".into() })
+}
+
+fn config() -> Option<Outcome> {
+    Some(Outcome::Config { reason: "401".into() })
+}
+
+#[test]
+fn a_failed_attempt_is_repeated_under_the_same_key() {
+    let script = Script::new(ONE)
+        .answers("pager", [retry(), retry()])
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .want(50..=1_050, Trigger, "pager/ana")
+        .want(100..=3_100, Trigger, "pager/ana")
+        .run(60_000);
+    let ids: Vec<_> = script.sent.iter().map(|s| (&s.page.notification_id, s.attempt)).collect();
+    assert_eq!(ids, [(ids[0].0, 1), (ids[0].0, 2), (ids[0].0, 3)]);
+    let pages = script.pages_to("pager/ana");
+    assert_eq!(pages.len(), 1);
+    assert_eq!((&pages[0].state, pages[0].attempts), (&OutboxState::Delivered { reference: None }, 3));
+}
+
+#[test]
+fn a_receiver_that_asks_to_wait_is_given_time() {
+    Script::new(ONE)
+        .answers("pager", [Some(Outcome::RetryAfter { ms: 7_000, reason: "429".into() })])
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .want(7_050..=7_050, Trigger, "pager/ana")
+        .run(60_000);
+}
+
+#[test]
+fn a_receiver_cannot_ask_for_longer_than_a_quarter_of_an_hour() {
+    Script::new(&ONE.replace("delay_s = 300", "delay_s = 86400"))
+        .answers("pager", [Some(Outcome::RetryAfter { ms: u64::MAX, reason: "429".into() })])
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .want(900_050..=900_050, Trigger, "pager/ana")
+        .run(1_000_000);
+}
+
+#[test]
+fn a_page_that_cannot_be_delivered_goes_elsewhere_and_tocsin_pages_about_it() {
+    for (name, answers, sends) in [
+        ("attempts", [retry(), retry(), retry()].to_vec(), 3),
+        ("config", vec![config()], 1),
+        ("reject", vec![Some(Outcome::Reject { reason: "413".into() })], 1),
+    ] {
+        let mut script = Script::new(ONE).answers("pager", answers).push(0, &opened("fraud", Sev2)).want(
+            0..=0,
+            Trigger,
+            "pager/ana",
+        );
+        for _ in 1..sends {
+            script = script.want(50..=6_000, Trigger, "pager/ana");
+        }
+        let script = script
+            .want(50..=6_000, Trigger, "phone/desk")
+            // tocsin's own incident would go to pager/ana too: it goes around the pager.
+            .want(60..=6_010, Trigger, "phone/desk")
+            .run(60_000);
+        let failed = script.pages_to("pager/ana");
+        assert!(matches!(failed[0].state, OutboxState::Failed { .. }), "{name}");
+        let own = &script.own[0];
+        assert_eq!(own.subject.to_string(), "platform:receiver/pager#partition-0", "{name}");
+        assert_eq!((own.source, own.family, own.generation), (wire::Source::Own, wire::Family::Other, 1));
+        assert_eq!(script.own.len(), 1);
+        assert_eq!(script.machine().counts().total.fallbacks, 1);
+    }
+}
+
+#[test]
+fn a_receiver_that_works_again_ends_the_incident_about_it_and_failing_again_reopens_it() {
+    let slow = ONE.replace("delay_s = 300 }, ", "delay_s = 100 }, ").replace("phone/lead", "pager/ana");
+    let script = Script::new(&slow)
+        .answers("pager", [config(), Some(Outcome::Delivered { reference: None }), config()])
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .want(50..=50, Trigger, "phone/desk")
+        // About the pager, by the fallback.
+        .want(60..=60, Trigger, "phone/desk")
+        .want(100_000..=100_000, Trigger, "pager/ana")
+        .want(100_060..=100_060, Resolve, "phone/desk")
+        .want(400_000..=400_000, Trigger, "pager/ana")
+        .want(400_050..=400_050, Trigger, "phone/desk")
+        .want(400_060..=400_060, Trigger, "phone/desk")
+        .run(450_000);
+    let words: Vec<_> = script.own.iter().map(|i| (i.change.name(), i.generation, i.sequence)).collect();
+    assert_eq!(words, [("opened", 1, 1), ("cleared", 1, 2), ("opened", 2, 3)]);
+    assert!(script.own.iter().all(|i| i.incident_id == script.own[0].incident_id));
+}
+
+#[test]
+fn a_fallback_that_fails_is_not_followed_by_another() {
+    let script = Script::new(ONE)
+        .answers("pager", [config()])
+        .answers("phone", [config(), config()])
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .want(50..=50, Trigger, "phone/desk")
+        // About the pager by the phone, which fails; about the phone by the pager.
+        .want(60..=60, Trigger, "phone/desk")
+        .want(110..=110, Trigger, "pager/ana")
+        // That one arrived, so the pager works; so does, as its end shows, the phone.
+        .want(170..=170, Resolve, "phone/desk")
+        .want(230..=230, Resolve, "pager/ana")
+        .run(60_000);
+    let words: Vec<_> = script.own.iter().map(|i| (i.subject.name.as_str(), i.change.name())).collect();
+    let (pager, phone) = ("receiver/pager", "receiver/phone");
+    assert_eq!(words, [(pager, "opened"), (phone, "opened"), (pager, "cleared"), (phone, "cleared")]);
+    assert_eq!(script.machine().counts().total.pages_failed, 3);
+}
+
+#[test]
+fn without_an_answer_the_page_is_sent_again_when_the_lease_has_ended() {
+    for answer in [unknown(), None] {
+        let script = Script::new(ONE)
+            .answers("pager", [answer])
+            .push(0, &opened("fraud", Sev2))
+            .want(0..=0, Trigger, "pager/ana")
+            .want(20_000..=20_000, Trigger, "pager/ana")
+            .run(60_000);
+        assert_eq!(script.sent[0].page, script.sent[1].page, "the same page to the byte");
+    }
+}
+
+#[test]
+fn a_new_owner_waits_out_a_full_lease_before_it_repeats_a_page() {
+    let script = Script::new(ONE)
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        // Dies before the answer; 5 s later another one takes over.
+        .crash(20, 5_000)
+        .want(25_020..=25_020, Trigger, "pager/ana")
+        .run(60_000);
+    assert_eq!(script.sent[0].page, script.sent[1].page, "the same page to the byte");
+    assert_eq!(script.sent[1].attempt, 2);
+}
+
+#[test]
+fn a_page_begun_by_the_old_owner_is_not_repeated_once_acknowledged() {
+    let fraud = opened("fraud", Sev2);
+    Script::new(ONE)
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .crash(20, 5_000)
+        .ask(10_000, command("c1", &fraud.incident_id, "ana", acknowledge(None)))
+        // It may have arrived, so the alert is acknowledged, after the lease.
+        .want(25_020..=25_020, Acknowledge, "pager/ana")
+        .run(60_000);
+}
+
+#[test]
+fn an_outage_does_not_page_all_levels_in_a_second() {
+    let steps: Vec<String> =
+        (0..5).map(|i| format!("{{ targets = [\"pager/p{i}\"], delay_s = 300 }}")).collect();
+    let settings = format!(
+        "namespace = \"default\"\n[[route]]\npolicy = \"page\"\n[policy.page]\nsteps = [{}]\n",
+        steps.join(", ")
+    );
+    let script = Script::new(&settings)
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/p0")
+        .crash(1_000, 2_400_000)
+        // 40 minutes later: the first at once, the others a minute apart, until the plan is caught up with.
+        .want(2_401_000..=2_401_000, Trigger, "pager/p1")
+        .want(2_461_000..=2_461_000, Trigger, "pager/p2")
+        .want(2_521_000..=2_521_000, Trigger, "pager/p3")
+        .want(2_581_000..=2_581_000, Trigger, "pager/p4")
+        // Repeats that were missed are not made up.
+        .want(2_641_000..=2_641_000, Trigger, "pager/p4")
+        .want(2_941_000..=2_941_000, Trigger, "pager/p4")
+        .run(3_000_000);
+    assert_eq!(script.machine().counts().total.catch_ups, 4);
+}
+
+#[test]
+fn an_acknowledgement_that_ran_out_during_an_outage_pages_at_once() {
+    let fraud = opened("fraud", Sev2);
+    Script::new(SETTINGS)
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &["pager/ana", "pager/bo"])
+        .ask(1_000, command("c1", &fraud.incident_id, "ana", acknowledge(None)))
+        .wants(1_000..=1_000, Acknowledge, &["pager/ana", "pager/bo"])
+        .crash(2_000, 3_600_000)
+        .wants(3_602_000..=3_602_000, Trigger, &["pager/ana", "pager/bo"])
+        .run(3_610_000);
+}
+
+#[test]
+fn each_alert_gets_its_pages_one_at_a_time_and_in_order() {
+    let fraud = opened("fraud", Sev2);
+    let worse = next(&fraud, Updated, Sev1);
+    let script = Script::new(ONE)
+        // Silence: the trigger is under way until its lease ends.
+        .answers("pager", [None])
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .push(1_000, &worse)
+        .want(20_000..=20_000, Trigger, "pager/ana")
+        .want(20_050..=20_050, Update, "pager/ana")
+        .push(30_000, &next(&worse, Cleared, Sev1))
+        .want(30_000..=30_000, Resolve, "pager/ana")
+        .run(60_000);
+    let carried: Vec<u32> = script.sent.iter().map(|s| s.page.incident.sequence).collect();
+    assert_eq!(carried, [1, 1, 2, 3], "a repeat carries what the first attempt carried");
+}
+
+#[test]
+fn a_resolve_waits_for_the_trigger_that_is_under_way() {
+    let fraud = opened("fraud", Sev2);
+    let script = Script::new(ONE)
+        .answers("pager", [None])
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .push(1_000, &next(&fraud, Cleared, Sev2))
+        .want(20_000..=20_000, Resolve, "pager/ana")
+        .run(60_000);
+    assert!(matches!(&script.pages_to("pager/ana")[0].state, OutboxState::Cancelled { .. }));
+}
+
+#[test]
+fn what_was_never_tried_is_cancelled_and_needs_no_resolve() {
+    let fraud = opened("fraud", Sev2);
+    let settings = format!("{ONE}\nin_flight_max = 1\n");
+    let script = Script::new(&settings)
+        .answers("pager", [None])
+        .push(0, &opened("rank", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .push(1_000, &fraud)
+        .push(2_000, &next(&fraud, Cleared, Sev2))
+        .want(20_000..=20_000, Trigger, "pager/ana")
+        .run(60_000);
+    let view = script.machine().incident_view(&fraud.incident_id).unwrap();
+    assert!(matches!(&view.pages[0].state, OutboxState::Cancelled { .. }));
+    assert_eq!(view.pages.len(), 1);
+    assert!(view.ended_at.is_some());
+}
+
+#[test]
+fn a_receiver_gets_no_more_at_once_than_it_may_and_the_longest_waiting_first() {
+    let settings = format!("{ONE}\nin_flight_max = 1\n");
+    let script = Script::new(&settings)
+        .push(0, &opened("a", Sev2))
+        .push(1, &opened("b", Sev2))
+        .push(2, &opened("c", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .want(50..=50, Trigger, "pager/ana")
+        .want(100..=100, Trigger, "pager/ana")
+        .run(60_000);
+    let models: Vec<_> = script.sent.iter().map(|s| s.page.incident.subject.name.as_str()).collect();
+    assert_eq!(models, ["a", "b", "c"]);
+}
+
+#[test]
+fn an_incident_follows_the_settings_it_opened_with() {
+    let fraud = opened("fraud", Sev2);
+    let other = SETTINGS.replace("pager/lead", "phone/new-lead");
+    let script = Script::new(SETTINGS)
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &["pager/ana", "pager/bo"])
+        .restart_with(10_000, &other)
+        .want(60_000..=60_000, Trigger, "pager/lead")
+        .push(70_000, &opened("rank", Sev2))
+        .wants(70_000..=70_000, Trigger, &["pager/ana", "pager/bo"])
+        .want(130_000..=130_000, Trigger, "phone/new-lead")
+        .run(150_000);
+    assert_eq!(script.audited("policy.loaded"), 2);
+    let bundles = |script: &Script| script.state.keys().filter(|k| k.starts_with(b"bundle/")).count();
+    assert_eq!(bundles(&script), 2);
+    // Both end and are forgotten: neither bundle is needed any longer.
+    let (a, b) = (next(&fraud, Cleared, Sev2), next(&opened("rank", Sev2), Cleared, Sev2));
+    let script = script
+        .push(160_000, &a)
+        .push(160_000, &b)
+        .wants(160_000..=160_000, Resolve, &["pager/ana", "pager/bo", "pager/lead"])
+        .wants(160_000..=160_000, Resolve, &["pager/ana", "pager/bo", "phone/new-lead"])
+        .run(90_000_000);
+    assert_eq!(bundles(&script), 0);
+    assert_eq!(script.machine().counts().live + script.machine().counts().ended, 0);
+    assert!(script.state.keys().all(|k| !k.starts_with(b"incident/")), "tombstones were written");
+}
+
+#[test]
+fn nothing_leaves_before_the_process_has_started() {
+    use escalate::{Effect, Input, Machine};
+    let mut machine = Machine::new(0, crate::samples::policy(ONE));
+    let effects = machine.handle(Input::Incident(Box::new(opened("fraud", Sev2))), at(0));
+    assert!(effects.iter().all(|e| !matches!(e, Effect::Send { .. })));
+    assert_eq!(machine.deadline(), None);
+    let effects = machine.handle(Input::Started { owner: "p".into() }, at(1));
+    assert!(effects.iter().any(|e| matches!(e, Effect::Send { .. })));
+}
