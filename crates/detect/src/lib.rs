@@ -1,6 +1,9 @@
 //! Telemetry into panes, panes into incidents.
 
+pub mod config;
 pub mod decode;
+pub mod family;
+pub mod judge;
 pub mod pane;
 pub mod progress;
 pub mod record;

@@ -1,0 +1,212 @@
+//! What is told of each gathered pane: counts, quantiles, measures for people, and every stream's verdict.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use stats::classification::{Confusion, Scores};
+use stats::regression::Errors;
+use stats::psi::psi;
+use wire::history::{History, StreamHistory, Verdict};
+use wire::prediction::Status;
+use wire::profile::{FeatureFold, Task};
+use wire::{Digest, Family, Timestamp};
+
+use super::Effects;
+use super::loaded::Loaded;
+use super::stream::Stream;
+use super::version::Closing;
+use crate::family::{At, Event, Place, StreamPlan};
+use crate::pane::{FeatureCounts, PaneCounts};
+use crate::reference::StreamReference;
+
+/// Least event time of a record, so that a busy model does not write one every few seconds.
+const LEAST_MS: i64 = 60_000;
+
+/// Closed base panes that wait to be told of together. Fewer than `pane_min` records, or a minute of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Gather {
+    digest: u64,
+    counts: Option<PaneCounts>,
+    from: Timestamp,
+    until: Timestamp,
+    incomplete: bool,
+}
+
+impl Gather {
+    /// Adds one closed base pane. What was folded under another profile is told of first.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one version, lent apart from each other")]
+    pub(super) fn add(
+        &mut self,
+        at: &Closing<'_>,
+        digest: u64,
+        counts: &PaneCounts,
+        loaded: Option<&Loaded>,
+        streams: &[Stream],
+        profile: Option<&Digest>,
+        out: &mut Effects,
+    ) {
+        if self.counts.is_some() && self.digest != digest {
+            self.flush(at, loaded, streams, profile, out);
+        }
+        self.incomplete |= at.incomplete;
+        self.until = at.end;
+        match &mut self.counts {
+            // Panes of one digest have one shape; should they not, the later one is left out of what is told.
+            Some(sum) => drop(sum.merge(counts)),
+            None => {
+                (self.counts, self.from, self.digest) = (Some(counts.clone()), at.start, digest);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts.is_none()
+    }
+
+    pub(super) fn flush_if_due(
+        &mut self,
+        at: &Closing<'_>,
+        loaded: Option<&Loaded>,
+        streams: &[Stream],
+        profile: Option<&Digest>,
+        out: &mut Effects,
+    ) {
+        let Some(counts) = &self.counts else { return };
+        let span_ms = at.end.since_ms(self.from);
+        let enough = counts.predictions >= u64::from(at.config.judge.pane_min) && span_ms >= LEAST_MS;
+        if enough || span_ms >= i64::from(at.config.judge.pane_max_s) * 1000 {
+            self.until = at.end;
+            self.flush(at, loaded, streams, profile, out);
+        }
+    }
+
+    fn flush(
+        &mut self,
+        at: &Closing<'_>,
+        loaded: Option<&Loaded>,
+        streams: &[Stream],
+        profile: Option<&Digest>,
+        out: &mut Effects,
+    ) {
+        let Some(counts) = self.counts.take() else { return };
+        let status = Status::ALL.iter().zip(counts.status).map(|(s, n)| (s.name().to_owned(), n)).collect();
+        let quantile = |(name, q): (&str, f64)| Some((name.to_owned(), counts.latency.sketch.quantile(q)?));
+        out.history.push(History {
+            model: at.model.to_owned(),
+            version: at.version.to_owned(),
+            segment: at.segment.map(str::to_owned),
+            window: [self.from, self.until],
+            predictions: counts.predictions,
+            status,
+            latency_ms: [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)].into_iter().filter_map(quantile).collect(),
+            labels: counts.labels.total(),
+            measures: measures(&counts, loaded),
+            streams: if loaded.is_some() { streams.iter().map(|s| s.last.clone()).collect() } else { warming_up() },
+            incomplete: self.incomplete,
+            profile: profile.filter(|_| self.digest != 0).cloned(),
+            config: Some(at.config.digest().clone()),
+        });
+        self.incomplete = false;
+    }
+}
+
+fn warming_up() -> Vec<StreamHistory> {
+    vec![StreamHistory {
+        family: Family::Other,
+        name: "all".into(),
+        verdict: Verdict::WarmingUp,
+        k: 0,
+        n: 0,
+        reference: 0.0,
+        before: [0.0; 2],
+        after: [0.0; 2],
+        granted: [0.0; 2],
+    }]
+}
+
+/// Measures for people, by name; only finite ones.
+fn measures(counts: &PaneCounts, loaded: Option<&Loaded>) -> BTreeMap<String, f64> {
+    let (mut confusion, mut scores, mut errors) = (Confusion::default(), Scores::default(), Errors::default());
+    let (mut wrong, mut labelled) = (0_u64, 0_u64);
+    for stratum in &counts.labels.strata {
+        confusion.merge(&stratum.confusion);
+        scores.merge(&stratum.scores);
+        errors.merge(&stratum.errors);
+        wrong = wrong.saturating_add(stratum.wrong);
+        labelled = labelled.saturating_add(stratum.n);
+    }
+    let float = crate::reference::baseline::float;
+    let task = loaded.map_or(Task::Unknown, |l| l.reference.profile.task);
+    let classes = task != Task::Regression && labelled > 0;
+    let mut named = vec![
+        ("accuracy", classes.then(|| 1.0 - float(wrong) / float(labelled))),
+        ("macro_f1", confusion.macro_f1().filter(|_| classes)),
+        ("brier", scores.brier()),
+        ("log_loss", scores.log_loss()),
+        ("calibration_error", scores.calibration_error()),
+        ("auc", scores.auc()),
+    ];
+    if task != Task::Classification {
+        named.extend([
+            ("mae", errors.mean_absolute()),
+            ("rmse", errors.root_mean_square()),
+            ("bias", errors.bias()),
+        ]);
+    }
+    let mut out: BTreeMap<String, f64> =
+        named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    if let Some(loaded) = loaded {
+        out.extend(stability(counts, loaded));
+    }
+    out.retain(|_, value| value.is_finite());
+    out
+}
+
+/// Population stability index of each feature that was folded under the reference's profile.
+fn stability<'a>(counts: &'a PaneCounts, loaded: &'a Loaded) -> impl Iterator<Item = (String, f64)> + 'a {
+    let profile = &loaded.reference.profile;
+    let now = move |at: At| match at {
+        At::Feature(i) => counts.features.get(i).zip(profile.features.get(i)),
+        At::Prediction => counts.prediction.as_ref().zip(profile.prediction.as_ref()),
+        At::Score => counts.score.as_ref().zip(profile.score.as_ref()),
+    };
+    loaded.rules.iter().zip(&loaded.reference.streams).filter_map(move |(rule, reference)| {
+        let Event::Value(at, _) = rule.plan.tests.first()?.event else { return None };
+        let (counts, profile) = now(at)?;
+        let current = match (counts, &profile.fold) {
+            (FeatureCounts::Numeric(c), FeatureFold::Numeric { .. }) => c.bins.clone(),
+            (FeatureCounts::Category(c), FeatureFold::Category { .. }) => {
+                c.known.iter().copied().chain([c.other, c.new]).collect()
+            }
+            (FeatureCounts::Raw(_) | FeatureCounts::Numeric(_) | FeatureCounts::Category(_), _) => return None,
+        };
+        let reference = bins(&rule.plan, reference);
+        let index = (reference.len() == current.len()).then(|| psi(&reference, &current)).flatten()?;
+        Some((format!("psi.{}", rule.plan.name), index))
+    })
+}
+
+/// The reference's counts by bin or category, from its tests.
+fn bins(plan: &StreamPlan, reference: &StreamReference) -> Vec<u64> {
+    let mut out = vec![];
+    let (mut below, mut total) = (0, 0);
+    for (test, known) in plan.tests.iter().zip(&reference.tests) {
+        match test.event {
+            Event::Value(_, Place::Below(_)) => {
+                out.push(known.k.saturating_sub(below));
+                (below, total) = (known.k, known.n);
+            }
+            Event::Value(_, Place::Known(_) | Place::Rare | Place::New) => out.push(known.k),
+            Event::Value(_, Place::Bin(_) | Place::Atom(_))
+            | Event::Slow(_)
+            | Event::Failed(_)
+            | Event::Faulty(..)
+            | Event::Record(_)
+            | Event::Label(_) => (),
+        }
+    }
+    if total > 0 {
+        out.push(total.saturating_sub(below));
+    }
+    out
+}

@@ -1,0 +1,237 @@
+//! The life of an incident: opened, updated, cleared; re-opened soon it is the same one in its next generation.
+
+use serde::{Deserialize, Serialize};
+use stats::Side;
+use stats::effect::closing_samples;
+use wire::{Change, Family, Incident, IncidentId, Severity, Source, Subject, Timestamp};
+use wire::incident::Context;
+use wire::{Effect, Evidence};
+
+use super::stream::{Moved, Null};
+use crate::family::Count;
+use crate::reference::baseline::float;
+
+/// Most streams and tests that one incident follows until they have recovered.
+pub(super) const PARTS_MAX: usize = 12;
+/// Slices of a recovery: all must be filled, and together show less than the threshold.
+const SLICES: usize = 4;
+
+/// One subject and family: at most one incident is open.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Case {
+    pub(super) open: Option<Open>,
+    past: Option<Past>,
+}
+
+/// An open incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Open {
+    pub(super) id: IncidentId,
+    pub(super) generation: u32,
+    sequence: u32,
+    pub(super) severity: Severity,
+    pub(super) opened_at: Timestamp,
+    pub(super) parts: Vec<Part>,
+    /// The largest effect that was told.
+    pub(super) told: f64,
+    /// A pane behind it closed without all of its data.
+    pub(super) incomplete: bool,
+}
+
+/// The last one, for as long as it may re-open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Past {
+    id: IncidentId,
+    generation: u32,
+    sequence: u32,
+    cleared_at: Timestamp,
+}
+
+/// A test that moved, and its way back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) stream: usize,
+    pub(super) test: usize,
+    pub(super) side: Side,
+    pub(super) evidence: f64,
+    pub(super) since: Timestamp,
+    pub(super) recovery: Recovery,
+    /// As it stood when it joined, or when it was last told.
+    pub(super) effect: Effect,
+    pub(super) value: f64,
+    pub(super) reference: f64,
+    pub(super) samples: u64,
+}
+
+/// The last records of a test, in four slices, against half of its effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Recovery {
+    /// Records of a slice.
+    need: u64,
+    /// Effect below which it has recovered.
+    threshold: f64,
+    slices: Vec<Slice>,
+    filling: Slice,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Slice {
+    k: u64,
+    n: u64,
+    /// Records of the event that the null expects.
+    expected: f64,
+    from: Option<Timestamp>,
+}
+
+impl Part {
+    pub(super) fn new(stream: usize, moved: &Moved, least_effect: f64, since: Timestamp) -> Self {
+        let share = (moved.null + moved.side.sign() * moved.estimate).clamp(0.0, 1.0);
+        // Half of a small effect; of a large one what would be worth a new incident twice over, or a quarter.
+        let threshold = (moved.estimate / 2.0).min((2.0 * least_effect).max(moved.estimate / 4.0));
+        let need = closing_samples(share, moved.d, 2.0 * threshold).div_ceil(SLICES as u64);
+        let filling = Slice::default();
+        Self {
+            stream,
+            test: moved.test,
+            side: moved.side,
+            evidence: moved.evidence,
+            since,
+            recovery: Recovery { need, threshold, slices: vec![], filling },
+            effect: Effect { estimate: moved.estimate, lower: moved.lower, upper: moved.upper },
+            value: share,
+            reference: moved.null,
+            samples: moved.samples,
+        }
+    }
+
+    /// Takes in a judged pane.
+    pub(super) fn follow(&mut self, count: Count, null: Null, at: Timestamp) {
+        let recovery = &mut self.recovery;
+        let slice = &mut recovery.filling;
+        slice.from.get_or_insert(at);
+        slice.k = slice.k.saturating_add(count.k.min(count.n));
+        slice.n = slice.n.saturating_add(count.n);
+        slice.expected += null.rate * float(count.n);
+        if slice.n >= recovery.need {
+            if recovery.slices.len() == SLICES {
+                recovery.slices.remove(0);
+            }
+            let full = std::mem::take(&mut recovery.filling);
+            recovery.slices.push(full);
+        }
+    }
+
+    /// Its effect over the last full slices, with the share and the null's share. `None` until all are full.
+    pub(super) fn now(&self) -> Option<Recent> {
+        if self.recovery.slices.len() < SLICES {
+            return None;
+        }
+        let (k, n, expected) = self
+            .recovery
+            .slices
+            .iter()
+            .fold((0, 0, 0.0), |(k, n, expected), s| (k + s.k, n + s.n, expected + s.expected));
+        let (value, reference) = (float(k) / float(n.max(1)), expected / float(n.max(1)));
+        let from = self.recovery.slices.first()?.from?;
+        Some(Recent { value, reference, effect: self.side.sign() * (value - reference), samples: n, from })
+    }
+
+    /// Start of the oldest records that its numbers are read from.
+    pub(super) fn recovery_from(&self) -> Option<Timestamp> {
+        self.recovery.slices.first().and_then(|slice| slice.from)
+    }
+
+    /// Whether it is back, and has been for `least_ms`.
+    pub(super) fn recovered(&self, at: Timestamp, least_ms: i64) -> bool {
+        self.now().is_some_and(|now| now.effect < self.recovery.threshold && at.since_ms(now.from) >= least_ms)
+    }
+}
+
+/// A test over its last slices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Recent {
+    pub(super) value: f64,
+    pub(super) reference: f64,
+    pub(super) effect: f64,
+    pub(super) samples: u64,
+    pub(super) from: Timestamp,
+}
+
+/// What an incident's record says beside its life.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) title: String,
+    pub(super) evidence: Evidence,
+    pub(super) context: Context,
+}
+
+/// Whose incident it is.
+#[derive(Clone, Debug)]
+pub(super) struct Whose<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) subject: Subject,
+    pub(super) family: Family,
+}
+
+impl Case {
+    /// True when nothing needs to be remembered.
+    pub(super) fn is_over(&self, now: Timestamp, reopen_ms: i64) -> bool {
+        self.open.is_none() && self.past.as_ref().is_none_or(|past| now.since_ms(past.cleared_at) > reopen_ms)
+    }
+
+    /// Opens. `first_pane` is the start of the pane in which it did, `at` that pane's end.
+    pub(super) fn open(
+        &mut self,
+        whose: &Whose<'_>,
+        severity: Severity,
+        (first_pane, at): (Timestamp, Timestamp),
+        reopen_ms: i64,
+    ) -> &mut Open {
+        let again = self.past.take().filter(|past| at.since_ms(past.cleared_at) <= reopen_ms);
+        let (id, generation, sequence) = match again {
+            Some(past) => (past.id, past.generation + 1, past.sequence),
+            None => {
+                let (name, family) = (whose.namespace, whose.family);
+                (Incident::id_of(name, Source::Detector, &whose.subject, family, first_pane), 1, 0)
+            }
+        };
+        self.open.insert(Open {
+            id,
+            generation,
+            sequence,
+            severity,
+            opened_at: at,
+            parts: vec![],
+            told: 0.0,
+            incomplete: false,
+        })
+    }
+
+    /// Writes the next record of the open incident. `None` if none is open. A cleared one is over.
+    pub(super) fn tell(&mut self, whose: &Whose<'_>, change: Change, at: Timestamp, told: Told) -> Option<Incident> {
+        let open = self.open.as_mut()?;
+        open.sequence += 1;
+        let incident = Incident {
+            incident_id: open.id.clone(),
+            generation: open.generation,
+            sequence: open.sequence,
+            change,
+            namespace: whose.namespace.to_owned(),
+            source: Source::Detector,
+            severity: open.severity,
+            family: whose.family,
+            subject: whose.subject.clone(),
+            opened_at: open.opened_at,
+            changed_at: at,
+            title: told.title,
+            evidence: told.evidence,
+            context: told.context,
+            drill: false,
+        };
+        if change == Change::Cleared {
+            let Open { id, generation, sequence, .. } = self.open.take()?;
+            self.past = Some(Past { id, generation, sequence, cleared_at: at });
+        }
+        Some(incident)
+    }
+}

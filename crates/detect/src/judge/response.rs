@@ -1,0 +1,334 @@
+//! From judged panes to incidents: when one opens, changes and clears, and how severe it is.
+
+use wire::incident::Contributor;
+use wire::incident::Context;
+use wire::{Change, Effect, Evidence, Family, Incident, Severity, Timestamp};
+
+use super::Effects;
+use super::incident::{Case, Open, PARTS_MAX, Part, Told};
+use super::loaded::Loaded;
+use super::stream::{Judged, Moved, Stream};
+use super::version::Closing;
+use super::words;
+use crate::config::{FamilySettings, ModelSettings};
+
+/// Tests of one stream that an incident follows, most.
+const PARTS_OF_STREAM: usize = 3;
+/// Contributors that an incident tells of, most.
+const CONTRIBUTORS_MAX: usize = 10;
+/// An open incident is told again when its effect is half as large again, and larger by so much.
+const WORSE: (f64, f64) = (1.5, 0.05);
+/// After so long, half of the page's effect is enough.
+const LASTS_MS: i64 = 3_600_000;
+
+/// Brings one family's incident up to date with the streams that were judged now.
+pub(super) fn respond(
+    case: &mut Case,
+    at: &Closing<'_>,
+    loaded: &Loaded,
+    (family, judged): (Family, Vec<(usize, Judged)>),
+    streams: &mut [Stream],
+    silent_ms: i64,
+    out: &mut Effects,
+) {
+    let settings = at.config.judge.family(family);
+    if case.open.is_none() {
+        opening(case, at, loaded, (family, &judged), streams, out);
+        return;
+    }
+    let Some(open) = &mut case.open else { return };
+    open.incomplete |= at.incomplete;
+    join(open, at, &judged, settings, streams);
+    let lasted = at.end.since_ms(open.opened_at) >= LASTS_MS;
+    let page = page_severity(&judged, settings, at.settings, lasted);
+    let reached = harm(open, settings, at.settings);
+    let worse = worse(open, settings);
+    let recovery_ms = i64::from(at.config.judge.recovery_s) * 1000;
+    let back = !open.parts.is_empty() && open.parts.iter().all(|part| part.recovered(at.end, recovery_ms));
+    let gone = at.model_is_live && silent_ms >= i64::from(at.config.judge.gone_s) * 1000;
+    let change = if back || gone {
+        Change::Cleared
+    } else if let Some(severity) = page.filter(|severity| *severity < open.severity) {
+        open.severity = severity;
+        reset_page(&judged, streams);
+        Change::Updated
+    } else if let Some(severity) = reached.filter(|severity| *severity < open.severity) {
+        open.severity = severity;
+        Change::Updated
+    } else if worse.is_some() {
+        Change::Updated
+    } else {
+        return;
+    };
+    if let Some(worse) = worse {
+        open.told = open.told.max(worse);
+    }
+    let told = tell(open, at, loaded, family, (change, gone && !back));
+    out.incidents.extend(case.tell(&at.whose(family), change, at.end, told));
+    if change == Change::Cleared {
+        for (stream, rule) in streams.iter_mut().zip(&loaded.rules) {
+            if rule.family() == family {
+                stream.restart();
+            }
+        }
+    }
+}
+
+/// Opens when a stream's D has reached 1 and its effect passes the gate in the same pane.
+fn opening(
+    case: &mut Case,
+    at: &Closing<'_>,
+    loaded: &Loaded,
+    (family, judged): (Family, &[(usize, Judged)]),
+    streams: &mut [Stream],
+    out: &mut Effects,
+) {
+    let settings = at.config.judge.family(family);
+    let page = page_severity(judged, settings, at.settings, false);
+    let alarmed = |j: &Judged| (j.ticket >= 1.0 || (j.page >= 1.0 && page.is_some())) && !j.moved.is_empty();
+    let Some(first) = judged.iter().filter(|(_, j)| alarmed(j)).filter_map(|(_, j)| j.from).min() else { return };
+    let severity = page.unwrap_or(Severity::Sev3);
+    let reopen_ms = i64::from(at.config.judge.reopen_s) * 1000;
+    let whose = at.whose(family);
+    let open = case.open(&whose, severity, (first, at.end), reopen_ms);
+    open.incomplete = at.incomplete;
+    for (index, j) in judged.iter().filter(|(_, j)| alarmed(j)) {
+        add_parts(open, *index, &j.moved, settings, at.start);
+        streams[*index].ticket.reset();
+    }
+    if severity.pages() {
+        reset_page(judged, streams);
+    }
+    open.parts.sort_by(|a, b| b.evidence.total_cmp(&a.evidence));
+    open.told = open.parts.iter().map(|part| part.effect.estimate).fold(0.0, f64::max);
+    let told = tell(open, at, loaded, family, (Change::Opened, false));
+    out.incidents.extend(case.tell(&whose, Change::Opened, at.end, told));
+}
+
+fn reset_page(judged: &[(usize, Judged)], streams: &mut [Stream]) {
+    for (index, j) in judged.iter().filter(|(_, j)| j.page >= 1.0) {
+        debug_assert!(j.page >= 1.0, "only an alarm sets D to 0");
+        if let Some(page) = &mut streams[*index].page {
+            page.reset();
+        }
+    }
+}
+
+/// Streams that alarm while it is open become parts of it.
+fn join(open: &mut Open, at: &Closing<'_>, judged: &[(usize, Judged)], settings: &FamilySettings, streams: &mut [Stream]) {
+    for (index, j) in judged.iter().filter(|(_, j)| j.ticket >= 1.0 && !j.moved.is_empty()) {
+        add_parts(open, *index, &j.moved, settings, at.start);
+        streams[*index].ticket.reset();
+    }
+}
+
+fn add_parts(open: &mut Open, stream: usize, moved: &[Moved], settings: &FamilySettings, since: Timestamp) {
+    for one in moved {
+        let known = |part: &&Part| part.stream == stream;
+        let of_stream = open.parts.iter().filter(known).count();
+        let same = open.parts.iter().filter(known).any(|part| part.test == one.test && part.side == one.side);
+        if open.parts.len() < PARTS_MAX && of_stream < PARTS_OF_STREAM && !same {
+            open.parts.push(Part::new(stream, one, settings.least_effect, since));
+        }
+    }
+}
+
+/// Page severity, where a page D has crossed and the effect is large enough.
+fn page_severity(
+    judged: &[(usize, Judged)],
+    settings: &FamilySettings,
+    model: &ModelSettings,
+    lasted: bool,
+) -> Option<Severity> {
+    let enough = if lasted { (settings.page_effect / 2.0).max(settings.least_effect) } else { settings.page_effect };
+    let lower = judged
+        .iter()
+        .filter(|(_, j)| j.page >= 1.0)
+        .flat_map(|(_, j)| &j.moved)
+        .map(|moved| moved.lower)
+        .fold(f64::NEG_INFINITY, f64::max);
+    (lower >= enough).then_some(if model.tier == 1 && lower >= settings.sev1_effect {
+        Severity::Sev1
+    } else {
+        Severity::Sev2
+    })
+}
+
+/// A page of a model of the first tier is `sev1` once its effect is large.
+fn harm(open: &Open, settings: &FamilySettings, model: &ModelSettings) -> Option<Severity> {
+    let most = open.parts.iter().filter_map(|part| part.now()).map(|now| now.effect).fold(0.0, f64::max);
+    (open.severity.pages() && model.tier == 1 && most >= settings.sev1_effect).then_some(Severity::Sev1)
+}
+
+/// The effect now, if it is worse than what was told by both measures.
+fn worse(open: &Open, settings: &FamilySettings) -> Option<f64> {
+    let most = open.parts.iter().filter_map(|part| part.now()).map(|now| now.effect).fold(0.0, f64::max);
+    let absolute = WORSE.1.max(2.0 * settings.least_effect);
+    (most >= open.told * WORSE.0 && most >= open.told + absolute).then_some(most)
+}
+
+/// Title, numbers and surroundings of the next record.
+fn tell(open: &mut Open, at: &Closing<'_>, loaded: &Loaded, family: Family, (change, gone): (Change, bool)) -> Told {
+    if change == Change::Updated || change == Change::Cleared {
+        for part in &mut open.parts {
+            refresh(part);
+        }
+    }
+    if change == Change::Updated {
+        open.parts.sort_by(|a, b| b.effect.estimate.total_cmp(&a.effect.estimate));
+    }
+    let profile = &loaded.reference.profile;
+    let mut contributors: Vec<Contributor> = open
+        .parts
+        .iter()
+        .take(CONTRIBUTORS_MAX)
+        .map(|part| {
+            let plan = &loaded.rules[part.stream].plan;
+            let (what, inverted) = words::event(profile, plan.tests[part.test].event, part.reference);
+            let [value, reference] = shares(part, inverted);
+            let detail = format!(
+                "{what}: {} -> {} since {}",
+                words::percent(reference),
+                words::percent(value),
+                part.since
+            );
+            Contributor {
+                name: plan.name.clone(),
+                detail,
+                value,
+                reference,
+                evidence: part.evidence,
+                segment: None,
+            }
+        })
+        .collect();
+    let subject = format!("{} {}", at.model, at.version);
+    let (mut title, evidence) = match open.parts.first() {
+        Some(lead) => lead_words(lead, at, loaded, family, (&subject, others(open, lead))),
+        None => (subject.clone(), nothing(at)),
+    };
+    if change == Change::Cleared {
+        title = if gone {
+            format!("{subject}: {family} is over: the version has no traffic any more")
+        } else {
+            format!("{subject}: {family} is back: {}", contributors.first().map_or("", |c| &c.detail))
+        };
+    }
+    if gone {
+        contributors.truncate(1);
+    }
+    let evidence = Evidence { contributors, profile: Some(profile.digest.clone()), ..evidence };
+    Told { title: clip(title), evidence, context: context(open, at) }
+}
+
+/// Other streams that moved.
+fn others(open: &Open, lead: &Part) -> usize {
+    let mut streams: Vec<usize> = open.parts.iter().map(|part| part.stream).filter(|s| *s != lead.stream).collect();
+    streams.sort_unstable();
+    streams.dedup();
+    streams.len()
+}
+
+fn lead_words(
+    lead: &Part,
+    at: &Closing<'_>,
+    loaded: &Loaded,
+    family: Family,
+    (subject, more): (&str, usize),
+) -> (String, Evidence) {
+    let plan = &loaded.rules[lead.stream].plan;
+    let event = plan.tests[lead.test].event;
+    let (what, inverted) = words::event(&loaded.reference.profile, event, lead.reference);
+    let [value, reference] = shares(lead, inverted);
+    let title = words::title(subject, family, &plan.name, &what, [value, reference], more);
+    let evidence = Evidence {
+        statistic: words::statistic(event).to_owned(),
+        value,
+        reference,
+        unit: "share".to_owned(),
+        effect: finite(lead.effect),
+        evidence: lead.evidence,
+        samples: lead.samples,
+        window: [lead.recovery_from().unwrap_or(lead.since), at.end],
+        contributors: vec![],
+        profile: None,
+    };
+    (title, evidence)
+}
+
+/// Share and reference, as the words put it.
+fn shares(part: &Part, inverted: bool) -> [f64; 2] {
+    if inverted { [1.0 - part.value, 1.0 - part.reference] } else { [part.value, part.reference] }
+}
+
+/// The numbers of the last full slices, where there are some.
+fn refresh(part: &mut Part) {
+    let Some(now) = part.now() else { return };
+    let half = (part.effect.upper - part.effect.estimate).max(0.0);
+    part.value = now.value;
+    part.reference = now.reference;
+    part.samples = now.samples;
+    part.effect = Effect { estimate: now.effect, lower: now.effect - half, upper: now.effect + half };
+}
+
+fn finite(effect: Effect) -> Effect {
+    let held = |x: f64| if x.is_finite() { x } else { 0.0 };
+    Effect { estimate: held(effect.estimate), lower: held(effect.lower), upper: held(effect.upper) }
+}
+
+fn nothing(at: &Closing<'_>) -> Evidence {
+    Evidence {
+        statistic: String::new(),
+        value: 0.0,
+        reference: 0.0,
+        unit: String::new(),
+        effect: Effect::default(),
+        evidence: 0.0,
+        samples: 0,
+        window: [at.start, at.end],
+        contributors: vec![],
+        profile: None,
+    }
+}
+
+fn context(open: &Open, at: &Closing<'_>) -> Context {
+    surround(at.settings, at.config, at.surroundings, (open.opened_at, at.end), open.incomplete)
+}
+
+/// Owner, tier, deployments before it opened, lineage, config.
+pub(super) fn surround(
+    model: &ModelSettings,
+    config: &crate::config::JudgeConfig,
+    surroundings: &super::surroundings::Surroundings,
+    (opened_at, at): (Timestamp, Timestamp),
+    incomplete: bool,
+) -> Context {
+    Context {
+        as_of: [("panes".to_owned(), at)].into(),
+        owner: model.owner.clone(),
+        tier: Some(model.tier),
+        deployments: surroundings.deployments(opened_at),
+        lineage: surroundings.lineage().cloned(),
+        config: Some(config.digest().clone()),
+        incomplete,
+    }
+}
+
+/// One line of at most 300 characters.
+pub(super) fn clip(title: String) -> String {
+    if title.chars().count() <= 300 { title } else { title.chars().take(299).chain(['…']).collect() }
+}
+
+/// Holds a record within its bound: contributors go first, then what surrounds it.
+pub(super) fn fit(mut incident: Incident) -> Incident {
+    let size = |incident: &Incident| serde_json::to_vec(incident).map_or(0, |bytes| bytes.len());
+    while size(&incident) > wire::incident::INCIDENT_BYTES_MAX {
+        if incident.evidence.contributors.pop().is_some() || incident.context.deployments.pop().is_some() {
+            continue;
+        }
+        if incident.context.lineage.take().is_none() {
+            break;
+        }
+    }
+    incident
+}

@@ -1,0 +1,154 @@
+//! What must survive: written key by key as it changes, read back in any order.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wire::Timestamp;
+
+use super::loaded::Loaded;
+use super::model::{Model, Name, Stored};
+use super::sources::Sources;
+use super::telemetry::Telemetry;
+use super::version::Version;
+use super::{Counters, Judge};
+use crate::reference::Reference;
+
+/// First byte of every value. A reader refuses what is newer than itself.
+const SCHEMA: u8 = 1;
+
+/// Why state could not be read back. Starting without it would decide again what was decided: do not.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Not a key that this judge writes.
+    #[error("unknown key {0:?}")]
+    Key(String),
+    /// Written by a newer version. Upgrade this one.
+    #[error("schema of {key:?} is newer than {SCHEMA}")]
+    TooNew { key: String },
+    /// Cut short or damaged.
+    #[error("damaged state {key:?}")]
+    Damaged { key: String, source: postcard::Error },
+    /// The JSON within is not what its kind says.
+    #[error("damaged state {key:?}")]
+    DamagedJson { key: String, source: serde_json::Error },
+}
+
+/// What belongs to the partition as a whole.
+type Meta = (Sources, Option<Timestamp>, Timestamp, Telemetry, i64, Counters);
+
+impl Judge {
+    /// Puts back one value of the state, in any order, before the first record.
+    ///
+    /// # Errors
+    /// When it is none of this judge's, newer than it, or damaged.
+    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), RestoreError> {
+        let text = String::from_utf8_lossy(key).into_owned();
+        self.restored = true;
+        let (kind, rest) = text.split_once('/').unwrap_or((&text, ""));
+        match kind {
+            "meta" => {
+                let meta: Meta = decode(&text, value)?;
+                (self.sources, self.next_pane, self.last_record, self.telemetry, self.next_offset, self.counters) =
+                    meta;
+            }
+            "model" => {
+                let stored: Stored = decode(&text, value)?;
+                let name: String = name_of(&text, rest)?;
+                self.known(name).restore(stored).map_err(|source| RestoreError::DamagedJson { key: text, source })?;
+            }
+            "version" => {
+                let (name, version, segment): (String, String, Option<String>) = name_of(&text, rest)?;
+                let state: Version = decode(&text, value)?;
+                self.known(name).versions.insert((version, segment), state);
+            }
+            "reference" => {
+                let (name, version): (String, String) = name_of(&text, rest)?;
+                let json: Vec<u8> = decode(&text, value)?;
+                let reference: Reference = serde_json::from_slice(&json)
+                    .map_err(|source| RestoreError::DamagedJson { key: text.clone(), source })?;
+                self.known(name).references.insert(version, Arc::new(Loaded::new(reference)));
+            }
+            _ => return Err(RestoreError::Key(text)),
+        }
+        Ok(())
+    }
+
+    fn known(&mut self, name: String) -> &mut Model {
+        self.models.entry(name).or_insert_with(|| Model::new(Timestamp::EPOCH))
+    }
+
+    /// Joins restored versions and references, once all of them are there.
+    pub(super) fn rejoin(&mut self) {
+        if !std::mem::take(&mut self.restored) {
+            return;
+        }
+        for model in self.models.values_mut() {
+            for ((_, segment), version) in &mut model.versions {
+                let Some(of) = &version.reference_of else { continue };
+                let fits = model.references.get(of).is_some_and(|loaded| version.rejoin(loaded));
+                if !fits {
+                    // The state of another plan cannot go on; what it guarded is learned again.
+                    *version = Version::new(version.last_seen, segment.is_none());
+                }
+            }
+        }
+    }
+
+    /// Adds to the effects what has changed.
+    pub(super) fn write_state(&mut self) {
+        let dirty = std::mem::take(&mut self.dirty);
+        let state = &mut self.out.state;
+        if dirty.meta {
+            let meta = (
+                &self.sources,
+                self.next_pane,
+                self.last_record,
+                &self.telemetry,
+                self.next_offset,
+                &self.counters,
+            );
+            state.push((b"meta".to_vec(), Some(encode(&meta))));
+        }
+        for name in dirty.models {
+            let value = self.models.get(&name).map(|model| encode(&model.store()));
+            state.push((key("model", &name), value));
+        }
+        for (model, version) in dirty.references {
+            let known = self.models.get(&model).and_then(|m| m.references.get(&version));
+            let json = |loaded: &Arc<Loaded>| serde_json::to_vec(&loaded.reference).expect("plain data");
+            state.push((key("reference", &(model, version)), known.map(|loaded| encode(&json(loaded)))));
+        }
+        for (model, name) in dirty.versions {
+            let value = self.models.get(&model).and_then(|m| m.versions.get(&name)).map(encode);
+            let (version, segment): Name = name;
+            state.push((key("version", &(model, version, segment)), value));
+        }
+    }
+}
+
+/// Text, so that people can read a dump: the kind, then its name as JSON.
+fn key(kind: &str, name: &impl Serialize) -> Vec<u8> {
+    format!("{kind}/{}", serde_json::to_string(name).expect("a name is plain text")).into_bytes()
+}
+
+fn name_of<T: DeserializeOwned>(key: &str, rest: &str) -> Result<T, RestoreError> {
+    serde_json::from_str(rest).map_err(|source| RestoreError::DamagedJson { key: key.to_owned(), source })
+}
+
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(value, vec![SCHEMA]).expect("state is plain data")
+}
+
+fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, RestoreError> {
+    match value.split_first() {
+        Some((schema, rest)) if *schema <= SCHEMA => {
+            postcard::from_bytes(rest).map_err(|source| RestoreError::Damaged { key: key.to_owned(), source })
+        }
+        Some(_) => Err(RestoreError::TooNew { key: key.to_owned() }),
+        None => Err(RestoreError::Damaged {
+            key: key.to_owned(),
+            source: postcard::Error::DeserializeUnexpectedEnd,
+        }),
+    }
+}

@@ -1,0 +1,404 @@
+//! One stream under test: what it has gathered, its evidence, and how far off it is.
+
+use serde::{Deserialize, Serialize};
+use stats::binomial::{learned_rate, log_ratios};
+use stats::effect::{ChangeWindow, Z_GATE, effect};
+use stats::spending::ratios_in_place;
+use stats::{Side, Spending};
+use wire::history::{StreamHistory, Verdict};
+use wire::{Family, Timestamp};
+
+use crate::family::{Count, StreamPlan, bets, sides};
+use crate::reference::baseline::{Baseline, float};
+
+/// How long healthy panes wait before the null learns from them: a change must have been found by then.
+const LEARN_AFTER_MS: i64 = 3_600_000;
+
+/// The fixed part of a stream: shared by all versions that are judged against one reference.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) plan: StreamPlan,
+    pub(super) baselines: Vec<Baseline>,
+    /// Each cell's share of the grant: 1 / (tests · sides · bets).
+    weights: Vec<f64>,
+}
+
+impl Rule {
+    pub(super) fn new(plan: StreamPlan, baselines: Vec<Baseline>) -> Self {
+        let cells = plan.tests.len() * plan.sides().len() * plan.bets().len();
+        let weights = vec![1.0 / float(cells.max(1) as u64); cells];
+        Self { plan, baselines, weights }
+    }
+
+    pub(super) fn family(&self) -> Family {
+        self.plan.family
+    }
+}
+
+/// What is granted, and how the null is widened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Page and ticket grants of this pane.
+    pub(super) grants: [f64; 2],
+    /// At least 1: a reference of another version knows less of this one.
+    pub(super) widen: f64,
+    /// Whether the null may learn from this pane.
+    pub(super) learn: bool,
+    /// Milliseconds since local midnight, at the middle of the pane.
+    pub(super) time_of_day_ms: i64,
+}
+
+/// The state of one stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Stream {
+    pub(super) pending: Vec<Count>,
+    pub(super) from: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
+    tests: Vec<TestState>,
+    young_since: Option<Timestamp>,
+    pub(super) ticket: Spending,
+    /// Absent where the stream may never page.
+    pub(super) page: Option<Spending>,
+    pub(super) last: StreamHistory,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct TestState {
+    /// Healthy records beyond the reference, and those that wait to be: an hour or two.
+    clean: Clean,
+    aging: Clean,
+    young: Clean,
+    /// By side, then by bet (a small one and a large one): since when it may have changed.
+    windows: Vec<ChangeWindow>,
+}
+
+/// Records seen while nothing was wrong: of the event, in all, and expected by the reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Clean {
+    k: u64,
+    n: u64,
+    expected: f64,
+}
+
+impl Clean {
+    fn add(&mut self, other: Self) {
+        self.k = self.k.saturating_add(other.k);
+        self.n = self.n.saturating_add(other.n);
+        self.expected += other.expected;
+    }
+}
+
+/// A test that has moved far enough to matter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Moved {
+    pub(super) test: usize,
+    pub(super) side: Side,
+    /// Its part of D: of the larger of page and ticket.
+    pub(super) evidence: f64,
+    pub(super) lower: f64,
+    pub(super) estimate: f64,
+    pub(super) upper: f64,
+    pub(super) samples: u64,
+    /// Events among them.
+    pub(super) k: u64,
+    /// Null rate.
+    pub(super) null: f64,
+    pub(super) d: f64,
+}
+
+/// What a judged pane came to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Judged {
+    pub(super) page: f64,
+    pub(super) ticket: f64,
+    /// Tests with evidence whose effect's lower limit is at least the least one, most evidence first.
+    pub(super) moved: Vec<Moved>,
+    /// Start of the pane.
+    pub(super) from: Option<Timestamp>,
+}
+
+/// Bets whose CUSUMs say since when: one for small changes, one for large.
+fn window_bets(bets: usize) -> [usize; 2] {
+    if bets >= 5 { [1, 3] } else { [0, bets.saturating_sub(1).min(2)] }
+}
+
+impl Stream {
+    pub(super) fn new(rule: &Rule, may_page: bool) -> Self {
+        let cells = rule.weights.len();
+        let windows = vec![ChangeWindow::default(); rule.plan.sides().len() * 2];
+        let test = TestState { windows, ..TestState::default() };
+        Self {
+            pending: vec![Count::default(); rule.plan.tests.len()],
+            from: None,
+            until: None,
+            tests: vec![test; rule.plan.tests.len()],
+            young_since: None,
+            ticket: Spending::new(cells),
+            page: may_page.then(|| Spending::new(cells)),
+            last: StreamHistory {
+                family: rule.plan.family,
+                name: rule.plan.name.clone(),
+                verdict: Verdict::InsufficientData,
+                k: 0,
+                n: 0,
+                reference: 0.0,
+                before: [0.0; 2],
+                after: [0.0; 2],
+                granted: [0.0; 2],
+            },
+        }
+    }
+
+    /// Whether the state fits the rule: a reference that was replaced starts its streams anew.
+    pub(super) fn fits(&self, rule: &Rule) -> bool {
+        self.tests.len() == rule.plan.tests.len() && self.ticket.cells() == rule.weights.len()
+    }
+
+    /// Adds one closed base pane to what waits to be judged.
+    pub(super) fn gather(&mut self, counts: &[Option<Count>], start: Timestamp, end: Timestamp) {
+        self.from.get_or_insert(start);
+        self.until = Some(end);
+        for (sum, count) in self.pending.iter_mut().zip(counts) {
+            sum.add(count.unwrap_or_default());
+        }
+    }
+
+    /// Time has come so far, whether or not anything came with it.
+    pub(super) fn reach(&mut self, end: Timestamp) {
+        if self.from.is_some() {
+            self.until = Some(end);
+        }
+    }
+
+    /// Records of the test that has most: what the least pane is measured by.
+    pub(super) fn gathered(&self) -> u64 {
+        self.pending.iter().map(|count| count.n).max().unwrap_or(0)
+    }
+
+    /// Event time gathered.
+    pub(super) fn span_ms(&self) -> i64 {
+        match (self.from, self.until) {
+            (Some(from), Some(until)) => until.since_ms(from),
+            (None, _) | (_, None) => 0,
+        }
+    }
+
+    /// Forgets what was gathered; nothing is said of it.
+    fn drop_pending(&mut self) {
+        self.pending.fill(Count::default());
+        self.from = None;
+        self.until = None;
+    }
+
+    /// Judges what was gathered. `least` is the least effect and the least records.
+    pub(super) fn judge(&mut self, rule: &Rule, terms: Terms, least: (f64, u64)) -> Judged {
+        let (sides, bets) = (sides(rule.family()), bets(rule.family()));
+        let mut ratios = Vec::with_capacity(rule.weights.len());
+        let pending = std::mem::take(&mut self.pending);
+        let mut nulls = Vec::with_capacity(pending.len());
+        for ((state, count), baseline) in self.tests.iter_mut().zip(&pending).zip(&rule.baselines) {
+            let null = state.null(baseline, terms);
+            for (s, side) in sides.iter().enumerate() {
+                let at = ratios.len();
+                if count.n == 0 || null.worth <= 0.0 {
+                    ratios.extend(std::iter::repeat_n(0.0, bets.len()));
+                    continue;
+                }
+                let (k, n) = (float(count.k.min(count.n)), float(count.n));
+                log_ratios(k, n, null.against(*side), *side, bets, null.d, &mut ratios);
+                for (w, bet) in window_bets(bets.len()).into_iter().enumerate() {
+                    state.windows[2 * s + w].update(ratios[at + bet], count.k, count.n);
+                }
+            }
+            nulls.push(null);
+        }
+        ratios_in_place(&mut ratios);
+        let before = [self.page.as_ref().map_or(0.0, Spending::value), self.ticket.value()];
+        let [page_grant, ticket_grant] = terms.grants;
+        let page = self.page.as_mut().map_or(0.0, |page| page.update(&ratios, &rule.weights, page_grant));
+        let ticket = self.ticket.update(&ratios, &rule.weights, ticket_grant);
+        let moved = self.moved(rule, &nulls, least);
+        self.remember(rule, &pending, &nulls, [before, [page, ticket], terms.grants]);
+        self.learn(&pending, &nulls, terms.learn);
+        self.pending = pending;
+        let from = self.from;
+        self.drop_pending();
+        Judged { page, ticket, moved, from }
+    }
+
+    /// Tests that pass the gate, those with most evidence first.
+    fn moved(&self, rule: &Rule, nulls: &[Null], (least_effect, least_records): (f64, u64)) -> Vec<Moved> {
+        let mut moved = vec![];
+        if self.ticket.value().max(self.page.as_ref().map_or(0.0, Spending::value)) < 0.1 {
+            return moved;
+        }
+        for (test, null) in nulls.iter().enumerate() {
+            for (s, side) in sides(rule.family()).iter().enumerate() {
+                let evidence = self.evidence(rule, test, s);
+                if evidence <= 0.0 {
+                    continue;
+                }
+                if let Some(best) = self.furthest(rule, test, s, *null)
+                    && best.lower >= least_effect
+                    && best.samples >= least_records.max(1)
+                    && best.k >= events_min(rule.family())
+                {
+                    moved.push(Moved { side: *side, evidence, ..best });
+                }
+            }
+        }
+        moved.sort_by(|a, b| {
+            b.evidence.total_cmp(&a.evidence).then(b.lower.total_cmp(&a.lower)).then(a.test.cmp(&b.test))
+        });
+        moved
+    }
+
+    /// The effect in the window with the higher lower limit.
+    fn furthest(&self, rule: &Rule, test: usize, side: usize, null: Null) -> Option<Moved> {
+        let at = sides(rule.family())[side];
+        let windows = &self.tests[test].windows[2 * side..2 * side + 2];
+        let effects = windows.iter().filter_map(|window| {
+            let (k, n) = window.counts();
+            let e = effect(k.min(n), n, null.rate, null.worth, null.d, at, Z_GATE)?;
+            let events = if at == Side::Up { k } else { n - k.min(n) };
+            Some(Moved {
+                test,
+                side: at,
+                evidence: 0.0,
+                lower: e.lower,
+                estimate: e.estimate,
+                upper: e.upper,
+                samples: n,
+                k: events,
+                null: null.rate,
+                d: null.d,
+            })
+        });
+        effects.reduce(|a, b| if b.lower > a.lower { b } else { a })
+    }
+
+    /// What a test and side holds of the larger D.
+    fn evidence(&self, rule: &Rule, test: usize, side: usize) -> f64 {
+        let bets = bets(rule.family()).len();
+        let from = (test * sides(rule.family()).len() + side) * bets;
+        let sum = |d: &Spending| (from..from + bets).map(|cell| d.cell(cell)).sum::<f64>();
+        sum(&self.ticket).max(self.page.as_ref().map_or(0.0, sum))
+    }
+
+    /// The null of a test, for recovery and for words.
+    pub(super) fn null(&self, rule: &Rule, test: usize, terms: Terms) -> Null {
+        self.tests[test].null(&rule.baselines[test], terms)
+    }
+
+    fn remember(&mut self, rule: &Rule, pending: &[Count], nulls: &[Null], d: [[f64; 2]; 3]) {
+        let sides = sides(rule.family()).len();
+        let lead = (0..pending.len())
+            .flat_map(|test| (0..sides).map(move |side| (test, side)))
+            .map(|(test, side)| (self.evidence(rule, test, side), test))
+            .fold((0.0, 0), |best, one| if one.0 > best.0 { one } else { best });
+        let (count, null) = (pending[lead.1], nulls[lead.1]);
+        let [before, after, granted] = d;
+        let verdict = if count.n == 0 { Verdict::NoData } else { Verdict::Ok };
+        self.last = StreamHistory {
+            verdict,
+            k: count.k,
+            n: count.n,
+            reference: null.rate,
+            before,
+            after,
+            granted,
+            family: self.last.family,
+            name: std::mem::take(&mut self.last.name),
+        };
+    }
+
+    /// Healthy panes join the null an hour or two later. While something is wrong, those that wait are dropped.
+    fn learn(&mut self, pending: &[Count], nulls: &[Null], healthy: bool) {
+        if !healthy {
+            self.young_since = None;
+            for test in &mut self.tests {
+                (test.young, test.aging) = (Clean::default(), Clean::default());
+            }
+            return;
+        }
+        let since = *self.young_since.get_or_insert(self.from.unwrap_or_default());
+        let due = self.until.is_some_and(|until| until.since_ms(since) >= LEARN_AFTER_MS);
+        for ((test, count), null) in self.tests.iter_mut().zip(pending).zip(nulls) {
+            let (k, n) = (count.tolerated.min(count.n), count.n);
+            test.young.add(Clean { k, n, expected: float(n) * null.reference });
+            if due {
+                test.clean.add(std::mem::replace(&mut test.aging, std::mem::take(&mut test.young)));
+            }
+        }
+        if due {
+            self.young_since = self.until;
+        }
+    }
+
+    /// Starts again, after an incident has cleared. What was learned stays.
+    pub(super) fn restart(&mut self) {
+        self.ticket.reset();
+        if let Some(page) = &mut self.page {
+            page.reset();
+        }
+        for window in self.tests.iter_mut().flat_map(|test| &mut test.windows) {
+            window.reset();
+        }
+    }
+}
+
+/// Least events behind an alarm: one failure is no incident.
+fn events_min(family: Family) -> u64 {
+    match family {
+        Family::Availability => 4,
+        Family::Latency | Family::Accuracy | Family::DataQuality => 3,
+        Family::Traffic
+        | Family::Drift
+        | Family::Prediction
+        | Family::Calibration
+        | Family::Deployment
+        | Family::Telemetry
+        | Family::Other => 1,
+    }
+}
+
+/// What a test expects now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Null {
+    /// By reference and what was learned since.
+    pub(super) rate: f64,
+    /// By the reference alone.
+    reference: f64,
+    /// Records it is known from.
+    pub(super) worth: f64,
+    pub(super) d: f64,
+}
+
+impl Null {
+    fn against(&self, side: Side) -> f64 {
+        learned_rate((self.rate * self.worth).min(self.worth), self.worth, self.d, side)
+    }
+}
+
+impl TestState {
+    /// The reference's rate at this time of day, moved by what healthy records since have shown.
+    fn null(&self, baseline: &Baseline, terms: Terms) -> Null {
+        let expected = baseline.at(terms.time_of_day_ms);
+        let (k, n) = (float(self.clean.k), float(self.clean.n));
+        // As if the reference's records and the ones since had been counted together, hour by hour.
+        let prior = expected.rate * baseline.worth();
+        let rate = if prior + self.clean.expected > 0.0 {
+            expected.rate * (prior + k) / (prior + self.clean.expected)
+        } else if expected.worth + n > 0.0 {
+            k / (expected.worth + n)
+        } else {
+            0.0
+        };
+        Null {
+            rate: rate.clamp(0.0, 1.0),
+            reference: expected.rate,
+            worth: (expected.worth + n) / terms.widen,
+            d: baseline.d * terms.widen,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! One model version: its streams, its incidents, what it learns, what it tells of each pane.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wire::profile::Profile;
+use wire::{Digest, Family, Subject, Timestamp};
+
+use super::Effects;
+use super::history::Gather;
+use super::incident::{Case, Whose};
+use super::learn::{Learned, Learning, Pupil};
+use super::loaded::Loaded;
+use super::surroundings::Surroundings;
+use super::stream::{Judged, Stream, Terms};
+use super::{budget, response};
+use crate::config::{JudgeConfig, ModelSettings};
+use crate::family::{Counting, count, is_slow};
+use crate::pane::PaneCounts;
+use wire::history::Verdict;
+
+/// Families that may page by themselves.
+const PAGING: [Family; 3] = [Family::Latency, Family::Availability, Family::Accuracy];
+/// How much less a reference of another version knows of this one.
+const INHERITED: f64 = 1.5;
+/// Least records and event time of a judged pane of the slow families.
+const SLOW_RECORDS: u64 = 30;
+const SLOW_MS: i64 = 60_000;
+
+/// The state of one (model, version), or of one of its segments (which is told of and not judged).
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Version {
+    pub(super) streams: Vec<Stream>,
+    pub(super) cases: BTreeMap<Family, Case>,
+    pub(super) learning: Option<Learning>,
+    pub(super) gather: Gather,
+    /// The version whose reference it is judged against.
+    pub(super) reference_of: Option<String>,
+    /// The profile that its panes should be folded under.
+    pub(super) profile: Option<Digest>,
+    folded_by: u64,
+    pub(super) first_seen: Timestamp,
+    /// End of the last pane with predictions, and with anything.
+    pub(super) last_seen: Timestamp,
+    #[serde(skip)]
+    pub(super) loaded: Option<Arc<Loaded>>,
+}
+
+/// What closing a base pane must know.
+#[derive(Debug)]
+pub(super) struct Closing<'a> {
+    pub(super) config: &'a JudgeConfig,
+    pub(super) settings: &'a ModelSettings,
+    pub(super) model: &'a str,
+    pub(super) version: &'a str,
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+    pub(super) highest: Timestamp,
+    pub(super) incomplete: bool,
+    /// The version's part of the partition's budget.
+    pub(super) part: f64,
+    /// The model has traffic, whatever this version has.
+    pub(super) model_is_live: bool,
+    pub(super) surroundings: &'a Surroundings,
+    /// For a segment, which is told of and not judged.
+    pub(super) segment: Option<&'a str>,
+}
+
+impl Closing<'_> {
+    pub(super) fn whose(&self, family: Family) -> Whose<'_> {
+        Whose { namespace: &self.config.namespace, subject: Subject::model(self.model, self.version), family }
+    }
+}
+
+impl Version {
+    pub(super) fn new(at: Timestamp, learns: bool) -> Self {
+        Self {
+            streams: vec![],
+            cases: BTreeMap::new(),
+            learning: learns.then(Learning::new),
+            gather: Gather::default(),
+            reference_of: None,
+            profile: None,
+            folded_by: 0,
+            first_seen: at,
+            last_seen: at,
+            loaded: None,
+        }
+    }
+
+    /// From here on judged against this reference, under this profile.
+    pub(super) fn judge_by(&mut self, of: &str, loaded: &Arc<Loaded>, profile: &Profile, settings: &ModelSettings) {
+        self.reference_of = Some(of.to_owned());
+        self.folded_by = profile.short_digest();
+        self.profile = Some(profile.digest.clone());
+        self.streams = loaded.rules.iter().map(|rule| Stream::new(rule, may_page(rule.family(), settings))).collect();
+        self.learning = None;
+        self.loaded = Some(Arc::clone(loaded));
+    }
+
+    /// After a restart: the reference again. False where the state does not fit it.
+    pub(super) fn rejoin(&mut self, loaded: &Arc<Loaded>) -> bool {
+        let fits = self.streams.len() == loaded.rules.len()
+            && self.streams.iter().zip(&loaded.rules).all(|(stream, rule)| stream.fits(rule));
+        if fits {
+            self.loaded = Some(Arc::clone(loaded));
+        }
+        fits
+    }
+
+    /// Nothing waits and nothing is open: time alone changes nothing.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.gather.is_empty() && !self.has_open() && self.streams.iter().all(|s| s.from.is_none())
+    }
+
+    pub(super) fn has_open(&self) -> bool {
+        self.cases.values().any(|case| case.open.is_some())
+    }
+
+    /// Closes one base pane: what came in it, by profile digest. Returns what was learned.
+    pub(super) fn close(&mut self, at: &Closing<'_>, panes: &[(u64, PaneCounts)], out: &mut Effects) -> Learned {
+        let mut learned = Learned::Nothing;
+        for (digest, counts) in panes {
+            if counts.predictions > 0 {
+                self.last_seen = at.end;
+            }
+            self.gather.add(at, *digest, counts, self.loaded.as_deref(), &self.streams, self.profile.as_ref(), out);
+            self.gather_streams(at, *digest, counts);
+            if let Some(learning) = &mut self.learning {
+                let pupil = Pupil {
+                    model: at.model,
+                    version: at.version,
+                    settings: at.settings,
+                    judge: &at.config.judge,
+                    pane_ms: at.config.pane_ms,
+                    highest: at.highest,
+                };
+                match learning.pane(pupil, (at.start, at.end), *digest, counts) {
+                    Learned::Nothing => (),
+                    news => learned = news,
+                }
+            }
+        }
+        if let Some(loaded) = self.loaded.clone() {
+            self.judge(at, &loaded, out);
+        }
+        self.gather.flush_if_due(at, self.loaded.as_deref(), &self.streams, self.profile.as_ref(), out);
+        self.cases.retain(|_, case| !case.is_over(at.end, i64::from(at.config.judge.reopen_s) * 1000));
+        learned
+    }
+
+    fn gather_streams(&mut self, at: &Closing<'_>, digest: u64, counts: &PaneCounts) {
+        let Some(loaded) = &self.loaded else { return };
+        let with =
+            Counting { profile: &loaded.reference.profile, latency_slack: at.config.judge.latency_slack };
+        let folded = digest == self.folded_by;
+        let mut scratch = vec![];
+        for (stream, rule) in self.streams.iter_mut().zip(&loaded.rules) {
+            scratch.clear();
+            scratch.extend(rule.plan.tests.iter().map(|test| count(test.event, with, counts, folded)));
+            if scratch.iter().flatten().any(|count| count.n > 0) {
+                stream.gather(&scratch, at.start, at.end);
+            }
+        }
+    }
+
+    /// Judges the streams that have gathered enough, family by family.
+    fn judge(&mut self, at: &Closing<'_>, loaded: &Arc<Loaded>, out: &mut Effects) {
+        let mut judged: BTreeMap<Family, Vec<(usize, Judged)>> = BTreeMap::new();
+        let healthy = !self.has_open();
+        let streams_of = |family| loaded.rules.iter().filter(|rule| rule.family() == family).count();
+        for index in 0..self.streams.len() {
+            let rule = &loaded.rules[index];
+            let family = rule.family();
+            self.streams[index].reach(at.end);
+            if !at.config.judge.family(family).enabled || !is_due(&self.streams[index], family, at.config) {
+                continue;
+            }
+            let case = self.cases.entry(family).or_default();
+            let stream = &mut self.streams[index];
+            let part = budget::of_family(family).map(|weight| {
+                at.part * weight / crate::reference::baseline::float(streams_of(family).max(1) as u64)
+            });
+            let mut grants = budget::grant(&at.config.budget, at.config.partitions, part, stream.span_ms());
+            if let Some(open) = &case.open {
+                grants[1] = 0.0;
+                if open.severity.pages() {
+                    grants[0] = 0.0;
+                }
+            }
+            if stream.page.is_none() {
+                grants[0] = 0.0;
+            }
+            out.granted = [out.granted[0] + grants[0], out.granted[1] + grants[1]];
+            let settings = at.config.judge.family(family);
+            let middle = stream.from.unwrap_or(at.start).plus_ms(stream.span_ms() / 2);
+            let terms = Terms {
+                grants,
+                widen: if self.reference_of.as_deref() == Some(at.version) { 1.0 } else { INHERITED },
+                learn: healthy,
+                time_of_day_ms: loaded.time_of_day_ms(middle),
+            };
+            for part in case.open.iter_mut().flat_map(|open| &mut open.parts).filter(|p| p.stream == index) {
+                let null = stream.null(rule, part.test, terms);
+                part.follow(stream.pending[part.test], null, stream.from.unwrap_or(at.start));
+            }
+            let one = stream.judge(rule, terms, (settings.least_effect, settings.least_records));
+            judged.entry(family).or_default().push((index, one));
+        }
+        for family in Family::ALL {
+            let judged = judged.remove(family).unwrap_or_default();
+            if let Some(case) = self.cases.get_mut(family) {
+                let silent_ms = at.end.since_ms(self.last_seen);
+                response::respond(case, at, loaded, (*family, judged), &mut self.streams, silent_ms, out);
+            }
+        }
+        self.set_verdicts(at);
+    }
+
+    fn set_verdicts(&mut self, at: &Closing<'_>) {
+        let gone = at.end.since_ms(self.last_seen) > i64::from(at.config.judge.pane_max_s) * 1000;
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let family = stream.last.family;
+            let open = self.cases.get(&family).and_then(|case| case.open.as_ref());
+            let part = open.is_some_and(|open| open.parts.iter().any(|part| part.stream == index));
+            stream.last.verdict = match stream.last.verdict {
+                _ if part && matches!(family, Family::Drift | Family::Prediction) => Verdict::Drifting,
+                _ if part => Verdict::Degraded,
+                _ if gone => Verdict::NoData,
+                Verdict::Drifting | Verdict::Degraded | Verdict::Ok => Verdict::Ok,
+                other @ (Verdict::WarmingUp
+                | Verdict::InsufficientData
+                | Verdict::NoData
+                | Verdict::NotCalibrated
+                | Verdict::InvalidInput) => other,
+            };
+        }
+    }
+}
+
+/// Whether a stream of this family holds a page D.
+fn may_page(family: Family, settings: &ModelSettings) -> bool {
+    let drift = matches!(family, Family::Drift | Family::Prediction) && settings.drift_may_page;
+    settings.tier < 4 && (PAGING.contains(&family) || drift)
+}
+
+/// Whether what was gathered is judged now. Depends on counts of records alone, never on what they hold.
+fn is_due(stream: &Stream, family: Family, config: &JudgeConfig) -> bool {
+    let (n, span_ms) = (stream.gathered(), stream.span_ms());
+    if n == 0 {
+        return false;
+    }
+    let pane_min = u64::from(config.judge.pane_min);
+    let enough = if is_slow(family) { n >= pane_min.max(SLOW_RECORDS) && span_ms >= SLOW_MS } else { n >= pane_min };
+    enough || span_ms >= i64::from(config.judge.pane_max_s) * 1000
+}

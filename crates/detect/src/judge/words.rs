@@ -1,0 +1,175 @@
+//! What an incident says to people: names, shares, edges; never a value or category of a private feature.
+
+use wire::Family;
+use wire::profile::{FeatureFold, FeatureProfile, Profile};
+
+use crate::family::{At, Event, Failure, Fault, LabelMiss, Place, RecordFault};
+
+/// A share as people read it: `0.4 %`, `12 %`.
+pub(super) fn percent(share: f64) -> String {
+    let p = 100.0 * share;
+    if p >= 9.95 { format!("{p:.0} %") } else if p >= 0.095 { format!("{p:.1} %") } else { format!("{p:.2} %") }
+}
+
+/// A number as people read it: three significant digits or so.
+pub(super) fn number(x: f64) -> String {
+    let size = x.abs();
+    if size >= 1e6 || (size > 0.0 && size < 1e-3) {
+        format!("{x:.2e}")
+    } else if size >= 100.0 {
+        format!("{x:.0}")
+    } else if size >= 10.0 {
+        format!("{x:.1}")
+    } else {
+        format!("{x:.3}")
+    }
+}
+
+/// A span of time as people read it: `40 s`, `12 min`, `3.5 h`.
+pub(super) fn span(ms: i64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a span of days in milliseconds")]
+    let s = ms as f64 / 1000.0;
+    if s < 120.0 {
+        format!("{s:.0} s")
+    } else if s < 7200.0 {
+        format!("{:.0} min", s / 60.0)
+    } else {
+        format!("{:.1} h", s / 3600.0)
+    }
+}
+
+/// What is counted, in words that fit before a colon; whether its complement was meant.
+///
+/// A share below a high edge that falls is better said as a share above it that rises.
+pub(super) fn event(profile: &Profile, event: Event, expected: f64) -> (String, bool) {
+    match event {
+        Event::Slow(edge) => {
+            let at = profile.latency_edges.get(edge).copied().unwrap_or_default();
+            let objective = profile.latency_objective_ms.is_some_and(|o| o.total_cmp(&at).is_eq());
+            (format!("over {} ms{}", number(at), if objective { " (the objective)" } else { "" }), false)
+        }
+        Event::Failed(failure) => (failed(failure).to_owned(), false),
+        Event::Faulty(_, Fault::Null) => ("null".into(), false),
+        Event::Faulty(_, Fault::Missing) => ("missing".into(), false),
+        Event::Faulty(_, Fault::Invalid) => ("of another type".into(), false),
+        Event::Record(RecordFault::Unsupported) => ("features of a shape that is not supported".into(), false),
+        Event::Record(RecordFault::Duplicate) => ("duplicates".into(), false),
+        Event::Record(RecordFault::UnknownVersion) => ("without a version".into(), false),
+        Event::Value(at, place) => match feature(profile, at) {
+            Some(feature) => value(feature, place, expected),
+            None => ("values".into(), false),
+        },
+        Event::Label(LabelMiss::Wrong { stratum }) => (format!("wrong{}", delay(profile, stratum)), false),
+        Event::Label(LabelMiss::Off { stratum, edge }) => {
+            let at = profile.error_edges.get(edge).copied().unwrap_or_default();
+            (format!("off by more than {}{}", number(at), delay(profile, stratum)), false)
+        }
+    }
+}
+
+fn failed(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Any => "failed",
+        Failure::Error => "error",
+        Failure::Timeout => "timeout",
+        Failure::Rejected => "rejected",
+    }
+}
+
+fn feature(profile: &Profile, at: At) -> Option<&FeatureProfile> {
+    match at {
+        At::Feature(i) => profile.features.get(i),
+        At::Prediction => profile.prediction.as_ref(),
+        At::Score => profile.score.as_ref(),
+    }
+}
+
+fn value(feature: &FeatureProfile, place: Place, expected: f64) -> (String, bool) {
+    match (&feature.fold, place) {
+        (FeatureFold::Numeric { edges, .. }, Place::Below(edge)) => {
+            let at = number(edges.get(edge).copied().unwrap_or_default());
+            if expected > 0.5 { (format!("{at} or more"), true) } else { (format!("below {at}"), false) }
+        }
+        (FeatureFold::Numeric { edges, .. }, Place::Bin(bin)) => {
+            let at = |i: usize| number(edges.get(i).copied().unwrap_or_default());
+            (format!("from {} to {}", at(bin.saturating_sub(1)), at(bin)), false)
+        }
+        (FeatureFold::Numeric { atoms, .. }, Place::Atom(atom)) => match atoms.get(atom).filter(|_| feature.public) {
+            Some(at) => (format!("equal to {}", number(*at)), false),
+            None => ("one frequent value".into(), false),
+        },
+        (FeatureFold::Category { known, .. }, Place::Known(i)) => match known.get(i) {
+            Some(category) => match category.name.as_ref().filter(|_| feature.public) {
+                Some(name) => (short(name), false),
+                None => (format!("category #{:08x}", category.hash >> 32), false),
+            },
+            None => ("a category".into(), false),
+        },
+        (_, Place::Rare) => ("rare categories".into(), false),
+        (_, Place::New) => ("new categories".into(), false),
+        (FeatureFold::Numeric { .. } | FeatureFold::Category { .. }, _) => ("values".into(), false),
+    }
+}
+
+/// A public category's name, at most 40 characters of it.
+fn short(name: &str) -> String {
+    let cut: String = name.chars().take(40).collect();
+    if cut.len() < name.len() { format!("\"{cut}…\"") } else { format!("\"{cut}\"") }
+}
+
+fn delay(profile: &Profile, stratum: usize) -> String {
+    let edges = &profile.delay_edges_ms;
+    let at = |i: usize| edges.get(i).copied();
+    match (stratum.checked_sub(1).and_then(at), at(stratum)) {
+        (None, None) => String::new(),
+        (None, Some(to)) => format!(" (labels within {})", span(to)),
+        (Some(from), Some(to)) => format!(" (labels after {} to {})", span(from), span(to)),
+        (Some(from), None) => format!(" (labels after {} or more)", span(from)),
+    }
+}
+
+/// Name of what is measured, for machines.
+pub(super) fn statistic(event: Event) -> &'static str {
+    match event {
+        Event::Slow(_) => "latency.share_over",
+        Event::Failed(Failure::Any) => "availability.failed_share",
+        Event::Failed(Failure::Error) => "availability.error_share",
+        Event::Failed(Failure::Timeout) => "availability.timeout_share",
+        Event::Failed(Failure::Rejected) => "availability.rejected_share",
+        Event::Faulty(_, Fault::Null) => "data_quality.null_share",
+        Event::Faulty(_, Fault::Missing) => "data_quality.missing_share",
+        Event::Faulty(_, Fault::Invalid) => "data_quality.invalid_share",
+        Event::Record(RecordFault::Unsupported) => "data_quality.unsupported_share",
+        Event::Record(RecordFault::Duplicate) => "data_quality.duplicate_share",
+        Event::Record(RecordFault::UnknownVersion) => "data_quality.unknown_version_share",
+        Event::Value(At::Feature(_), _) => "drift.share",
+        Event::Value(At::Prediction | At::Score, _) => "prediction.share",
+        Event::Label(LabelMiss::Wrong { .. }) => "accuracy.wrong_share",
+        Event::Label(LabelMiss::Off { .. }) => "accuracy.off_share",
+    }
+}
+
+/// One line for a person: whose, what, how much against what is usual.
+pub(super) fn title(subject: &str, family: Family, stream: &str, what: &str, shares: [f64; 2], more: usize) -> String {
+    let [value, usual] = shares.map(percent);
+    let line = match family {
+        Family::Latency => format!("{subject}: {value} of requests take {what}, usually at most {usual}"),
+        Family::Availability if what == "failed" => format!("{subject}: {value} of requests fail, usually {usual}"),
+        Family::Availability => format!("{subject}: {value} of requests end in {what}, usually {usual}"),
+        Family::DataQuality if stream == "records" => format!("{subject}: {value} of records are {what}, usually {usual}"),
+        Family::DataQuality => format!("{subject}: {stream} is {what} in {value} of records, usually {usual}"),
+        Family::Accuracy => format!("{subject}: {value} of labelled predictions are {what}, usually {usual}"),
+        Family::Drift
+        | Family::Prediction
+        | Family::Traffic
+        | Family::Calibration
+        | Family::Deployment
+        | Family::Telemetry
+        | Family::Other => format!("{subject}: {stream} has moved: {what} in {value}, usually {usual}"),
+    };
+    match more {
+        0 => line,
+        1 => format!("{line}; one more has moved"),
+        n => format!("{line}; {n} more have moved"),
+    }
+}

@@ -1,0 +1,348 @@
+//! Slices of a reference's time: what each test counted in each, from which its rate, its day and its spread follow.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use stats::design_effect::{Residual, Shrinkage, design_effect, deviance};
+use wire::profile::Profile;
+use wire::{Family, Timestamp};
+
+use super::baseline::{Baseline, float, neighbours};
+use super::{Hours, Reference, StreamReference, TestReference, TrafficReference};
+use crate::config::time_of_day_ms;
+use crate::family::{Count, Counting, StreamPlan, count, plan};
+use crate::pane::PaneCounts;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Windows at which the spread is read, as far as the reference is four times as long.
+const WINDOWS_MS: [i64; 3] = [HOUR_MS, 6 * HOUR_MS, DAY_MS];
+/// Reference time from which hours of the day are told apart.
+const HOURS_FROM_MS: i64 = 3 * DAY_MS;
+
+/// Counts by slice of time. When there are too many slices, pairs of them become one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cells {
+    width_ms: i64,
+    cells_max: usize,
+    /// By number of the slice since the epoch.
+    cells: BTreeMap<i64, Cell>,
+    pub(crate) records: u64,
+    pub(crate) labels: u64,
+}
+
+/// One slice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Cell {
+    /// Calls of the model: of all versions together.
+    calls: u64,
+    /// In the order of the plan's tests, all streams after one another.
+    counts: Vec<Count>,
+}
+
+impl Cells {
+    /// None yet. Slices start `width_ms` wide; from `cells_max` of them on they double.
+    #[must_use]
+    pub fn new(width_ms: i64, cells_max: usize) -> Self {
+        Self { width_ms, cells_max: cells_max.max(8), cells: BTreeMap::new(), records: 0, labels: 0 }
+    }
+
+    /// Event time from the first slice to the last.
+    #[must_use]
+    pub fn span_ms(&self) -> i64 {
+        match (self.cells.first_key_value(), self.cells.last_key_value()) {
+            (Some((first, _)), Some((last, _))) => (last - first + 1) * self.width_ms,
+            (None, _) | (_, None) => 0,
+        }
+    }
+
+    /// Folds one pane of the reference.
+    pub fn add(&mut self, plan: &[StreamPlan], with: Counting<'_>, start: Timestamp, pane: &PaneCounts) {
+        let cell = self.cell(start);
+        let tests = plan.iter().flat_map(|stream| &stream.tests);
+        cell.counts.resize(tests.clone().count(), Count::default());
+        for (sum, test) in cell.counts.iter_mut().zip(tests) {
+            if let Some(count) = count(test.event, with, pane, true) {
+                sum.add(count);
+            }
+        }
+        self.records = self.records.saturating_add(pane.predictions);
+        self.labels = self.labels.saturating_add(pane.labels.total());
+        while self.cells.len() > self.cells_max {
+            self.double();
+        }
+    }
+
+    /// Counts calls of the model, whatever the version.
+    pub fn add_calls(&mut self, start: Timestamp, calls: u64) {
+        let cell = self.cell(start);
+        cell.calls = cell.calls.saturating_add(calls);
+    }
+
+    fn cell(&mut self, start: Timestamp) -> &mut Cell {
+        self.cells.entry(start.as_ms().div_euclid(self.width_ms)).or_default()
+    }
+
+    fn double(&mut self) {
+        self.width_ms *= 2;
+        for (at, cell) in std::mem::take(&mut self.cells) {
+            let into = self.cells.entry(at.div_euclid(2)).or_default();
+            into.calls = into.calls.saturating_add(cell.calls);
+            into.counts.resize(into.counts.len().max(cell.counts.len()), Count::default());
+            for (sum, count) in into.counts.iter_mut().zip(cell.counts) {
+                sum.add(count);
+            }
+        }
+    }
+
+    /// The reference that these slices are.
+    #[must_use]
+    pub fn finish(&self, profile: &Profile, timezone: &str) -> Reference {
+        let zone = crate::config::zone(timezone).unwrap_or(TimeZone::UTC);
+        let plan = plan(profile);
+        let start_ms = self.cells.first_key_value().map_or(0, |(at, _)| at * self.width_ms);
+        let start = Timestamp::EPOCH.plus_ms(start_ms);
+        let window = [start, start.plus_ms(self.span_ms())];
+        let dense = self.dense();
+        let middles: Vec<i64> = (0_i64..)
+            .zip(&dense)
+            .map(|(i, _)| time_of_day_ms(&zone, start.plus_ms(i * self.width_ms + self.width_ms / 2)))
+            .collect();
+        let mut streams = Vec::with_capacity(plan.len());
+        let mut at = 0;
+        for stream in &plan {
+            let series: Vec<Series> =
+                (at..at + stream.tests.len()).map(|test| self.series(&dense, &middles, test)).collect();
+            at += stream.tests.len();
+            streams.push(self.stream(stream, &series));
+        }
+        let traffic = self.traffic(&dense, &middles);
+        Reference {
+            profile: profile.clone(),
+            window,
+            records: self.records,
+            labels: self.labels,
+            timezone: timezone.to_owned(),
+            streams,
+            traffic,
+        }
+    }
+
+    /// Slices without a gap: where nothing was counted, nothing was.
+    fn dense(&self) -> Vec<&Cell> {
+        static EMPTY: Cell = Cell { calls: 0, counts: Vec::new() };
+        let (Some((first, _)), Some((last, _))) = (self.cells.first_key_value(), self.cells.last_key_value()) else {
+            return vec![];
+        };
+        (*first..=*last).map(|at| self.cells.get(&at).unwrap_or(&EMPTY)).collect()
+    }
+
+    fn series(&self, dense: &[&Cell], middles: &[i64], test: usize) -> Series {
+        let counts: Vec<Count> = dense.iter().map(|c| c.counts.get(test).copied().unwrap_or_default()).collect();
+        let mut sum = Count::default();
+        counts.iter().for_each(|count| sum.add(*count));
+        let with_hours = self.span_ms() >= HOURS_FROM_MS;
+        let plain = hourly(&counts, middles, with_hours, |c| c.k);
+        let tolerated = hourly(&counts, middles, with_hours, |c| c.tolerated);
+        let mut reference =
+            TestReference { k: sum.k, tolerated: sum.tolerated, n: sum.n, d: 1.0, d_hour: 1.0, hours: tolerated };
+        reference.d_hour = self.within_hours(&counts, middles, &reference);
+        let day = Baseline::new(&TestReference { tolerated: sum.k, hours: plain, ..reference.clone() });
+        let residuals = counts
+            .iter()
+            .zip(middles)
+            .map(|(count, middle)| Residual::new(count.k.min(count.n), count.n, day.at(*middle).rate.clamp(0.0, 1.0)))
+            .collect();
+        let burst = burst(&counts, middles, &day);
+        Series { reference, residuals, burst }
+    }
+
+    /// Spread of an hour's own rate from day to day.
+    fn within_hours(&self, counts: &[Count], middles: &[i64], test: &TestReference) -> f64 {
+        let Some(hours) = &test.hours else { return 1.0 };
+        let rates: Vec<f64> = (0..24)
+            .map(|h| if hours.n[h] == 0 { 0.0 } else { float(hours.k[h].min(hours.n[h])) / float(hours.n[h]) })
+            .collect();
+        let residuals: Vec<Residual> = counts
+            .iter()
+            .zip(middles)
+            .map(|(c, middle)| {
+                let hour = usize::try_from(middle / HOUR_MS).expect("an hour of the day").min(23);
+                Residual::new(c.tolerated.min(c.n), c.n, rates[hour])
+            })
+            .collect();
+        let window = usize::try_from((HOUR_MS / self.width_ms).max(1)).expect("a few slices");
+        let days = (self.span_ms() / DAY_MS).max(2);
+        #[expect(clippy::cast_precision_loss, reason = "a count of days")]
+        let fitted = 1.0 - 1.0 / days as f64;
+        design_effect(&residuals, window).unwrap_or(1.0).max(1.0) / fitted
+    }
+
+    fn stream(&self, plan: &StreamPlan, series: &[Series]) -> StreamReference {
+        let mut shorter = vec![1.0_f64; series.len()];
+        let mut most = vec![1.0_f64; series.len()];
+        let length = series.first().map_or(0, |s| s.residuals.len());
+        for window_ms in WINDOWS_MS {
+            let window = usize::try_from((window_ms / self.width_ms).max(1)).expect("fits a day");
+            if window > length / 4 {
+                break;
+            }
+            let blocks = float(length as u64) / float(window as u64);
+            let own: Vec<Option<f64>> = series.iter().map(|s| design_effect(&s.residuals, window)).collect();
+            let mean = |keep: &dyn Fn(usize) -> bool| {
+                let known: Vec<f64> = (0..own.len()).filter(|i| keep(*i)).filter_map(|i| own[i]).collect();
+                if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / float(known.len() as u64) }
+            };
+            let all = mean(&|i| plan.tests[i].group >= 0);
+            let groups: Vec<f64> = plan.tests.iter().map(|t| mean(&|i| plan.tests[i].group == t.group)).collect();
+            for (i, one) in series.iter().enumerate() {
+                let alone = plan.tests[i].group < 0;
+                let shrunk = Shrinkage {
+                    own: own[i],
+                    blocks,
+                    events: one.reference.k.min(one.reference.n - one.reference.k.min(one.reference.n)),
+                    group: if alone { 1.0 } else { groups[i] },
+                    model: if alone { 1.0 } else { all },
+                    shorter: shorter[i],
+                };
+                shorter[i] = shrunk.value();
+                most[i] = most[i].max(shorter[i]);
+            }
+        }
+        let tests = series
+            .iter()
+            .zip(most)
+            .map(|(one, d)| {
+                // One burst in the reference is normal where bursts are what a family is made of.
+                let bursty = matches!(plan.family, Family::Latency | Family::Availability);
+                TestReference { d: round(if bursty { d.max(one.burst) } else { d }), ..one.reference.clone() }
+            })
+            .collect();
+        StreamReference { family: plan.family, name: plan.name.clone(), tests }
+    }
+
+    fn traffic(&self, dense: &[&Cell], middles: &[i64]) -> Option<TrafficReference> {
+        traffic(&dense.iter().map(|c| c.calls).collect::<Vec<_>>(), middles, self.width_ms)
+    }
+}
+
+/// One test over the slices.
+struct Series {
+    reference: TestReference,
+    residuals: Vec<Residual>,
+    /// The least d at which the worst slice of the reference counts as normal.
+    burst: f64,
+}
+
+fn hourly(counts: &[Count], middles: &[i64], known: bool, k: impl Fn(&Count) -> u64) -> Option<Hours> {
+    known.then(|| {
+        let mut hours = Hours { k: [0; 24], n: [0; 24] };
+        for (count, middle) in counts.iter().zip(middles) {
+            let hour = usize::try_from(middle / HOUR_MS).expect("an hour of the day").min(23);
+            hours.k[hour] += k(count).min(count.n);
+            hours.n[hour] += count.n;
+        }
+        hours
+    })
+}
+
+/// As `stats::design_effect::burst_floor`, against the hour's own rate.
+fn burst(counts: &[Count], middles: &[i64], day: &Baseline) -> f64 {
+    let most = counts
+        .iter()
+        .zip(middles)
+        .filter(|(count, _)| count.n > 0)
+        .map(|(count, middle)| {
+            let rate = day.at(*middle).rate.clamp(1e-9, 1.0 - 1e-9);
+            deviance(float(count.k.min(count.n)), float(count.n), rate)
+        })
+        .fold(0.0, f64::max);
+    let slices = float(counts.iter().filter(|count| count.n > 0).count().max(1) as u64);
+    (1.3 * most / (2.0 * stats_ln(4.0 * slices) + 3.0)).max(1.0)
+}
+
+fn stats_ln(x: f64) -> f64 {
+    libm::log(x)
+}
+
+/// Four significant digits or so: a spread is not known better, and the reference stays small.
+fn round(d: f64) -> f64 {
+    (d * 1000.0).round() / 1000.0
+}
+
+/// Rates by hour, how far days leave them, and bursts. `None` below 4 slices or 20 calls.
+fn traffic(calls: &[u64], middles: &[i64], width_ms: i64) -> Option<TrafficReference> {
+    let total: u64 = calls.iter().sum();
+    if calls.len() < 4 || total < 20 {
+        return None;
+    }
+    let width_s = float(width_ms.unsigned_abs()) / 1000.0;
+    let mean = float(total) / (float(calls.len() as u64) * width_s);
+    let mut hours = vec![mean; 24];
+    if float(calls.len() as u64) * width_s * 1000.0 >= float(HOURS_FROM_MS.unsigned_abs()) {
+        let mut sums = [(0_u64, 0_u64); 24];
+        for (n, middle) in calls.iter().zip(middles) {
+            let hour = usize::try_from(middle / HOUR_MS).expect("an hour of the day").min(23);
+            sums[hour].0 += n;
+            sums[hour].1 += 1;
+        }
+        for (hour, (n, slices)) in sums.into_iter().enumerate().filter(|(_, (_, slices))| *slices > 0) {
+            hours[hour] = float(n) / (float(slices) * width_s);
+        }
+    }
+    let expected: Vec<f64> = middles.iter().map(|middle| expected_calls(&hours, *middle) * width_s).collect();
+    let level = level(calls, &expected, width_ms);
+    Some(TrafficReference { hours: hours.into_iter().map(round6).collect(), level, d: round(bursts(calls, &expected)) })
+}
+
+fn round6(rate: f64) -> f64 {
+    (rate * 1e6).round() / 1e6
+}
+
+/// Calls a second expected at a time of day.
+pub(crate) fn expected_calls(hours: &[f64], time_of_day_ms: i64) -> f64 {
+    let (before, after, share) = neighbours(time_of_day_ms);
+    match (hours.get(before), hours.get(after)) {
+        (Some(a), Some(b)) => a + (b - a) * share,
+        (None, _) | (_, None) => 0.0,
+    }
+}
+
+/// Lowest and highest of calls over expected, in windows of at least an hour and 50 expected calls.
+fn level(calls: &[u64], expected: &[f64], width_ms: i64) -> [f64; 2] {
+    let hour = usize::try_from((HOUR_MS / width_ms).max(1)).expect("a few slices");
+    let (mut low, mut high) = (1.0_f64, 1.0_f64);
+    let (mut from, mut sum, mut due) = (0, 0.0, 0.0);
+    for to in 0..calls.len() {
+        sum += float(calls[to]);
+        due += expected[to];
+        while to - from >= hour && due - expected[from] >= 50.0 {
+            sum -= float(calls[from]);
+            due -= expected[from];
+            from += 1;
+        }
+        if to + 1 - from >= hour && due >= 50.0 {
+            low = low.min(sum / due);
+            high = high.max(sum / due);
+        }
+    }
+    [round(low), round(high)]
+}
+
+/// Variance over mean of the calls of a slice around the mean of its neighbours.
+fn bursts(calls: &[u64], expected: &[f64]) -> f64 {
+    const SIDE: usize = 3;
+    let (mut ratios, mut n) = (0.0, 0_u64);
+    for at in SIDE..calls.len().saturating_sub(SIDE) {
+        let around = at - SIDE..=at + SIDE;
+        let (sum, due) = around.fold((0.0, 0.0), |(s, e), i| (s + float(calls[i]), e + expected[i]));
+        let mean = if due > 0.0 { sum * expected[at] / due } else { 0.0 };
+        if mean > 0.5 {
+            ratios += (float(calls[at]) - mean).powi(2) / mean;
+            n += 1;
+        }
+    }
+    // Each mean was fitted on seven slices, this one among them.
+    if n == 0 { 1.0 } else { (ratios / float(n) * 7.0 / 6.0).max(1.0) }
+}
