@@ -4,7 +4,7 @@
 FROM rust:1.95-bookworm AS build
 # librdkafka is C; `ssl-vendored` builds OpenSSL, which wants the full perl.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates gcc g++ libc6-dev make perl \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates gcc g++ libc6-dev make perl \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -14,9 +14,10 @@ RUN cargo build --release --locked --package tocsin --features tls \
 FROM debian:bookworm-slim
 # Certificate authorities, for receivers and brokers that speak TLS.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --user-group --no-create-home --home-dir /var/lib/tocsin tocsin \
+ && groupadd --gid 10001 tocsin \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/tocsin --shell /usr/sbin/nologin tocsin \
  && install -d -o tocsin -g tocsin /var/lib/tocsin /etc/tocsin
 COPY --from=build /src/target/release/tocsin /usr/local/bin/tocsin
 USER 10001:10001

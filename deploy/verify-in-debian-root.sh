@@ -34,9 +34,11 @@ base() { # a bare Debian at $folder/base, once
 
 root='' workdir=/ user=0:0 environment=()
 
-inside() ( # run in the root, as the user and in the folder that the Dockerfile has set; the process becomes the command
+become() { # turn this process into a command in the root, as the user and in the folder that the Dockerfile has set
   exec chroot --userspec="$user" "$root" env -i "${environment[@]}" sh -c 'cd "$0" && exec "$@"' "$workdir" "$@"
-)
+}
+
+inside() (become "$@")
 
 from() { # image, name of the stage
   base
@@ -114,8 +116,9 @@ inside bash -c '! touch /usr/local/bin/x 2>/dev/null' || die 'the user can write
 
 say 'run it with the config of `tocsin init`, until the health check is content'
 inside tocsin init tocsin.toml
-inside tocsin run --config tocsin.toml >"$folder/run.log" 2>&1 &
+become tocsin run --config tocsin.toml >"$folder/run.log" 2>&1 &
 running=$!
+trap 'kill -KILL "$running" 2>/dev/null' EXIT
 mapfile -d '' -t check < <(python3 -c 'import json, sys; print(*json.loads(sys.argv[1]), sep="\0", end="\0")' "$healthcheck")
 for ((tries = 0; ; tries++)); do
   if inside "${check[@]}"; then break; fi
