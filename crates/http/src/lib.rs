@@ -1,1 +1,30 @@
 //! The one listener and its route table.
+//!
+//! [`ROUTES`] says everything that can be asked: it feeds the router, the check of rights and the tests. What lies behind
+//! is a [`Backend`], given by the caller; this crate knows no topic and no core.
+
+mod auth;
+mod backend;
+mod commands;
+mod config;
+mod context;
+mod ingest;
+mod layer;
+mod limits;
+mod problem;
+mod routes;
+mod server;
+mod tail;
+mod views;
+
+pub use auth::{Auth, Caller, NewToken, generate_token};
+pub use axum::Router;
+pub use axum::body::Bytes;
+pub use backend::{
+    AuditHead, AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandReceipt, IncidentPage,
+    IncidentQuery, IncidentsState, IngestRecord, Ingested, NewCommand, Readiness, RoleReadiness, TailEvent,
+};
+pub use config::{HttpConfig, TokenConfig};
+pub use problem::Problem;
+pub use routes::{Access, Endpoint, ROUTES, Route};
+pub use server::{BindError, Server};

@@ -1,0 +1,194 @@
+//! What lies behind the listener, as it sees it.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use wire::audit::AuditRecord;
+use wire::cloudevent::Headers;
+use wire::command::{Action, Principal};
+use wire::context::ContextRecord;
+use wire::page::InboxEntry;
+use wire::{CommandId, IncidentId, Severity};
+
+/// What the listener asks of the process around it.
+///
+/// Every method may block; it is called on a thread where that is allowed, and a bounded number at a time.
+pub trait Backend: Send + Sync + 'static {
+    /// Writes telemetry. Returns once all of it is durable; on an error any part of it may be.
+    fn ingest(&self, records: Vec<IngestRecord>) -> Result<Ingested, BackendError>;
+    /// Writes deployments and lineage. Returns once all of it is durable.
+    fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError>;
+    /// Writes a command. Returns once it is durable; a repeat with the same id writes nothing.
+    fn command(&self, command: NewCommand) -> Result<CommandReceipt, BackendError>;
+    fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError>;
+    /// One incident, by its id or the first letters of it.
+    fn incident(&self, id: &str) -> Result<Value, BackendError>;
+    fn status(&self) -> Result<Value, BackendError>;
+    /// Newest first.
+    fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError>;
+    fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError>;
+    fn audit_verify(&self) -> Result<AuditReport, BackendError>;
+    /// In Prometheus' text format.
+    fn metrics(&self) -> Result<String, BackendError>;
+    /// Answers at once, from what is known.
+    fn ready(&self) -> Readiness;
+    /// Events from now on, or from where an earlier stream stood: `from` is the `id` of the last event seen. The
+    /// listener drops the receiver when nobody reads any more; the backend drops the sender when the reader is too slow.
+    fn tail(&self, from: Option<&str>) -> Result<mpsc::Receiver<TailEvent>, BackendError>;
+}
+
+/// Why the backend does not do it. The texts are shown to the caller, but for that of `Internal`.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    #[error("no such {what}")]
+    NotFound { what: &'static str },
+    /// Several ids begin so.
+    #[error("{0} incidents begin with these letters: write more of the id")]
+    Ambiguous(usize),
+    /// It cannot be done in the state it is in.
+    #[error("{0}")]
+    Conflict(String),
+    /// It can never be done.
+    #[error("{0}")]
+    Invalid(String),
+    /// Not now: the log cannot be reached, or is catching up.
+    #[error("{why}")]
+    Unavailable { why: String, retry_after_s: u64 },
+    /// The role that answers this does not run in this process.
+    #[error("the role {role} does not run in this process")]
+    NotHere { role: &'static str },
+    /// A fault of tocsin. Logged with the id of the request; the caller is told only that id.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// One record of telemetry, as it came. It is a JSON object by syntax; what it means is judged by who reads the topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestRecord {
+    /// A slice of the request's body, not a copy.
+    pub body: Bytes,
+    /// Headers for the log, the same for all records of a request: `content-type`, and `ce_*` of a binary CloudEvent.
+    pub headers: Arc<Headers>,
+}
+
+/// What is durable now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingested {
+    pub records: u64,
+}
+
+/// A command as it was asked for; the backend adds the time and, where there is none, the id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCommand {
+    /// The caller's `Idempotency-Key`.
+    pub command_id: Option<CommandId>,
+    /// The id of the incident or the first letters of it.
+    pub incident: String,
+    pub principal: Principal,
+    pub action: Action,
+}
+
+/// A command that is durable. It takes effect within a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandReceipt {
+    pub command_id: CommandId,
+    pub incident_id: IncidentId,
+    /// It had been written before; nothing was written now.
+    #[serde(default)]
+    pub repeated: bool,
+}
+
+/// Which incidents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncidentQuery {
+    pub state: IncidentsState,
+    /// Any, when empty.
+    pub severities: Vec<Severity>,
+    /// 1 to 200.
+    pub limit: usize,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentsState {
+    /// The signal is open.
+    #[default]
+    Open,
+    Cleared,
+    All,
+}
+
+/// A part of the list of incidents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IncidentPage {
+    pub incidents: Vec<Value>,
+    /// Of all that match, not only of these.
+    pub total: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Which records of the audit chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    pub incident: Option<String>,
+    /// 1 to 1000.
+    pub limit: usize,
+    pub cursor: Option<String>,
+}
+
+/// A part of the audit chain.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AuditPage {
+    pub records: Vec<AuditRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What a check of the whole chain found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditReport {
+    pub ok: bool,
+    pub records: u64,
+    pub heads: Vec<AuditHead>,
+    /// What is wrong and where; empty when all is well.
+    pub faults: Vec<String>,
+}
+
+/// The end of one partition's chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    pub partition: u32,
+    pub sequence: u64,
+    pub hash: String,
+}
+
+/// Whether the process does its work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    pub ready: bool,
+    pub roles: Vec<RoleReadiness>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleReadiness {
+    pub name: String,
+    pub ready: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// One event of the stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TailEvent {
+    /// Where the stream stands: given back as `from`, the stream goes on after it. One line.
+    pub id: String,
+    /// `incident`, `response`, `page`, `status`: one word.
+    pub kind: String,
+    pub data: Value,
+}

@@ -1,0 +1,206 @@
+//! Commands on an incident. Answered 202 once they are durable; they take effect a moment later.
+
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use wire::CommandId;
+use wire::command::{Action, TEXT_BYTES_MAX};
+
+use crate::auth::Auth;
+use crate::backend::NewCommand;
+use crate::ingest::media_type;
+use crate::layer::{Lane, Shared};
+use crate::limits::read_body;
+use crate::problem::Problem;
+
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest acknowledgement that can be asked for: 30 days. A policy may allow less.
+const FOR_S_MAX: u64 = 30 * 86_400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Held {
+    #[serde(default)]
+    for_s: Option<u64>,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resolved {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Closed {
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Noted {
+    text: String,
+}
+
+type Id = Path<String>;
+
+pub(crate) async fn acknowledge(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Held { for_s, note }| {
+        Ok(Action::Acknowledge { for_s: checked_span(for_s)?, note: checked_option("note", note)? })
+    })
+    .await
+}
+
+pub(crate) async fn mitigate(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Held { for_s, note }| {
+        Ok(Action::Mitigate { for_s: checked_span(for_s)?, note: checked_option("note", note)? })
+    })
+    .await
+}
+
+pub(crate) async fn resolve(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Resolved { reason }| {
+        Ok(Action::Resolve { reason: checked_option("reason", reason)? })
+    })
+    .await
+}
+
+pub(crate) async fn close(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Closed { reason }| {
+        Ok(Action::Close { reason: checked_text("reason", reason)? })
+    })
+    .await
+}
+
+pub(crate) async fn note(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Noted { text }| Ok(Action::Note { text: checked_text("text", text)? }))
+        .await
+}
+
+async fn write<T: DeserializeOwned>(
+    shared: &Shared,
+    incident: String,
+    auth: Auth,
+    request: Request,
+    action: impl FnOnce(T) -> Result<Action, Problem>,
+) -> Result<Response, Problem> {
+    let incident = checked_id(incident)?;
+    let Auth::Known(caller) = auth else { return Err(Problem::new(401, "no-token", "nobody is asking")) };
+    let principal = caller
+        .principal()
+        .ok_or_else(|| Problem::new(403, "forbidden", "only people with a role command"))?;
+    let (parts, body) = request.into_parts();
+    let command_id = idempotency_key(&parts.headers)?;
+    let room = shared.room(Lane::Call)?;
+    let bytes_max = BODY_BYTES_MAX.min(shared.config.body_bytes_max);
+    let body = read_body(&parts.headers, body, bytes_max, shared.config.body_timeout).await?;
+    let action = action(parse(&parts.headers, &body)?)?;
+    let command = NewCommand { command_id, incident, principal, action };
+    let receipt = shared.call(room, |backend| backend.command(command)).await?;
+    Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
+}
+
+/// An empty body is an empty object.
+fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
+    if body.is_empty() {
+        return read(b"{}");
+    }
+    let media = media_type(headers);
+    if media != "application/json" {
+        return Err(Problem::new(415, "content-type", "a command is a JSON object")
+            .at("header Content-Type")
+            .fix("application/json"));
+    }
+    read(body)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // serde would take an array for a struct, field by field.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::new(400, "malformed", "a command is a JSON object").at("body"));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        Problem::new(400, "malformed", format!("the command cannot be read: {error}")).at("body")
+    })
+}
+
+/// An id, or the first letters of one.
+pub(crate) fn checked_id(id: String) -> Result<String, Problem> {
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(Problem::new(404, "not-found", "no incident has such an id").fix("letters and digits"));
+    }
+    Ok(id)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let fine = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    match value.to_str() {
+        Ok(key) if (1..=128).contains(&key.len()) && key.as_bytes().iter().all(fine) => {
+            Ok(Some(CommandId::new(key)))
+        }
+        Ok(_) | Err(_) => Err(Problem::new(400, "idempotency-key", "the key cannot be used")
+            .at("header Idempotency-Key")
+            .fix("1 to 128 letters, digits and - _ . :")),
+    }
+}
+
+fn checked_span(for_s: Option<u64>) -> Result<Option<u64>, Problem> {
+    match for_s {
+        Some(s) if !(1..=FOR_S_MAX).contains(&s) => {
+            Err(Problem::new(422, "invalid", format!("for_s = {s} is not between 1 and {FOR_S_MAX}"))
+                .at("for_s"))
+        }
+        other => Ok(other),
+    }
+}
+
+fn checked_option(field: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
+    text.map(|text| checked_text(field, text)).transpose()
+}
+
+fn checked_text(field: &'static str, text: String) -> Result<String, Problem> {
+    let wrong = |detail: String| Err(Problem::new(422, "invalid", detail).at(field));
+    if text.trim().is_empty() {
+        return wrong(format!("{field} is empty"));
+    }
+    if text.len() > TEXT_BYTES_MAX {
+        return wrong(format!("{field} has {} bytes, the most is {TEXT_BYTES_MAX}", text.len()));
+    }
+    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        return wrong(format!("{field} holds control characters"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,184 @@
+//! Everything that can be asked of the listener.
+
+use axum::extract::Request;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Router, middleware};
+use wire::command::Role;
+
+use crate::layer::{self, Shared};
+use crate::problem::Problem;
+use crate::{commands, context, ingest, tail, views};
+
+/// One thing that can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// `{id}` stands for one segment.
+    pub path: &'static str,
+    pub access: Access,
+    /// What it does, in a sentence.
+    pub what: &'static str,
+    pub endpoint: Endpoint,
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone who reaches the listener.
+    Open,
+    /// Who may write telemetry and context.
+    Ingest,
+    /// Who has this role or one that includes it.
+    Role(Role),
+}
+
+impl Access {
+    /// The right by its name; `None` when none is needed.
+    #[must_use]
+    pub const fn needs(self) -> Option<&'static str> {
+        match self {
+            Self::Open => None,
+            Self::Ingest => Some("ingest"),
+            Self::Role(role) => Some(role.name()),
+        }
+    }
+}
+
+/// What answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Telemetry,
+    Context,
+    Status,
+    Incidents,
+    Incident,
+    Acknowledge,
+    Mitigate,
+    Resolve,
+    Close,
+    Note,
+    Tail,
+    Inbox,
+    Audit,
+    AuditVerify,
+    Metrics,
+    Health,
+    Ready,
+}
+
+const VIEWER: Access = Access::Role(Role::Viewer);
+const RESPONDER: Access = Access::Role(Role::Responder);
+const LEAD: Access = Access::Role(Role::Lead);
+
+const fn get(path: &'static str, access: Access, endpoint: Endpoint, what: &'static str) -> Route {
+    Route { method: "GET", path, access, what, endpoint }
+}
+
+const fn post(path: &'static str, access: Access, endpoint: Endpoint, what: &'static str) -> Route {
+    Route { method: "POST", path, access, what, endpoint }
+}
+
+/// The table. The router, the check of rights and the tests read it.
+pub const ROUTES: &[Route] = &[
+    post(
+        "/v1/telemetry",
+        Access::Ingest,
+        Endpoint::Telemetry,
+        "Write predictions and labels; answered once they are durable",
+    ),
+    post(
+        "/v1/context",
+        Access::Ingest,
+        Endpoint::Context,
+        "Write deployments and lineage; answered once they are durable",
+    ),
+    get("/v1/status", VIEWER, Endpoint::Status, "What runs, how far it is, what is open"),
+    get(
+        "/v1/incidents",
+        VIEWER,
+        Endpoint::Incidents,
+        "List incidents: ?state=open|cleared|all&severity=sev1,sev2&limit=&cursor=",
+    ),
+    get("/v1/incidents/{id}", VIEWER, Endpoint::Incident, "One incident with its pages and who has it"),
+    post("/v1/incidents/{id}/ack", RESPONDER, Endpoint::Acknowledge, "Take an incident: {for_s?, note?}"),
+    post(
+        "/v1/incidents/{id}/mitigate",
+        RESPONDER,
+        Endpoint::Mitigate,
+        "Say that the harm is contained: {for_s?, note?}",
+    ),
+    post(
+        "/v1/incidents/{id}/resolve",
+        RESPONDER,
+        Endpoint::Resolve,
+        "Say that people are done with it: {reason?}",
+    ),
+    post("/v1/incidents/{id}/close", RESPONDER, Endpoint::Close, "Close a resolved incident: {reason}"),
+    post("/v1/incidents/{id}/note", RESPONDER, Endpoint::Note, "Write a note: {text}"),
+    get(
+        "/v1/tail",
+        VIEWER,
+        Endpoint::Tail,
+        "Follow incidents, pages and status as lines of JSON or server-sent events: ?from=",
+    ),
+    get("/v1/inbox", VIEWER, Endpoint::Inbox, "Pages in the built-in inbox, newest first"),
+    get("/v1/audit", LEAD, Endpoint::Audit, "Records of the audit chain: ?incident=&limit=&cursor="),
+    get(
+        "/v1/audit/verify",
+        VIEWER,
+        Endpoint::AuditVerify,
+        "Check every record of the audit chain against the one before it",
+    ),
+    get("/metrics", VIEWER, Endpoint::Metrics, "Metrics in Prometheus' text format"),
+    get("/healthz", Access::Open, Endpoint::Health, "Whether the process answers"),
+    get("/readyz", Access::Open, Endpoint::Ready, "Whether each role does its work"),
+];
+
+/// The router of the table, with `extra` beside it, behind the layer that every request passes.
+pub(crate) fn router(shared: &Shared, extra: Router) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let guard = middleware::from_fn_with_state((shared.clone(), *route), layer::check);
+        router = router.route(route.path, handler(route).route_layer(guard));
+    }
+    router
+        .with_state(shared.clone())
+        .merge(extra)
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(nothing_here)
+        .layer(middleware::from_fn_with_state(shared.clone(), layer::around))
+}
+
+fn handler(route: &Route) -> MethodRouter<Shared> {
+    let method = if route.method == "POST" { MethodFilter::POST } else { MethodFilter::GET };
+    match route.endpoint {
+        Endpoint::Telemetry => on(method, ingest::telemetry),
+        Endpoint::Context => on(method, context::context),
+        Endpoint::Status => on(method, views::status),
+        Endpoint::Incidents => on(method, views::incidents),
+        Endpoint::Incident => on(method, views::incident),
+        Endpoint::Acknowledge => on(method, commands::acknowledge),
+        Endpoint::Mitigate => on(method, commands::mitigate),
+        Endpoint::Resolve => on(method, commands::resolve),
+        Endpoint::Close => on(method, commands::close),
+        Endpoint::Note => on(method, commands::note),
+        Endpoint::Tail => on(method, tail::tail),
+        Endpoint::Inbox => on(method, views::inbox),
+        Endpoint::Audit => on(method, views::audit),
+        Endpoint::AuditVerify => on(method, views::audit_verify),
+        Endpoint::Metrics => on(method, views::metrics),
+        Endpoint::Health => on(method, views::health),
+        Endpoint::Ready => on(method, views::ready),
+    }
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(404, "no-such-path", "there is nothing at this path").fix("GET /v1/status says what runs")
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    let known: Vec<_> = ROUTES.iter().filter(|r| r.path == request.uri().path()).map(|r| r.method).collect();
+    let problem = Problem::new(405, "wrong-method", format!("{} is not answered here", request.method()));
+    if known.is_empty() { problem } else { problem.fix(format!("use {}", known.join(" or "))) }
+}
