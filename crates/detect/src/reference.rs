@@ -1,6 +1,7 @@
 //! What a model's healthy records look like: a profile to fold by, and the rate and spread of every test.
 
 pub mod baseline;
+pub mod build;
 pub mod cells;
 pub mod profile;
 
@@ -8,6 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::profile::Profile;
 use wire::{Digest, Family, Timestamp};
+
+pub use build::{Built, ReferenceBuilder};
 
 
 /// The reference of one model version. JSON is its public form: `tocsin reference build` writes it, config pins it.
