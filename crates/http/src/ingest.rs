@@ -251,7 +251,7 @@ mod tests {
             let mut map = headers(&base);
             map.insert(name, HeaderValue::from_static(bad));
             let problem = kind_of(&map).expect_err(name);
-            assert_eq!((problem.status, problem.at), (400, Some(format!("header {name}"))), "{bad}");
+            assert_eq!((problem.status, problem.at.clone()), (400, Some(format!("header {name}"))), "{bad}");
         }
         for missing in ["ce-id", "ce-source", "ce-type"] {
             let mut map = headers(&base);

@@ -25,6 +25,6 @@ pub use backend::{
     IncidentQuery, IncidentsState, IngestRecord, Ingested, NewCommand, Readiness, RoleReadiness, TailEvent,
 };
 pub use config::{HttpConfig, TokenConfig};
-pub use problem::Problem;
+pub use problem::{Problem, ProblemDetails, Rejected};
 pub use routes::{Access, Endpoint, ROUTES, Route};
 pub use server::{BindError, Server};

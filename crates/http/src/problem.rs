@@ -7,9 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendError;
 
-/// An error answer (RFC 9457). Nothing of a body or of a token is in it.
+/// An error answer (RFC 9457). Nothing of a token is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<ProblemDetails>);
+
+impl std::ops::Deref for Problem {
+    type Target = ProblemDetails;
+    fn deref(&self) -> &ProblemDetails {
+        &self.0
+    }
+}
+
+/// What an error answer says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemDetails {
     /// `urn:tocsin:` and a word that stays the same: what scripts look at.
     #[serde(rename = "type")]
     pub kind: String,
@@ -46,7 +58,7 @@ impl Problem {
     #[must_use]
     pub fn new(status: u16, word: &'static str, detail: impl Into<String>) -> Self {
         let title = StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("Error");
-        Self {
+        Self(Box::new(ProblemDetails {
             kind: format!("urn:tocsin:{word}"),
             title: title.to_owned(),
             status,
@@ -56,36 +68,36 @@ impl Problem {
             needs: None,
             retry_after_s: None,
             rejected: Vec::new(),
-        }
+        }))
     }
 
     #[must_use]
     pub fn at(mut self, place: impl Into<String>) -> Self {
-        self.at = Some(place.into());
+        self.0.at = Some(place.into());
         self
     }
 
     #[must_use]
     pub fn fix(mut self, right: impl Into<String>) -> Self {
-        self.fix = Some(right.into());
+        self.0.fix = Some(right.into());
         self
     }
 
     #[must_use]
     pub fn needs(mut self, right: impl Into<String>) -> Self {
-        self.needs = Some(right.into());
+        self.0.needs = Some(right.into());
         self
     }
 
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
     #[must_use]
     pub(crate) fn rejected(mut self, rejected: Vec<Rejected>) -> Self {
-        self.rejected = rejected;
+        self.0.rejected = rejected;
         self
     }
 }

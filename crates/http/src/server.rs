@@ -92,6 +92,7 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done; then streams end, and requests in work have five seconds left.
+    #[expect(clippy::missing_panics_doc, reason = "the semaphore is never closed")]
     pub async fn serve(self, backend: Arc<dyn Backend>, shutdown: impl Future<Output = ()>) {
         let (end, ending) = watch::channel(false);
         let tokens = Tokens::new(self.config.tokens.clone(), self.open);

@@ -1,0 +1,228 @@
+//! A backend that remembers what it was asked, a listener before it, and a client that writes bytes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tocsin_http::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use wire::command::Role;
+use wire::context::ContextRecord;
+use wire::page::InboxEntry;
+use wire::{CommandId, IncidentId};
+
+/// Does what it is asked and remembers it. Calls wait while the gate is held.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) ingested: Mutex<Vec<IngestRecord>>,
+    pub(crate) context: Mutex<Vec<ContextRecord>>,
+    pub(crate) commands: Mutex<Vec<NewCommand>>,
+    pub(crate) queries: Mutex<Vec<IncidentQuery>>,
+    pub(crate) tails: Mutex<Vec<(Option<String>, mpsc::Sender<TailEvent>)>>,
+    pub(crate) gate: Mutex<()>,
+}
+
+impl Backend for Memory {
+    fn ingest(&self, records: Vec<IngestRecord>) -> Result<Ingested, BackendError> {
+        drop(self.gate.lock().unwrap_or_else(|e| e.into_inner()));
+        let taken = Ingested { records: records.len() as u64 };
+        self.ingested.lock().unwrap().extend(records);
+        Ok(taken)
+    }
+    fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError> {
+        let taken = Ingested { records: records.len() as u64 };
+        self.context.lock().unwrap().extend(records);
+        Ok(taken)
+    }
+    fn command(&self, command: NewCommand) -> Result<CommandReceipt, BackendError> {
+        let command_id = command.command_id.clone().unwrap_or_else(|| CommandId::new("made"));
+        let incident_id = IncidentId::new(command.incident.clone());
+        self.commands.lock().unwrap().push(command);
+        Ok(CommandReceipt { command_id, incident_id, repeated: false })
+    }
+    fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError> {
+        self.queries.lock().unwrap().push(query.clone());
+        Ok(IncidentPage { incidents: vec![json!({"incident_id": "a"})], total: 7, next: Some("n".into()) })
+    }
+    fn incident(&self, id: &str) -> Result<Value, BackendError> {
+        match id {
+            "gone" => Err(BackendError::NotFound { what: "incident" }),
+            "many" => Err(BackendError::Ambiguous(3)),
+            "conflict" => Err(BackendError::Conflict("it is closed".into())),
+            "invalid" => Err(BackendError::Invalid("never".into())),
+            "later" => Err(BackendError::Unavailable { why: "catching up".into(), retry_after_s: 7 }),
+            "elsewhere" => Err(BackendError::NotHere { role: "escalate" }),
+            "broken" => Err(BackendError::Internal("the inner secret".into())),
+            "panic" => panic!("the inner secret"),
+            id => Ok(json!({"incident_id": id})),
+        }
+    }
+    fn status(&self) -> Result<Value, BackendError> {
+        drop(self.gate.lock().unwrap_or_else(|e| e.into_inner()));
+        Ok(json!({"roles": ["collect"]}))
+    }
+    fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError> {
+        Ok(vec![])
+    }
+    fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError> {
+        Ok(AuditPage { records: vec![], next: Some(format!("{}", query.limit)) })
+    }
+    fn audit_verify(&self) -> Result<AuditReport, BackendError> {
+        Ok(AuditReport { ok: true, records: 3, heads: vec![], faults: vec![] })
+    }
+    fn metrics(&self) -> Result<String, BackendError> {
+        Ok("tocsin_up 1\n".into())
+    }
+    fn ready(&self) -> Readiness {
+        Readiness { ready: true, roles: vec![] }
+    }
+    fn tail(&self, from: Option<&str>) -> Result<mpsc::Receiver<TailEvent>, BackendError> {
+        let (out, events) = mpsc::channel(16);
+        self.tails.lock().unwrap().push((from.map(Into::into), out));
+        Ok(events)
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) served: JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) async fn start(config: &str) -> Self {
+        let config: HttpConfig = toml::from_str(&format!("address = \"127.0.0.1:0\"\n{config}")).unwrap();
+        let extra = Router::new().route(
+            "/extra",
+            axum::routing::get(
+                |axum::Extension(auth): axum::Extension<Auth>| async move { format!("{auth:?}") },
+            ),
+        );
+        let server = Server::bind(config).await.unwrap().mount(extra);
+        let (address, memory) = (server.local_addr(), Arc::new(Memory::default()));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let backend: Arc<dyn Backend> = memory.clone();
+        let served = tokio::spawn(server.serve(backend, async move {
+            _ = stopped.await;
+        }));
+        Self { address, memory, stop: Some(stop), served }
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        ask(self.address, method, path, headers, body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], b"").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, media: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.ask("POST", path, &[("content-type", media)], body.as_ref()).await
+    }
+
+    pub(crate) fn ingested(&self) -> Vec<IngestRecord> {
+        std::mem::take(&mut self.memory.ingested.lock().unwrap())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+    pub(crate) fn problem(&self) -> Problem {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.status, self.status);
+        problem
+    }
+}
+
+pub(crate) async fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        head.push_str(&format!("host: {address}\r\n"));
+    }
+    if !headers.iter().any(|(name, _)| *name == "content-length" || *name == "transfer-encoding") {
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The listener may answer and close before it has read all of a body that is too long.
+    _ = stream.write_all(body).await;
+    let mut raw = Vec::new();
+    _ = stream.read_to_end(&mut raw).await;
+    parsed(&raw)
+}
+
+pub(crate) fn parsed(raw: &[u8]) -> Answer {
+    let end = raw.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| panic!("no answer: {raw:?}"));
+    let head = std::str::from_utf8(&raw[..end]).unwrap();
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers: BTreeMap<_, _> = lines
+        .filter_map(|l| l.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    Answer { status, headers, body: raw[end + 4..].to_vec() }
+}
+
+/// A token for each of these, and the config that knows them.
+pub(crate) fn tokens(of: &[(&str, Option<Role>, bool)]) -> (String, BTreeMap<String, String>) {
+    let (mut config, mut held) = (String::new(), BTreeMap::new());
+    for (i, (name, role, ingest)) in of.iter().enumerate() {
+        let made = generate_token([u8::try_from(i).unwrap() + 1; 32]);
+        let role = role.map(|r| format!("role = \"{}\"\n", r.name())).unwrap_or_default();
+        config +=
+            &format!("[[token]]\nname = \"{name}\"\n{role}ingest = {ingest}\nsha256 = \"{}\"\n", made.sha256);
+        held.insert((*name).to_owned(), format!("Bearer {}", made.token));
+    }
+    (config, held)
+}
+
+/// The body of a stream so far, without the sizes of its chunks.
+pub(crate) async fn read_until(stream: &mut TcpStream, mark: &str) -> String {
+    let mut raw = Vec::new();
+    while !String::from_utf8_lossy(&raw).contains(mark) {
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_buf(&mut raw)).await;
+        assert_ne!(read.expect("in time").unwrap(), 0, "{}", String::from_utf8_lossy(&raw));
+    }
+    String::from_utf8(raw).unwrap()
+}
+
+pub(crate) async fn follow(address: SocketAddr, path: &str, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{headers}\r\n").as_bytes())
+        .await
+        .unwrap();
+    stream
+}
