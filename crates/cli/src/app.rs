@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use receivers::{Inbox, Receiver};
+use receivers::Receiver;
 use runtime::clock::Clock;
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::escalate::EscalateLoop;
@@ -27,7 +27,7 @@ use crate::config::Checked;
 use crate::failure::{Failure, Kind};
 
 /// The log that a config asks for.
-pub enum AnyLog {
+pub(crate) enum AnyLog {
     Kafka(KafkaLog),
     Embedded(EmbeddedLog),
 }
@@ -36,7 +36,7 @@ pub enum AnyLog {
 ///
 /// # Errors
 /// When it cannot be reached or opened; says what to do.
-pub fn open_log(checked: &Checked) -> Result<AnyLog, Failure> {
+pub(crate) fn open_log(checked: &Checked) -> Result<AnyLog, Failure> {
     let log = &checked.config.log;
     let Some(brokers) = &log.brokers else {
         let path = checked.dir.join(&log.path);
@@ -63,9 +63,8 @@ pub fn open_log(checked: &Checked) -> Result<AnyLog, Failure> {
 }
 
 /// A running process. Dropping it does not stop it: call [`App::stop`].
-pub struct App {
+pub(crate) struct App {
     pub views: Arc<Views>,
-    pub inbox: Inbox,
     /// `http://…` where it listens.
     pub address: String,
     pub stop: Arc<AtomicBool>,
@@ -75,7 +74,7 @@ pub struct App {
 }
 
 /// What a process is told beside its config.
-pub struct Options {
+pub(crate) struct Options {
     pub roles: Vec<Role>,
     pub stop: Arc<AtomicBool>,
     /// Where to leave address and token for the command line.
@@ -87,23 +86,26 @@ impl App {
     ///
     /// # Errors
     /// Anything that keeps it from starting; nothing is left running.
-    pub fn start<L: Log>(log: L, checked: &Checked, options: Options) -> Result<Self, Failure> {
+    pub(crate) fn start<L: Log>(log: L, checked: &Checked, options: Options) -> Result<Self, Failure> {
         let metrics = metrics_recorder()?;
         let settings = settings(checked);
         let sources = sources(checked, &settings.topics);
         prepare(&log, checked, &settings, &sources)?;
         let clock = Clock::start();
         let views = Arc::new(Views::default());
-        let inbox = Inbox::default();
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .map_err(|e| Failure::new(Kind::CannotStart, format!("no threads: {e}")))?;
-        let receivers = receivers(checked, &inbox)?;
-        let backend = Backend::new(log.clone(), checked, settings.clone(), Arc::clone(&views), inbox.clone(), metrics, clock);
+        let receivers = receivers(checked)?;
+        let inboxes = receivers.iter().filter_map(|r| r.inbox().cloned()).collect();
+        let entered = tokio.enter();
+        let backend =
+            Backend::new(log.clone(), checked, settings.clone(), Arc::clone(&views), inboxes, metrics, clock);
+        drop(entered);
         let server = tokio
-            .block_on(http_api::Server::bind(&checked.config.http))
+            .block_on(http_api::Server::bind(checked.config.http.clone()))
             .map_err(|e| Failure::new(Kind::CannotStart, e.to_string()))?;
         let address = format!("http://{}", server.local_addr());
         let stopping = Arc::clone(&options.stop);
@@ -113,16 +115,13 @@ impl App {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             };
-            if let Err(e) = server.serve(Arc::new(backend), ended).await {
-                tracing::error!(error = %e, "the listener has ended");
-            }
+            server.serve(Arc::new(backend), ended).await;
         });
         if let Some(file) = &options.client_file {
             crate::client::leave_address(file, &address)?;
         }
         let mut app = Self {
             views: Arc::clone(&views),
-            inbox,
             address,
             stop: Arc::clone(&options.stop),
             threads: Vec::new(),
@@ -152,7 +151,7 @@ impl App {
         let (views, stop) = (Arc::clone(&self.views), Arc::clone(&self.stop));
         match role {
             Role::Collect => {
-                let config = Arc::new(checked.config.telemetry.clone());
+                let config = Arc::new(checked.telemetry.clone());
                 for (thread, source) in sources.iter().enumerate() {
                     let work = CollectLoop::new(
                         log.clone(),
@@ -190,7 +189,7 @@ impl App {
 
     /// True once every role has restored its state and has its partitions.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.views.readiness().iter().all(|(_, waiting)| waiting.is_none())
     }
 
@@ -198,7 +197,7 @@ impl App {
     ///
     /// # Errors
     /// The first role that failed.
-    pub fn stop(mut self) -> Result<(), Failure> {
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
         self.stop.store(true, Ordering::Relaxed);
         let mut first = Ok(());
         for thread in self.threads.drain(..) {
@@ -241,23 +240,15 @@ fn settings(checked: &Checked) -> Settings {
         collect_partitions: log.partitions.collect,
         commit_every: Duration::from_millis(log.commit_ms),
         progress_every: Duration::from_millis(config.telemetry.pane_ms().unsigned_abs().clamp(1_000, 60_000)),
-        idle: Duration::from_secs(log.idle_s),
+        idle: Duration::from_secs(config.telemetry.raw().idle_s),
         hold_max: Duration::from_secs(log.hold_max_s),
     }
 }
 
 fn sources(checked: &Checked, topics: &Topics) -> Vec<SourceSpec> {
-    let telemetry = &checked.config.telemetry;
-    if telemetry.topics.is_empty() {
-        return vec![SourceSpec { topic: topics.telemetry.clone(), labels_topic: telemetry.labels_topic.clone() }];
-    }
-    let labels = |i: usize| telemetry.labels_topic.clone().filter(|_| i == 0);
-    telemetry
-        .topics
-        .iter()
-        .enumerate()
-        .map(|(i, topic)| SourceSpec { topic: topic.clone(), labels_topic: labels(i) })
-        .collect()
+    let telemetry = checked.telemetry.raw();
+    let topic = telemetry.topic.clone().unwrap_or_else(|| topics.telemetry.clone());
+    vec![SourceSpec { topic, labels_topic: telemetry.labels.topic.clone() }]
 }
 
 /// Topics, and the profiles of pinned references for the collectors.
@@ -286,14 +277,14 @@ fn prepare<L: Log>(
     Ok(())
 }
 
-fn receivers(checked: &Checked, inbox: &Inbox) -> Result<Vec<Arc<Receiver>>, Failure> {
+fn receivers(checked: &Checked) -> Result<Vec<Arc<Receiver>>, Failure> {
     let dir: &Path = &checked.dir;
     checked
         .config
         .receiver
         .iter()
         .map(|(name, config)| {
-            Receiver::build(name, config, inbox, &|source| crate::config::secret(source, dir))
+            Receiver::build(name, config, &|source| crate::config::secret(source, dir))
                 .map(Arc::new)
                 .map_err(|e| Failure::new(Kind::CannotStart, format!("receiver {name}: {e}")))
         })

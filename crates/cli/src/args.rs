@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// 3 the running process cannot be reached; 4 it refused (token, role); 5 no such incident; 6 cannot start.
 #[derive(Debug, Parser)]
 #[command(name = "tocsin", version, propagate_version = true, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
@@ -18,7 +18,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// One JSON object a line instead of text for people
     #[arg(long, global = true)]
     pub json: bool,
@@ -37,13 +37,13 @@ pub struct Global {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     Text,
     Json,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Show the whole thing at work: a simulated fleet, scripted trouble, pages, in 90 seconds
     Demo(DemoArgs),
     /// Run it: collect telemetry, judge it, escalate incidents
@@ -79,7 +79,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// The same seed tells the same story
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -104,14 +104,14 @@ pub struct DemoArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ConfigArgs {
+pub(crate) struct ConfigArgs {
     /// The config
     #[arg(long, short, default_value = "tocsin.toml")]
     pub config: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// Which parts run in this process
@@ -123,14 +123,14 @@ pub struct RunArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Role {
+pub(crate) enum Role {
     Collect,
     Judge,
     Escalate,
 }
 
 impl Role {
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Collect => "collect",
             Self::Judge => "judge",
@@ -140,7 +140,7 @@ impl Role {
 }
 
 #[derive(Debug, Args)]
-pub struct SimulateArgs {
+pub(crate) struct SimulateArgs {
     /// Kafka to write to, host:port[,host:port]
     #[arg(long)]
     pub brokers: String,
@@ -174,7 +174,7 @@ pub struct SimulateArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// Where to write it; `-` is standard output
     #[arg(default_value = "tocsin.toml")]
     pub path: PathBuf,
@@ -184,20 +184,20 @@ pub struct InitArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct IncidentsArgs {
+pub(crate) struct IncidentsArgs {
     /// Those whose signal has cleared too
     #[arg(long)]
     pub all: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct IdArgs {
+pub(crate) struct IdArgs {
     /// The incident, or the first letters of its id
     pub id: String,
 }
 
 #[derive(Debug, Args)]
-pub struct AckArgs {
+pub(crate) struct AckArgs {
     #[command(flatten)]
     pub id: IdArgs,
     /// Seconds until it escalates again unless resolved [default: the policy's]
@@ -208,7 +208,7 @@ pub struct AckArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ResolveArgs {
+pub(crate) struct ResolveArgs {
     #[command(flatten)]
     pub id: IdArgs,
     #[arg(long)]
@@ -216,33 +216,33 @@ pub struct ResolveArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct NoteArgs {
+pub(crate) struct NoteArgs {
     #[command(flatten)]
     pub id: IdArgs,
     pub text: String,
 }
 
 #[derive(Debug, Args)]
-pub struct TailArgs {
+pub(crate) struct TailArgs {
     /// End after so many events
     #[arg(long)]
     pub lines: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum AuditCommand {
+pub(crate) enum AuditCommand {
     /// Check every record of the chain against the one before it
     Verify,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ReferenceCommand {
+pub(crate) enum ReferenceCommand {
     /// Build pinned references from telemetry of healthy days (JSON Lines)
     Build(ReferenceBuildArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct ReferenceBuildArgs {
+pub(crate) struct ReferenceBuildArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// Telemetry, one JSON object a line, in the order of arrival
@@ -254,7 +254,7 @@ pub struct ReferenceBuildArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct TokenArgs {
+pub(crate) struct TokenArgs {
     /// Who will use it
     pub name: String,
     /// What it may do: viewer, responder, lead, tuner, admin

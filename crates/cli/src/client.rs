@@ -12,7 +12,7 @@ use crate::args::Global;
 use crate::failure::{Failure, Kind};
 
 /// Where it listens when nothing says otherwise.
-pub const DEFAULT_SERVER: &str = "http://127.0.0.1:7311";
+pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:7311";
 /// Beside the log: address of the process, and a token for this machine's user if one is needed.
 const CLIENT_FILE: &str = "tocsin.client.json";
 
@@ -25,7 +25,7 @@ struct Left {
 
 /// The file that a process leaves beside its log.
 #[must_use]
-pub fn client_file(log: &Path) -> PathBuf {
+pub(crate) fn client_file(log: &Path) -> PathBuf {
     log.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).join(CLIENT_FILE)
 }
 
@@ -33,7 +33,7 @@ pub fn client_file(log: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn leave_address(file: &Path, server: &str) -> Result<(), Failure> {
+pub(crate) fn leave_address(file: &Path, server: &str) -> Result<(), Failure> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let left = Left { server: server.to_owned(), token: None };
@@ -48,7 +48,7 @@ pub fn leave_address(file: &Path, server: &str) -> Result<(), Failure> {
 
 /// A connection to make requests on.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     agent: ureq::Agent,
     server: String,
     token: Option<String>,
@@ -59,7 +59,7 @@ impl Client {
     ///
     /// # Errors
     /// When the token's file cannot be read.
-    pub fn new(global: &Global) -> Result<Self, Failure> {
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
         let left: Option<Left> =
             std::fs::read(CLIENT_FILE).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let server = global
@@ -83,7 +83,7 @@ impl Client {
 
     /// # Errors
     /// As the server's answer says.
-    pub fn get(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         let mut request = self.agent.get(format!("{}{path}", self.server));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -95,7 +95,7 @@ impl Client {
     ///
     /// # Errors
     /// As the server's answer says.
-    pub fn post(&self, path: &str, id: &str, body: &Value) -> Result<Value, Failure> {
+    pub(crate) fn post(&self, path: &str, id: &str, body: &Value) -> Result<Value, Failure> {
         let mut request = self.agent.post(format!("{}{path}", self.server));
         request = request.header("content-type", "application/json").header("idempotency-key", id);
         if let Some(token) = &self.token {
@@ -108,7 +108,7 @@ impl Client {
     ///
     /// # Errors
     /// As the server's answer says, or when it goes away.
-    pub fn stream(&self, path: &str, mut each: impl FnMut(&str) -> bool) -> Result<(), Failure> {
+    pub(crate) fn stream(&self, path: &str, mut each: impl FnMut(&str) -> bool) -> Result<(), Failure> {
         let mut request = self.agent.get(format!("{}{path}", self.server)).header("accept", "application/x-ndjson");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));

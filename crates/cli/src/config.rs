@@ -70,6 +70,8 @@ fn default_namespace() -> String {
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub config: Config,
+    /// `[telemetry]`, with the secret of its keyed hashes.
+    pub telemetry: CollectConfig,
     pub policy: Arc<escalate::Policy>,
     pub judge: Arc<JudgeConfig>,
     pub references: Arc<Vec<Reference>>,
@@ -123,10 +125,15 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
             Vec::new()
         }
     };
+    let telemetry = keyed(&config.telemetry, &dir).unwrap_or_else(|why| {
+        let path = [Part::Key("telemetry"), Part::Key("privacy")];
+        faults.push(Fault::of_key(file, source, &path, why));
+        config.telemetry.clone()
+    });
     match policy {
         Some(policy) if faults.is_empty() => {
             let judge = Arc::new(config.judge_config());
-            Ok(Checked { config, policy: Arc::new(policy), judge, references: Arc::new(references), dir })
+            Ok(Checked { config, telemetry, policy: Arc::new(policy), judge, references: Arc::new(references), dir })
         }
         _ => Err(faults),
     }
@@ -147,6 +154,19 @@ impl Config {
     }
 }
 
+/// The collector's config with the secret that the privacy table names.
+fn keyed(telemetry: &CollectConfig, dir: &Path) -> Result<CollectConfig, String> {
+    let privacy = &telemetry.raw().privacy;
+    let secret = match (&privacy.key_env, &privacy.key_file) {
+        (Some(name), _) => {
+            crate::secrets::env(name).ok_or_else(|| format!("the environment has no variable {name}"))?
+        }
+        (None, Some(path)) => crate::secrets::file(&dir.join(path))?,
+        (None, None) => return Ok(telemetry.clone()),
+    };
+    Ok(telemetry.clone().keyed(secret.as_bytes()))
+}
+
 fn policy(config: &Config) -> Result<escalate::Policy, escalate::config::ConfigErrors> {
     let bundle = Bundle {
         namespace: config.namespace.clone(),
@@ -154,8 +174,7 @@ fn policy(config: &Config) -> Result<escalate::Policy, escalate::config::ConfigE
         policy: config.policy.clone(),
         escalate: config.escalate.clone(),
     };
-    let receivers: std::collections::BTreeSet<String> = config.receiver.keys().cloned().collect();
-    escalate::Policy::new(&bundle, &receivers)
+    escalate::Policy::new(bundle, &config.receiver.keys().cloned().collect())
 }
 
 fn part(at: &At) -> Part<'_> {
@@ -182,13 +201,14 @@ fn check_secrets(receiver: &ReceiverConfig, dir: &Path) -> Result<(), String> {
 ///
 /// # Errors
 /// When it is not there; never what is in it.
-pub fn secret(source: &receivers::SecretSource, dir: &Path) -> Result<String, String> {
-    match source {
+pub fn secret(source: &receivers::SecretSource, dir: &Path) -> Result<receivers::Secret, String> {
+    let text = match source {
         receivers::SecretSource::Env(name) => {
             crate::secrets::env(name).ok_or_else(|| format!("the environment has no variable {name}"))
         }
         receivers::SecretSource::File(path) => crate::secrets::file(&dir.join(path)),
-    }
+    };
+    text.map(|t| receivers::Secret::new(&t))
 }
 
 fn load_references(config: &Config, dir: &Path) -> Result<Vec<Reference>, String> {

@@ -1,6 +1,6 @@
 //! `tocsin demo`: a simulated fleet, the whole product on it, and at the end what was found of what was planted.
 
-mod references;
+pub(crate) mod references;
 pub(crate) mod screen;
 mod summary;
 
@@ -32,7 +32,7 @@ const SETTLE: Duration = Duration::from_secs(20);
 
 /// # Errors
 /// When it cannot start, when something planted was missed, or when anything else paged.
-pub fn run(args: &DemoArgs, out: &Out) -> Result<(), Failure> {
+pub(crate) fn run(args: &DemoArgs, out: &Out) -> Result<(), Failure> {
     let usage = |message: String| Failure::new(Kind::Usage, message);
     let scenario: Scenario = args.scenario.parse().map_err(|e: fleet::NoScenario| usage(e.to_string()))?;
     if !(fleet::RATE_MIN..=1000.0).contains(&args.rate) {
@@ -82,9 +82,9 @@ impl Stage {
         let mut checked = config::load(&file).map_err(|faults| {
             Failure::new(Kind::CannotStart, faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         })?;
-        checked.config.http.listen =
+        checked.config.http.address =
             free_address(&args.listen).map_err(|e| Failure::new(Kind::Usage, e))?;
-        checked.references = Arc::new(references::pinned(&checked.config, fleet, out)?);
+        checked.references = Arc::new(references::pinned(&checked, fleet, out)?);
         Ok(checked)
     }
 }

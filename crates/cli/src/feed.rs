@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How far a feed has come, for whoever draws it.
 #[derive(Debug, Default)]
-pub struct Played {
+pub(crate) struct Played {
     pub records: AtomicU64,
     /// Arrival time of the last record in epoch ms.
     pub through_ms: AtomicI64,
@@ -25,14 +25,14 @@ pub struct Played {
 
 impl Played {
     #[must_use]
-    pub fn through(&self) -> Option<Timestamp> {
+    pub(crate) fn through(&self) -> Option<Timestamp> {
         Some(self.through_ms.load(Ordering::Relaxed)).filter(|ms| *ms != 0).and_then(Timestamp::from_ms)
     }
 }
 
 /// What is played and how fast.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Event time at which it begins and ends.
     pub start: Timestamp,
     pub end: Timestamp,
@@ -44,7 +44,7 @@ pub struct Pace {
 ///
 /// # Errors
 /// When the log refuses for good; what does not answer is tried again.
-pub fn play<L: Log>(
+pub(crate) fn play<L: Log>(
     log: &L,
     topic: &str,
     fleet: &mut Fleet,
@@ -106,7 +106,7 @@ fn append<L: Log>(log: &L, batch: &[NewRecord], stop: &AtomicBool) -> Result<(),
 ///
 /// # Errors
 /// What would be right.
-pub fn duration_ms(text: &str) -> Result<i64, String> {
+pub(crate) fn duration_ms(text: &str) -> Result<i64, String> {
     let wrong = || format!("{text:?} is no duration: write 90s, 30m, 12h or 7d");
     let units = [("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let split = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)));

@@ -43,6 +43,17 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The references that the demo has checked in, built anew: 28 healthy days at rate 1. Some minutes of work.
+///
+/// # Errors
+/// What went wrong, in words.
+pub fn demo_references() -> Result<Vec<detect::reference::Reference>, String> {
+    let checked = config::parse(std::path::Path::new("tocsin.toml"), config::TEMPLATE).map_err(|faults| {
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    })?;
+    demo::references::build(&checked, 1.0, demo::references::DAYS).map_err(|e| e.to_string())
+}
+
 fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
     let global = &cli.global;
     match cli.command {

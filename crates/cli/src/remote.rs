@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_api::TailEvent;
 use runtime::views::Event;
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use crate::term::{Look, Out, visible};
 
 /// # Errors
 /// When the server does not answer, or refuses.
-pub fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+pub(crate) fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     let state = if args.all { "all" } else { "open" };
     let answer = Client::new(global)?.get(&format!("/v1/incidents?state={state}&limit=200"))?;
     let list = answer.get("incidents").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -53,9 +54,9 @@ pub fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Result<(),
 
 /// # Errors
 /// When there is no such incident, or the server does not answer.
-pub fn show(args: &IdArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+pub(crate) fn show(args: &IdArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     let client = Client::new(global)?;
-    let id = resolve_id(&client, &args.id)?;
+    let id = checked_id(&args.id)?;
     let view = client.get(&format!("/v1/incidents/{id}"))?;
     if out.json {
         out.json(&view);
@@ -114,26 +115,26 @@ fn evidence(out: &Out, e: &Value) {
 
 /// # Errors
 /// When the server refuses, or the command was not carried out in time.
-pub fn ack(args: &AckArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+pub(crate) fn ack(args: &AckArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     let body = json!({"for_s": args.for_s, "note": args.note});
     command(&args.id.id, "ack", &body, global, out)
 }
 
 /// # Errors
 /// As [`ack`].
-pub fn resolve(args: &ResolveArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+pub(crate) fn resolve(args: &ResolveArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     command(&args.id.id, "resolve", &json!({"reason": args.reason}), global, out)
 }
 
 /// # Errors
 /// As [`ack`].
-pub fn note(args: &NoteArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+pub(crate) fn note(args: &NoteArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     command(&args.id.id, "note", &json!({"text": args.text}), global, out)
 }
 
 fn command(id: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Result<(), Failure> {
     let client = Client::new(global)?;
-    let id = resolve_id(&client, id)?;
+    let id = checked_id(id)?;
     let random = crate::secrets::random::<16>().map_err(|e| Failure::new(Kind::CannotStart, e))?;
     let key = wire::id::base32(&random);
     let receipt = client.post(&format!("/v1/incidents/{id}/{what}"), &key, &without_nulls(body))?;
@@ -168,37 +169,24 @@ fn without_nulls(body: &Value) -> Value {
     Value::Object(fields.into_iter().filter(|(_, v)| !v.is_null()).collect())
 }
 
-/// A full id, or the only incident whose id begins so.
-fn resolve_id(client: &Client, id: &str) -> Result<String, Failure> {
-    if !id.chars().all(|c| c.is_ascii_alphanumeric()) || id.is_empty() {
-        return Err(Failure::new(Kind::Usage, format!("{id:?} is no incident id: letters and digits")));
+/// An id or its first letters, safe to put into a path.
+fn checked_id(id: &str) -> Result<&str, Failure> {
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric()) {
+        return Err(Failure::new(Kind::Usage, format!("{id:?} is no incident id: it has letters and digits")));
     }
-    if id.len() >= 26 {
-        return Ok(id.to_owned());
-    }
-    let answer = client.get("/v1/incidents?state=all&limit=200")?;
-    let mut found = answer
-        .get("incidents")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .map(|v| text(&v["incident"], "incident_id"))
-        .filter(|known| known.starts_with(id));
-    match (found.next(), found.next()) {
-        (Some(one), None) => Ok(one.to_owned()),
-        (Some(_), Some(_)) => Err(Failure::new(Kind::Usage, format!("several incidents begin with {id}: write more of it"))),
-        (None, _) => Err(Failure::new(Kind::NotFound, format!("no incident begins with {id}; `tocsin incidents --all` lists them"))),
-    }
+    Ok(id)
 }
 
 /// # Errors
 /// When the server does not answer.
-pub fn tail(args: &TailArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+pub(crate) fn tail(args: &TailArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     let mut left = args.lines;
     Client::new(global)?.stream("/v1/tail", |line| {
         if out.json {
             out.line(line);
-        } else if let Ok(event) = serde_json::from_str::<Event>(line) {
+        } else if let Ok(told) = serde_json::from_str::<TailEvent>(line)
+            && let Ok(event) = serde_json::from_value::<Event>(told.data)
+        {
             screen::show(out, &event);
         }
         left = left.map(|n| n.saturating_sub(1));
@@ -208,20 +196,20 @@ pub fn tail(args: &TailArgs, global: &Global, out: &Out) -> Result<(), Failure> 
 
 /// # Errors
 /// When the chain is broken, or the server does not answer.
-pub fn audit_verify(global: &Global, out: &Out) -> Result<(), Failure> {
+pub(crate) fn audit_verify(global: &Global, out: &Out) -> Result<(), Failure> {
     let answer = Client::new(global)?.get("/v1/audit/verify")?;
-    let whole = answer.get("whole").and_then(Value::as_bool).unwrap_or(false);
+    let ok = answer.get("ok").and_then(Value::as_bool).unwrap_or(false);
     if out.json {
         out.json(&answer);
     } else {
-        for p in answer.get("partitions").and_then(Value::as_array).into_iter().flatten() {
-            match p.get("broken").and_then(Value::as_str) {
-                None => out.line(format!("partition {}: {} records, head {}", p["partition"], p["records"], text(p, "head"))),
-                Some(why) => out.line(out.paint(Look::Red, format!("partition {}: BROKEN {why}", p["partition"]))),
-            }
+        for head in answer.get("heads").and_then(Value::as_array).into_iter().flatten() {
+            out.line(format!("partition {}: {} records, head {}", head["partition"], head["sequence"], text(head, "hash")));
+        }
+        for fault in answer.get("faults").and_then(Value::as_array).into_iter().flatten() {
+            out.line(out.paint(Look::Red, fault.as_str().unwrap_or_default()));
         }
     }
-    if whole {
+    if ok {
         if !out.json {
             out.line(out.paint(Look::Green, "the audit chain is whole"));
         }
@@ -231,7 +219,7 @@ pub fn audit_verify(global: &Global, out: &Out) -> Result<(), Failure> {
 }
 
 fn people(view: &Value) -> String {
-    let stage = view.get("stage").or_else(|| view.get("people")).and_then(Value::as_str).unwrap_or("open");
+    let stage = view.get("stage").and_then(Value::as_str).unwrap_or("open");
     match view.get("owner").and_then(Value::as_str) {
         Some(owner) => format!("{stage} ({})", visible(owner)),
         None => stage.to_owned(),

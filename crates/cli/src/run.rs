@@ -20,7 +20,7 @@ use crate::term::{Out, thousands};
 ///
 /// # Errors
 /// When the config is wrong, the log cannot be opened, or a role fails.
-pub fn run(args: &RunArgs, out: &Out) -> Result<(), Failure> {
+pub(crate) fn run(args: &RunArgs, out: &Out) -> Result<(), Failure> {
     let file = &args.config.config;
     let checked = config::load(file).map_err(|faults| {
         let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -81,8 +81,10 @@ fn announce(app: &App, checked: &Checked, args: &RunArgs, out: &Out) {
 fn read_file<L: Log>(log: &L, checked: &Checked, file: &Path, stop: &AtomicBool) -> Result<u64, Failure> {
     let cannot = |e: std::io::Error| Failure::new(Kind::CannotStart, format!("{}: {e}", file.display()));
     let topics = Topics::of(&checked.config.namespace);
-    let topic: Arc<str> = checked.config.telemetry.topics.first().map_or(topics.telemetry.as_str(), |t| t).into();
+    let topic: Arc<str> = checked.telemetry.raw().topic.clone().unwrap_or(topics.telemetry).into();
     let mut reader = BufReader::new(std::fs::File::open(file).map_err(cannot)?);
+    let mut decoder =
+        checked.telemetry.decoder().map_err(|e| Failure::new(Kind::No, e.to_string()))?;
     let (mut batch, mut total, mut line) = (Vec::new(), 0u64, Vec::new());
     loop {
         line.clear();
@@ -90,9 +92,8 @@ fn read_file<L: Log>(log: &L, checked: &Checked, file: &Path, stop: &AtomicBool)
         let text = line.trim_ascii();
         if !text.is_empty() {
             let mut record = NewRecord::new(Arc::clone(&topic), text);
-            if let Some(key) = detect::decode::key_of(text, &checked.config.telemetry) {
-                record = record.key(key);
-            }
+            let key = crate::backend::key_of(&mut decoder, text, &detect::decode::Attributes::default());
+            record.key = key.map(String::into_bytes);
             batch.push(record);
         }
         if batch.len() >= 5_000 || (read == 0 && !batch.is_empty()) {

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Kind};
 ///
 /// # Errors
 /// When the system does not let signals be caught.
-pub fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>, Failure> {
+pub(crate) fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -18,7 +18,7 @@ use crate::term::{Out, thousands};
 ///
 /// # Errors
 /// When an argument is wrong or Kafka cannot be reached.
-pub fn run(args: &SimulateArgs, out: &Out) -> Result<(), Failure> {
+pub(crate) fn run(args: &SimulateArgs, out: &Out) -> Result<(), Failure> {
     let (config, pace) = plan(args)?;
     let mut kafka = KafkaConfig::new(&args.brokers);
     kafka.client_id = "tocsin-simulate".to_owned();

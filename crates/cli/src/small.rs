@@ -9,7 +9,7 @@ use crate::term::{Look, Out};
 
 /// # Errors
 /// Every fault of the config, as one text.
-pub fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
+pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
     match config::load(&args.config) {
         Ok(checked) => {
             let c = &checked.config;
@@ -39,7 +39,7 @@ pub fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
                 c.policy.len(),
                 c.receiver.len()
             ));
-            out.line(format!("  http        {}", c.http.listen));
+            out.line(format!("  http        {}", c.http.address));
             out.line(format!("  digest      {}", checked.judge.digest()));
             Ok(())
         }
@@ -56,7 +56,7 @@ pub fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
 
 /// # Errors
 /// When the file is there already, or cannot be written.
-pub fn init(args: &InitArgs, out: &Out) -> Result<(), Failure> {
+pub(crate) fn init(args: &InitArgs, out: &Out) -> Result<(), Failure> {
     if args.path == Path::new("-") {
         out.line(TEMPLATE.trim_end());
         return Ok(());
@@ -76,7 +76,7 @@ pub fn init(args: &InitArgs, out: &Out) -> Result<(), Failure> {
 
 /// # Errors
 /// When the role is unknown, or the system gives no randomness.
-pub fn token(args: &TokenArgs, out: &Out) -> Result<(), Failure> {
+pub(crate) fn token(args: &TokenArgs, out: &Out) -> Result<(), Failure> {
     if args.role.is_none() && !args.ingest {
         return Err(Failure::new(Kind::Usage, "a token needs --role, --ingest or both: without, it could do nothing"));
     }
@@ -87,14 +87,13 @@ pub fn token(args: &TokenArgs, out: &Out) -> Result<(), Failure> {
         return Err(Failure::new(Kind::Usage, format!("--role {role} is none of {}", roles.join(", "))));
     }
     let random = crate::secrets::random::<32>().map_err(|e| Failure::new(Kind::CannotStart, e))?;
-    let token = http_api::generate_token(random);
-    let sha256 = http_api::token_sha256(&token);
+    let http_api::NewToken { token, sha256 } = http_api::generate_token(random);
     if out.json {
         out.json(&serde_json::json!({"token": token, "sha256": sha256, "name": args.name, "role": args.role, "ingest": args.ingest}));
         return Ok(());
     }
     out.line(format!("{token}\n\nShown this once. What tocsin keeps is its hash; put this into the config:\n"));
-    out.line(format!("[[http.tokens]]\nname = {:?}", args.name));
+    out.line(format!("[[http.token]]\nname = {:?}", args.name));
     if let Some(role) = &args.role {
         out.line(format!("role = \"{role}\""));
     }

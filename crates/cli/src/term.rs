@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal, Write};
 
 /// Standard output, written to so that a closed pipe ends quietly.
 #[derive(Debug)]
-pub struct Out {
+pub(crate) struct Out {
     colour: bool,
     pub json: bool,
 }
 
 /// How a word looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     Plain,
     Bold,
     Dim,
@@ -38,14 +38,14 @@ impl Look {
 
 impl Out {
     #[must_use]
-    pub fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         let plain = crate::secrets::env("NO_COLOR").is_some();
         Self { colour: io::stdout().is_terminal() && !plain && !json, json }
     }
 
     /// The text in a look, if this terminal shows it.
     #[must_use]
-    pub fn paint(&self, look: Look, text: impl Display) -> String {
+    pub(crate) fn paint(&self, look: Look, text: impl Display) -> String {
         if self.colour && look != Look::Plain {
             format!("{}{text}\x1b[0m", look.code())
         } else {
@@ -54,7 +54,7 @@ impl Out {
     }
 
     /// One line. A reader that has gone away ends the program as it would any other filter.
-    pub fn line(&self, text: impl Display) {
+    pub(crate) fn line(&self, text: impl Display) {
         let mut out = io::stdout().lock();
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
             std::process::exit(0);
@@ -62,13 +62,13 @@ impl Out {
     }
 
     /// One JSON object on a line.
-    pub fn json(&self, value: &impl serde::Serialize) {
+    pub(crate) fn json(&self, value: &impl serde::Serialize) {
         self.line(serde_json::to_string(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}")));
     }
 }
 
 /// Rewrites the status line on standard error; an empty text clears it.
-pub fn status(text: &str) {
+pub(crate) fn status(text: &str) {
     let mut err = io::stderr().lock();
     // A terminal that has gone away has nobody to tell.
     drop(write!(err, "\r\x1b[2K{text}").and_then(|()| err.flush()));
@@ -76,7 +76,7 @@ pub fn status(text: &str) {
 
 /// Makes control characters and direction marks of foreign text visible, so that a title cannot rewrite the screen.
 #[must_use]
-pub fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => '\u{fffd}',
@@ -88,7 +88,7 @@ pub fn visible(text: &str) -> String {
 
 /// `1 h 20 min`, `35 s`: the two largest units.
 #[must_use]
-pub fn span(ms: i64) -> String {
+pub(crate) fn span(ms: i64) -> String {
     let s = ms / 1000;
     match s {
         i64::MIN..=-1 => format!("-{}", span(-ms)),
@@ -104,7 +104,7 @@ pub fn span(ms: i64) -> String {
 
 /// `12,345`.
 #[must_use]
-pub fn thousands(n: u64) -> String {
+pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {

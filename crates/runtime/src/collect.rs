@@ -31,9 +31,13 @@ pub struct SourceSpec {
 struct Part {
     source: SourceId,
     collector: Collector,
+    predictions: TopicPartition,
     labels: Option<TopicPartition>,
     labels_paused: bool,
-    offsets: BTreeMap<TopicPartition, Offset>,
+    predictions_paused: bool,
+    labels_at_end: bool,
+    /// Something was read since the last commit.
+    read: bool,
     /// Read to the end when last looked at, and since when nothing has come.
     at_end: bool,
     last_record: Duration,
@@ -127,7 +131,7 @@ impl<L: Log> CollectLoop<L> {
         for turn in turns {
             self.turn(turn, now)?;
         }
-        self.pause_labels()?;
+        self.pause_what_is_ahead()?;
         let due = now.mono >= self.last_commit + self.settings.commit_every;
         let committed = due && self.commit(now)?;
         Ok(Stepped { worked: records > 0 || committed, next: None })
@@ -144,11 +148,15 @@ impl<L: Log> CollectLoop<L> {
                 let role = if is_lead { Role::Predictions } else { Role::Labels };
                 *(if is_lead { &mut predictions } else { &mut labels }) += 1;
                 part.collector.record(RecordAt { role, offset: r.offset, value: r.value }, |name| r.headers.get(name));
-                part.took(r.topic, is_lead, r.partition, r.offset, now);
+                part.took(is_lead, now);
             }
             Event::End { at, .. } => {
                 if let Some(part) = parts.get_mut(&at.partition) {
-                    part.at_end |= *at.topic == *topic;
+                    if *at.topic == *topic {
+                        part.at_end = true;
+                    } else {
+                        part.labels_at_end = true;
+                    }
                 }
             }
             Event::Assigned(tps) => turns.push(Turn::Assigned(tps.to_vec())),
@@ -168,8 +176,8 @@ impl<L: Log> CollectLoop<L> {
     fn turn(&mut self, turn: Turn, now: Now) -> Result<(), LogError> {
         match turn {
             Turn::Assigned(tps) => {
-                for tp in tps.iter().filter(|tp| *tp.topic == *self.spec.topic) {
-                    self.open(tp.partition, now)?;
+                for partition in self.led(&tps) {
+                    self.open(partition, now)?;
                 }
                 self.views.set_ready("collect", None);
             }
@@ -219,9 +227,12 @@ impl<L: Log> CollectLoop<L> {
         let part = Part {
             source,
             collector,
+            predictions: TopicPartition::new(self.spec.topic.as_str(), partition),
             labels,
             labels_paused: false,
-            offsets: BTreeMap::new(),
+            predictions_paused: false,
+            labels_at_end: false,
+            read: false,
             at_end: false,
             last_record: now.mono,
             last_progress: Duration::ZERO,
@@ -239,18 +250,15 @@ impl<L: Log> CollectLoop<L> {
         wire::partition::of_model(&source.to_string(), self.settings.collect_partitions)
     }
 
-    /// A label later than the watermark of its predictions waits in its topic, so that pace and restarts change
-    /// nothing.
-    fn pause_labels(&mut self) -> Result<(), LogError> {
+    /// Labels and predictions of two topics are read in the order of event time, so that pace and restarts change
+    /// nothing: whichever is ahead waits in its topic.
+    fn pause_what_is_ahead(&mut self) -> Result<(), LogError> {
         for part in self.parts.values_mut() {
             let Some(labels) = &part.labels else { continue };
             let wait = part.collector.labels_wait();
-            if wait && !part.labels_paused {
-                self.consumer.pause(std::slice::from_ref(labels))?;
-            } else if !wait && part.labels_paused {
-                self.consumer.resume(std::slice::from_ref(labels))?;
-            }
-            part.labels_paused = wait;
+            switch(&mut self.consumer, labels, &mut part.labels_paused, wait)?;
+            let wait = part.collector.predictions_wait(part.labels_at_end);
+            switch(&mut self.consumer, &part.predictions, &mut part.predictions_paused, wait)?;
         }
         Ok(())
     }
@@ -262,7 +270,7 @@ impl<L: Log> CollectLoop<L> {
             let idle = part.at_end && now.mono >= part.last_record + self.settings.idle;
             let turned_idle = idle != part.was_idle;
             let spoke = now.mono < part.last_progress + self.settings.progress_every;
-            if part.offsets.is_empty() && !turned_idle && spoke {
+            if !part.read && !turned_idle && spoke {
                 continue;
             }
             part.was_idle = idle;
@@ -270,8 +278,11 @@ impl<L: Log> CollectLoop<L> {
             let flush = part.collector.flush(part.at_end, idle);
             self.views.dead_letters.fetch_add(flush.dead_letters.len() as u64, Ordering::Relaxed);
             let at = wire::partition::of_model(&part.source.to_string(), self.settings.collect_partitions);
+            part.read = false;
+            let positions = flush.positions;
+            offsets.extend(positions.predictions.map(|o| (part.predictions.clone(), o)));
+            offsets.extend(part.labels.clone().zip(positions.labels));
             records_of(&self.settings, &part.source, at, flush, &mut records);
-            offsets.extend(std::mem::take(&mut part.offsets));
         }
         if records.is_empty() && offsets.is_empty() {
             return Ok(false);
@@ -297,10 +308,14 @@ impl<L: Log> CollectLoop<L> {
         let held = self.consumer.assignment();
         self.consumer.rewind(&held)?;
         self.parts.clear();
-        for tp in held.iter().filter(|tp| *tp.topic == *self.spec.topic) {
-            self.open(tp.partition, now)?;
+        for partition in self.led(&held) {
+            self.open(partition, now)?;
         }
         Ok(())
+    }
+
+    fn led(&self, tps: &[TopicPartition]) -> Vec<u32> {
+        tps.iter().filter(|tp| *tp.topic == *self.spec.topic).map(|tp| tp.partition).collect()
     }
 
     /// Leaves the group; what was folded is committed first.
@@ -313,16 +328,29 @@ impl<L: Log> CollectLoop<L> {
     }
 }
 
+fn switch<C: Consumer>(
+    consumer: &mut C,
+    at: &TopicPartition,
+    paused: &mut bool,
+    wait: bool,
+) -> Result<(), LogError> {
+    match (*paused, wait) {
+        (false, true) => consumer.pause(std::slice::from_ref(at))?,
+        (true, false) => consumer.resume(std::slice::from_ref(at))?,
+        (false, false) | (true, true) => (),
+    }
+    *paused = wait;
+    Ok(())
+}
+
 impl Part {
-    fn took(&mut self, topic: &str, is_lead: bool, partition: u32, offset: Offset, now: Now) {
+    fn took(&mut self, is_lead: bool, now: Now) {
+        self.read = true;
         if is_lead {
             self.at_end = false;
             self.last_record = now.mono;
-        }
-        // A topic's name is looked up once a commit, not allocated once a record.
-        match self.offsets.iter_mut().find(|(tp, _)| *tp.topic == *topic) {
-            Some((_, next)) => *next = offset + 1,
-            None => drop(self.offsets.insert(TopicPartition::new(topic, partition), offset + 1)),
+        } else {
+            self.labels_at_end = false;
         }
     }
 }

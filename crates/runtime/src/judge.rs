@@ -19,7 +19,7 @@ use crate::escalate::count_incident;
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
-use crate::metrics::{DATA_GAPS, PANES_CLOSED, TRANSACTION, TRANSACTIONS};
+use crate::metrics::{BUDGET_SPENT, DATA_GAPS, PANES_CLOSED, TRANSACTION, TRANSACTIONS};
 use crate::restore::restore;
 use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
 use crate::views::{self, Views};
@@ -30,7 +30,6 @@ const PASSED_ON: &[u8] = b"\0runtime/passed-on";
 struct Part<L: Log> {
     transaction: L::Transaction,
     judge: Judge,
-    effects: Vec<Effects>,
     /// Next offset of what was taken in; what is committed is the judge's resume offset, at or below it.
     next: Option<Offset>,
     committed: Option<Offset>,
@@ -193,7 +192,6 @@ impl<L: Log> JudgeLoop<L> {
         let part = Part {
             transaction,
             judge,
-            effects: Vec::new(),
             next: None,
             committed: None,
             passed_on,
@@ -260,7 +258,7 @@ impl<L: Log> JudgeLoop<L> {
     fn commit(&mut self, partition: u32, now: Now) -> Result<bool, LogError> {
         let Some(part) = self.parts.get(&partition) else { return Ok(false) };
         let due = now.mono >= part.last_commit + self.settings.commit_every;
-        let urgent = part.effects.iter().any(|e| !e.incidents.is_empty());
+        let urgent = part.judge.is_urgent() || part.judge.has_context();
         if !(due || urgent) {
             return Ok(false);
         }
@@ -271,13 +269,12 @@ impl<L: Log> JudgeLoop<L> {
         let Some(part) = self.parts.get_mut(&partition) else { return Ok(false) };
         let resume = part.judge.resume_offset().or(part.next);
         let moved = resume.is_some() && resume != part.committed;
-        if part.effects.is_empty() && part.inject.is_empty() && !moved {
+        if part.inject.is_empty() && !moved && !part.judge.is_urgent() {
             return Ok(false);
         }
         part.last_commit = now.mono;
-        let effects = std::mem::take(&mut part.effects);
-        let mut records: Vec<NewRecord> =
-            effects.iter().flat_map(|e| records_of(&self.settings, partition, e, now.wall)).collect();
+        let effects = part.judge.take_effects();
+        let mut records = records_of(&self.settings, partition, &effects, now.wall);
         for record in std::mem::take(&mut part.inject) {
             records.push(NewRecord::new(self.settings.topics.panes.as_str(), record.encode()).partition(partition));
         }
@@ -301,6 +298,11 @@ impl<L: Log> JudgeLoop<L> {
             Ok(()) => {
                 part.committed = resume;
                 publish(&self.views, &effects);
+                let [pages, tickets] = part.judge.counters().granted;
+                for (kind, granted) in [("page", pages), ("ticket", tickets)] {
+                    let partition = partition.to_string();
+                    metrics::gauge!(BUDGET_SPENT, "kind" => kind, "partition" => partition).set(granted);
+                }
                 if let Some(watermark) = part.judge.watermark() {
                     self.views.set_watermark(watermark);
                 }
@@ -339,10 +341,6 @@ impl<L: Log> Part<L> {
             self.heard.insert(p.source.clone(), Heard { at: now.mono, idle: p.idle, gave_up: false });
         }
         self.judge.handle(offset, record);
-        let effects = self.judge.take_effects();
-        if !effects.is_empty() {
-            self.effects.push(effects);
-        }
     }
 
     fn pass_on(&mut self, key: String, digest: String, record: impl FnOnce() -> PanesRecord) {
@@ -354,28 +352,26 @@ impl<L: Log> Part<L> {
     }
 }
 
-fn publish(views: &Views, effects: &[Effects]) {
-    for e in effects {
-        for incident in &e.incidents {
-            count_incident(incident);
-            views.tell(views::Event::Incident { incident: Arc::new(incident.clone()) });
-        }
-        for h in e.history.iter().filter(|h| h.segment.is_none()) {
-            views.panes.fetch_add(1, Ordering::Relaxed);
-            metrics::counter!(PANES_CLOSED).increment(1);
-            let mut view = views.models.entry((h.model.clone(), h.version.clone())).or_default();
-            view.model.clone_from(&h.model);
-            view.version.clone_from(&h.version);
-            view.last_pane = Some(h.window[1]);
-            view.predictions += h.predictions;
-            view.labels += h.labels;
-            view.p50_ms = h.latency_ms.get("p50").copied().or(view.p50_ms);
-            view.p99_ms = h.latency_ms.get("p99").copied().or(view.p99_ms);
-            view.verdicts.clear();
-            for s in &h.streams {
-                let name = serde_json::to_value(s.verdict).ok().and_then(|v| v.as_str().map(str::to_owned));
-                *view.verdicts.entry(name.unwrap_or_default()).or_default() += 1;
-            }
+fn publish(views: &Views, effects: &Effects) {
+    for incident in &effects.incidents {
+        count_incident(incident);
+        views.tell(views::Event::Incident { incident: Arc::new(incident.clone()) });
+    }
+    for h in effects.history.iter().filter(|h| h.segment.is_none()) {
+        views.panes.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!(PANES_CLOSED).increment(1);
+        let mut view = views.models.entry((h.model.clone(), h.version.clone())).or_default();
+        view.model.clone_from(&h.model);
+        view.version.clone_from(&h.version);
+        view.last_pane = Some(h.window[1]);
+        view.predictions += h.predictions;
+        view.labels += h.labels;
+        view.p50_ms = h.latency_ms.get("p50").copied().or(view.p50_ms);
+        view.p99_ms = h.latency_ms.get("p99").copied().or(view.p99_ms);
+        view.verdicts.clear();
+        for s in &h.streams {
+            let name = serde_json::to_value(s.verdict).ok().and_then(|v| v.as_str().map(str::to_owned));
+            *view.verdicts.entry(name.unwrap_or_default()).or_default() += 1;
         }
     }
 }

@@ -4,8 +4,11 @@
 //! The thread around it is in [`host`].
 
 pub mod clock;
+pub mod collect;
 mod context;
 pub mod escalate;
+pub mod host;
+pub mod judge;
 pub mod log;
 pub mod metrics;
 mod restore;
@@ -14,4 +17,5 @@ pub mod settings;
 pub mod topics;
 pub mod views;
 
+pub use restore::restore;
 pub use settings::{command_record, context_record};

@@ -379,6 +379,9 @@ pub trait Consumer: Send {
     fn close(self) -> Result<(), LogError>;
 }
 
+/// A consumer, and for some of its partitions the next offset to process.
+pub type Progress<'a, C> = (&'a mut C, &'a [(TopicPartition, Offset)]);
+
 /// Holder of a transactional id. Used by one thread.
 pub trait Transaction: Send {
     type Consumer: Consumer;
@@ -396,6 +399,6 @@ pub trait Transaction: Send {
     fn commit(
         &mut self,
         records: &[NewRecord],
-        offsets: Option<(&mut Self::Consumer, &[(TopicPartition, Offset)])>,
+        offsets: Option<Progress<'_, Self::Consumer>>,
     ) -> Result<(), LogError>;
 }

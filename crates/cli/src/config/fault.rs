@@ -65,25 +65,19 @@ pub enum Part<'a> {
 /// The span of the deepest part of `path` that is there.
 fn locate(source: &str, path: &[Part<'_>]) -> Option<Range<usize>> {
     let document = DeTable::parse(source).ok()?;
-    let mut found = None;
-    let mut here = None;
-    for (depth, part) in path.iter().enumerate() {
-        let (span, value) = match (part, here) {
-            (Part::Key(key), None) if depth == 0 => child(document.get_ref(), key)?,
-            (Part::Key(key), Some(DeValue::Table(table))) => match child(table, key) {
-                Some(next) => next,
-                None => break,
-            },
-            (Part::Index(index), Some(DeValue::Array(list))) => match list.get(*index) {
-                Some(next) => (next.span(), next.get_ref()),
-                None => break,
-            },
-            _ => break,
+    let (first, rest) = path.split_first()?;
+    let Part::Key(key) = first else { return None };
+    let (mut found, mut here) = child(document.get_ref(), key)?;
+    for part in rest {
+        let next = match (part, here) {
+            (Part::Key(key), DeValue::Table(table)) => child(table, key),
+            (Part::Index(index), DeValue::Array(list)) => list.get(*index).map(|v| (v.span(), v.get_ref())),
+            _ => None,
         };
-        found = Some(span);
-        here = Some(value);
+        let Some(next) = next else { break };
+        (found, here) = next;
     }
-    found
+    Some(found)
 }
 
 fn child<'a>(table: &'a DeTable<'a>, key: &str) -> Option<(Range<usize>, &'a DeValue<'a>)> {

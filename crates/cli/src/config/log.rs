@@ -31,8 +31,6 @@ pub struct LogConfig {
     pub instance: String,
     /// Shortest time between two commits, in milliseconds. 50 to 10000.
     pub commit_ms: u64,
-    /// A source partition that is read to its end and silent for so long is idle, in seconds. 1 to 3600.
-    pub idle_s: u64,
     /// A source partition without progress for so long is given up for the pane that it holds back, in seconds.
     /// At least 31: session time-out (6) + transaction time-out (15) + 10.
     pub hold_max_s: u64,
@@ -72,7 +70,6 @@ impl Default for LogConfig {
             partitions: PartitionsConfig::default(),
             instance: "1".to_owned(),
             commit_ms: 200,
-            idle_s: 10,
             hold_max_s: 120,
         }
     }
@@ -95,9 +92,6 @@ impl LogConfig {
         }
         if !(50..=10_000).contains(&self.commit_ms) {
             return Err(("commit_ms", format!("commit_ms = {} must be 50 to 10000", self.commit_ms)));
-        }
-        if !(1..=3600).contains(&self.idle_s) {
-            return Err(("idle_s", format!("idle_s = {} must be 1 to 3600", self.idle_s)));
         }
         let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if self.instance.is_empty() || self.instance.len() > 60 || !self.instance.chars().all(good) {

@@ -88,6 +88,8 @@ struct Shared {
     /// Told when records were committed or a group changed.
     changed: Condvar,
     queue: Mutex<Queue>,
+    /// Told when a turn to write has ended.
+    written: Condvar,
     /// Held by whoever writes the file.
     writer: Mutex<Writer>,
 }
@@ -161,6 +163,7 @@ impl EmbeddedLog {
             state: Mutex::new(state),
             changed: Condvar::new(),
             queue: Mutex::default(),
+            written: Condvar::new(),
             writer: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })

@@ -25,27 +25,51 @@ pub(super) struct Job {
 
 type Written = Result<Vec<(TopicPartition, Offset)>, LogError>;
 
-/// Those who wait for the writer.
+/// Those who wait to be written for.
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: Vec<(Job, Arc<OnceLock<Written>>)>,
+    /// One of them is writing; those who come meanwhile are the next to be written for, together.
+    writing: bool,
 }
 
 /// Has the job written, by this thread or another; returns once it is durable and visible.
 pub(super) fn submit(shared: &Shared, job: Job) -> Written {
     let mine = Arc::new(OnceLock::new());
-    lock(&shared.queue).waiting.push((job, Arc::clone(&mine)));
-    let mut writer = lock(&shared.writer);
-    if let Some(written) = mine.get() {
-        return written.clone();
+    let mut queue = lock(&shared.queue);
+    queue.waiting.push((job, Arc::clone(&mine)));
+    loop {
+        if let Some(written) = mine.get() {
+            return written.clone();
+        }
+        if !queue.writing {
+            break;
+        }
+        queue = shared.written.wait(queue).unwrap_or_else(PoisonError::into_inner);
     }
-    let waiting = mem::take(&mut lock(&shared.queue).waiting);
+    queue.writing = true;
+    let waiting = mem::take(&mut queue.waiting);
+    drop(queue);
+    let turn = Turn(shared);
+    let mut writer = lock(&shared.writer);
     write(shared, waiting);
     // What the writer does besides must not fail the job that is already durable.
     if let Err(error) = clean::if_due(shared, &mut writer) {
         tracing::error!(%error, "retention and compaction of the embedded log failed");
     }
+    drop(writer);
+    drop(turn);
     mine.get().cloned().expect("was among those who waited")
+}
+
+/// The turn to write. Ends even by a panic, so that nobody waits for ever.
+struct Turn<'a>(&'a Shared);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.queue).writing = false;
+        self.0.written.notify_all();
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -198,6 +198,9 @@ impl Store {
     }
 }
 
+/// Takes a batch by its base; false ends the visit.
+type EachBatch<'a> = dyn FnMut(Offset, &[u8]) -> Result<bool, LogError> + 'a;
+
 /// The file as it was at one moment.
 pub(super) struct Snapshot {
     read: ReadTransaction,
@@ -210,7 +213,7 @@ impl Snapshot {
         &self,
         (topic, partition): (u32, u32),
         from: Offset,
-        each: &mut dyn FnMut(Offset, &[u8]) -> Result<bool, LogError>,
+        each: &mut EachBatch<'_>,
     ) -> Result<(), LogError> {
         let records = self.read.open_table(RECORDS).map_err(broken)?;
         // `from` may lie within the last batch that begins at or below it.

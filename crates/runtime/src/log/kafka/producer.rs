@@ -186,14 +186,13 @@ impl Failed {
     pub(super) fn refusal(&self, records: &[NewRecord]) -> Option<LogError> {
         let record = &records[self.index];
         let topic = Arc::clone(&record.topic);
-        match self.error.rdkafka_error_code()? {
-            Code::MessageSizeTooLarge => Some(LogError::TooLarge { topic, bytes: record.size() }),
-            Code::InvalidRecord => Some(LogError::Refused {
-                topic,
-                why: "the broker will not have it; it may lack a key".into(),
-            }),
-            code if unknown(code) => Some(LogError::not_found(format_args!("topic or partition of {topic}"))),
-            _ => None,
+        let code = self.error.rdkafka_error_code()?;
+        if code == Code::MessageSizeTooLarge {
+            Some(LogError::TooLarge { topic, bytes: record.size() })
+        } else if code == Code::InvalidRecord {
+            Some(LogError::Refused { topic, why: "the broker will not have it; it may lack a key".into() })
+        } else {
+            unknown(code).then(|| LogError::not_found(format_args!("topic or partition of {topic}")))
         }
     }
 

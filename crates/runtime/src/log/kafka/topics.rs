@@ -48,13 +48,9 @@ fn make(
         return Ok(());
     }
     let config: Vec<Vec<(String, String)>> = specs.iter().map(|spec| settings(spec)).collect();
-    let replication = TopicReplication::Fixed(log.config().replication.map_or(-1, i32::from));
+    let replication = log.config().replication.map_or(-1, i32::from);
     let topics = specs.iter().zip(&config).map(|(spec, config)| {
-        let topic = match replication {
-            TopicReplication::Fixed(n) => TopicReplication::Fixed(n),
-            TopicReplication::Variable(parts) => TopicReplication::Variable(parts),
-        };
-        let topic = NewTopic::new(&spec.name, raw(spec.partitions), topic);
+        let topic = NewTopic::new(&spec.name, raw(spec.partitions), TopicReplication::Fixed(replication));
         config.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
     });
     let topics: Vec<_> = topics.collect();

@@ -1,0 +1,238 @@
+//! What lies behind the listener: the log, the views, the receivers' inbox.
+
+mod audit;
+mod tail;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use detect::collect::CollectConfig;
+use detect::decode::{Attributes, Decoded, Kind as RecordKind};
+use http_api::{
+    AuditPage, AuditQuery, AuditReport, BackendError, CommandReceipt, IncidentPage, IncidentQuery, IncidentsState,
+    IngestRecord, Ingested, NewCommand, Readiness, RoleReadiness, TailEvent,
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use receivers::Inbox;
+use runtime::clock::Clock;
+use runtime::log::{Log, LogError, NewRecord};
+use runtime::settings::Settings;
+use runtime::views::Views;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use wire::command::Command;
+use wire::context::ContextRecord;
+use wire::page::InboxEntry;
+use wire::{CommandId, IncidentId};
+
+use crate::config::Checked;
+
+/// The process as the listener sees it.
+pub(crate) struct Backend<L: Log> {
+    log: L,
+    telemetry: CollectConfig,
+    telemetry_topic: Arc<str>,
+    settings: Settings,
+    config: wire::Digest,
+    policy: Arc<escalate::Policy>,
+    views: Arc<Views>,
+    inboxes: Vec<Arc<Inbox>>,
+    metrics: PrometheusHandle,
+    clock: Clock,
+    tail: tail::Tail,
+}
+
+impl<L: Log> Backend<L> {
+    pub(crate) fn new(
+        log: L,
+        checked: &Checked,
+        settings: Settings,
+        views: Arc<Views>,
+        inboxes: Vec<Arc<Inbox>>,
+        metrics: PrometheusHandle,
+        clock: Clock,
+    ) -> Self {
+        let telemetry = checked.telemetry.clone();
+        let topic = telemetry.raw().topic.clone().unwrap_or_else(|| settings.topics.telemetry.clone());
+        let config = checked.judge.digest().clone();
+        let tail = tail::Tail::new();
+        Self { log, telemetry, telemetry_topic: topic.into(), settings, config, policy: Arc::clone(&checked.policy), views, inboxes, metrics, clock, tail }
+    }
+
+    /// The incident whose id is this, or begins so.
+    fn find(&self, id: &str) -> Result<(IncidentId, Arc<Value>), BackendError> {
+        if let Some(found) = self.views.incidents.get(&IncidentId::new(id)) {
+            return Ok((found.key().clone(), Arc::clone(found.value())));
+        }
+        let mut found: Vec<_> = self
+            .views
+            .incidents
+            .iter()
+            .filter(|i| !id.is_empty() && i.key().as_str().starts_with(id))
+            .map(|i| (i.key().clone(), Arc::clone(i.value())))
+            .collect();
+        match found.len() {
+            1 => Ok(found.swap_remove(0)),
+            0 => Err(BackendError::NotFound { what: "incident" }),
+            n => Err(BackendError::Ambiguous(n)),
+        }
+    }
+}
+
+/// Key of a telemetry record, so that a label lands in the partition of its prediction. `None` when it cannot be read:
+/// the collector will say why.
+pub(crate) fn key_of(decoder: &mut detect::decode::Decoder, body: &[u8], attributes: &Attributes<'_>) -> Option<String> {
+    match decoder.decode(Some(body), attributes, RecordKind::Prediction) {
+        Ok(Decoded::Prediction(p)) => Some(p.id.to_owned()),
+        Ok(Decoded::Label(l)) => Some(l.id.to_owned()),
+        Err(_) => None,
+    }
+}
+
+impl<L: Log> http_api::Backend for Backend<L> {
+    fn ingest(&self, records: Vec<IngestRecord>) -> Result<Ingested, BackendError> {
+        let count = records.len() as u64;
+        let mut decoder = self.telemetry.decoder().map_err(|e| BackendError::Internal(e.to_string()))?;
+        let batch: Vec<NewRecord> = records
+            .into_iter()
+            .map(|r| {
+                let header = |name: &str| r.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice());
+                let key = key_of(&mut decoder, &r.body, &Attributes::read(header));
+                let mut record = NewRecord::new(Arc::clone(&self.telemetry_topic), r.body.to_vec());
+                record.key = key.map(String::into_bytes);
+                record.headers.clone_from(&r.headers);
+                record
+            })
+            .collect();
+        self.log.append(&batch).map_err(unavailable)?;
+        Ok(Ingested { records: count })
+    }
+
+    fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError> {
+        if records.iter().any(|r| matches!(r, ContextRecord::Profile(_))) {
+            return Err(BackendError::Invalid("profiles are made by the judge or pinned in the config".to_owned()));
+        }
+        let batch: Vec<_> = records.iter().map(|r| runtime::context_record(&self.settings, r)).collect();
+        self.log.append(&batch).map_err(unavailable)?;
+        Ok(Ingested { records: records.len() as u64 })
+    }
+
+    fn command(&self, new: NewCommand) -> Result<CommandReceipt, BackendError> {
+        let (incident_id, view) = self.find(&new.incident)?;
+        let now = self.clock.now().wall;
+        let sequence = view.pointer("/timeline").and_then(Value::as_array).map_or(0, Vec::len);
+        let command_id = new.command_id.unwrap_or_else(|| {
+            let action = serde_json::to_vec(&new.action).expect("an action is plain data");
+            let parts: [&[u8]; 4] =
+                [incident_id.as_str().as_bytes(), new.principal.name.as_bytes(), &action, &sequence.to_be_bytes()];
+            CommandId::of(&parts)
+        });
+        let command = Command {
+            command_id: command_id.clone(),
+            incident_id: incident_id.clone(),
+            issued_at: now,
+            principal: new.principal,
+            action: new.action,
+        };
+        self.log.append(&[runtime::command_record(&self.settings, &command)]).map_err(unavailable)?;
+        Ok(CommandReceipt { command_id, incident_id, repeated: false })
+    }
+
+    fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError> {
+        let mut found: Vec<(String, IncidentId, Arc<Value>)> = self
+            .views
+            .incidents
+            .iter()
+            .filter(|i| matches(i.value(), query))
+            .map(|i| {
+                let opened = i.pointer("/incident/opened_at").and_then(Value::as_str).unwrap_or_default();
+                (opened.to_owned(), i.key().clone(), Arc::clone(i.value()))
+            })
+            .collect();
+        // Latest first; the id settles what opened in the same pane.
+        found.sort_by(|a, b| (&b.0, &b.1).cmp(&(&a.0, &a.1)));
+        let total = found.len() as u64;
+        let from = match &query.cursor {
+            Some(cursor) => {
+                found.iter().position(|(opened, id, _)| format!("{opened}/{id}") == *cursor).map_or(found.len(), |i| i + 1)
+            }
+            None => 0,
+        };
+        let page: Vec<_> = found.iter().skip(from).take(query.limit).collect();
+        let more = from + page.len() < found.len();
+        let next = page.last().filter(|_| more).map(|(opened, id, _)| format!("{opened}/{id}"));
+        Ok(IncidentPage { incidents: page.iter().map(|(_, _, v)| Value::clone(v)).collect(), total, next })
+    }
+
+    fn incident(&self, id: &str) -> Result<Value, BackendError> {
+        self.find(id).map(|(_, view)| Value::clone(&view))
+    }
+
+    fn status(&self) -> Result<Value, BackendError> {
+        let mut models: Vec<_> = self.views.models.iter().map(|m| m.value().clone()).collect();
+        models.sort_by(|a, b| (&a.model, &a.version).cmp(&(&b.model, &b.version)));
+        let open = self.views.incidents.iter().filter(|i| i["signal"] == "open").count();
+        Ok(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "namespace": self.settings.namespace,
+            "config": self.config,
+            "roles": self.ready().roles,
+            "records": self.views.records.load(Ordering::Relaxed),
+            "dead_letters": self.views.dead_letters.load(Ordering::Relaxed),
+            "panes": self.views.panes.load(Ordering::Relaxed),
+            "watermark": self.views.watermark(),
+            "open": open,
+            "models": models,
+        }))
+    }
+
+    fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError> {
+        let mut entries: Vec<InboxEntry> = self.inboxes.iter().flat_map(|i| i.entries()).collect();
+        entries.sort_by_key(|e| std::cmp::Reverse(e.received_at));
+        Ok(entries)
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError> {
+        audit::page(&self.log, &self.settings, query)
+    }
+
+    fn audit_verify(&self) -> Result<AuditReport, BackendError> {
+        audit::verify(&self.log, &self.settings, &self.policy)
+    }
+
+    fn metrics(&self) -> Result<String, BackendError> {
+        Ok(self.metrics.render())
+    }
+
+    fn ready(&self) -> Readiness {
+        let roles: Vec<RoleReadiness> = self
+            .views
+            .readiness()
+            .into_iter()
+            .map(|(name, why)| RoleReadiness { name: name.to_owned(), ready: why.is_none(), why })
+            .collect();
+        Readiness { ready: !roles.is_empty() && roles.iter().all(|r| r.ready), roles }
+    }
+
+    fn tail(&self, from: Option<&str>) -> Result<mpsc::Receiver<TailEvent>, BackendError> {
+        Ok(self.tail.follow(self.views.subscribe(), from))
+    }
+}
+
+fn matches(view: &Value, query: &IncidentQuery) -> bool {
+    let cleared = view["signal"] != "open";
+    let state = match query.state {
+        IncidentsState::Open => !cleared,
+        IncidentsState::Cleared => cleared,
+        IncidentsState::All => true,
+    };
+    let severity = view.pointer("/incident/severity").and_then(Value::as_str).unwrap_or_default();
+    state && (query.severities.is_empty() || query.severities.iter().any(|s| s.name() == severity))
+}
+
+fn unavailable(error: LogError) -> BackendError {
+    match error {
+        LogError::TooLarge { .. } | LogError::Refused { .. } => BackendError::Invalid(error.to_string()),
+        e => BackendError::Unavailable { why: e.to_string(), retry_after_s: 2 },
+    }
+}

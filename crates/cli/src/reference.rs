@@ -1,0 +1,82 @@
+//! `tocsin reference build`: pinned references from telemetry of healthy days.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+
+use detect::collect::Role;
+use detect::reference::{Reference, ReferenceBuilder};
+
+use crate::args::ReferenceBuildArgs;
+use crate::config;
+use crate::failure::{Failure, Kind};
+use crate::term::{Out, thousands};
+
+/// Reads the input twice: once to learn how to fold it, once to fold it.
+///
+/// # Errors
+/// When the config or a file cannot be read, or there is too little to learn from.
+pub(crate) fn build(args: &ReferenceBuildArgs, out: &Out) -> Result<(), Failure> {
+    let checked = config::load(&args.config.config).map_err(|faults| {
+        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Failure::new(Kind::No, text.join("\n\n"))
+    })?;
+    let mut builder = ReferenceBuilder::new(Arc::new(checked.telemetry.clone()), Arc::clone(&checked.judge));
+    for input in &args.input {
+        each_line(input, |line| builder.record(Role::Predictions, line))?;
+    }
+    builder.next_pass();
+    for input in &args.input {
+        each_line(input, |line| builder.record(Role::Predictions, line))?;
+    }
+    let built = builder.finish();
+    for (model, version, records) in &built.refused {
+        tracing::warn!(model, version, records, "too few records for a reference");
+    }
+    let references = built.references;
+    if references.is_empty() {
+        return Err(Failure::new(Kind::No, "no model version has enough records for a reference"));
+    }
+    write_all(&references, &args.out)?;
+    for r in &references {
+        let p = &r.profile;
+        if out.json {
+            out.json(&serde_json::json!({"model": p.model, "version": p.version, "records": r.records, "digest": r.digest()}));
+        } else {
+            out.line(format!("{} {}: {} records, {} to {}", p.model, p.version, thousands(r.records), r.window[0], r.window[1]));
+        }
+    }
+    Ok(())
+}
+
+/// One file a reference, named after its model and version.
+fn write_all(references: &[Reference], folder: &Path) -> Result<(), Failure> {
+    let cannot = |path: &Path, e: &std::io::Error| Failure::new(Kind::CannotStart, format!("{}: {e}", path.display()));
+    std::fs::create_dir_all(folder).map_err(|e| cannot(folder, &e))?;
+    for r in references {
+        let path = folder.join(format!("{}@{}.json", plain(&r.profile.model), plain(&r.profile.version)));
+        let text = serde_json::to_vec(r).expect("a reference is plain data");
+        std::fs::write(&path, text).map_err(|e| cannot(&path, &e))?;
+    }
+    Ok(())
+}
+
+/// A name as a file can have it.
+fn plain(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
+}
+
+fn each_line(path: &Path, mut each: impl FnMut(&[u8])) -> Result<(), Failure> {
+    let cannot = |e: std::io::Error| Failure::new(Kind::CannotStart, format!("{}: {e}", path.display()));
+    let mut reader = BufReader::new(File::open(path).map_err(cannot)?);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).map_err(cannot)? > 0 {
+        let text = line.trim_ascii();
+        if !text.is_empty() {
+            each(text);
+        }
+        line.clear();
+    }
+    Ok(())
+}
