@@ -74,6 +74,8 @@ pub struct QualityCounts {
     pub unsupported: u64,
     /// Values of features beyond `features_max`.
     pub features_over: u64,
+    /// Values of features that the profile does not know.
+    pub features_unknown: u64,
     /// Latencies below 0 or beyond a 64-bit float; not in `latency`.
     pub latency_invalid: u64,
     /// Predictions whose id was seen before; counted nowhere else.
@@ -193,6 +195,7 @@ impl QualityCounts {
     fn merge(&mut self, other: &Self) {
         add(&mut self.unsupported, other.unsupported);
         add(&mut self.features_over, other.features_over);
+        add(&mut self.features_unknown, other.features_unknown);
         add(&mut self.latency_invalid, other.latency_invalid);
         add(&mut self.duplicates, other.duplicates);
         add(&mut self.unknown_version, other.unknown_version);

@@ -22,8 +22,8 @@ impl fmt::Display for SourceId {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     pub source: SourceId,
-    /// No prediction of this partition before this instant will be merged any more; later ones of that time
-    /// count as late. Lateness is taken off already. `None` before the first prediction. Never goes back.
+    /// Panes that end at or before this instant get nothing more from this partition: what comes for them
+    /// counts as late. Lateness is taken off already. `None` before the first prediction. Never goes back.
     pub watermark: Option<Timestamp>,
     /// Offset of the next record to be folded.
     pub read_to: i64,

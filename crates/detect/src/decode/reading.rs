@@ -90,7 +90,8 @@ impl<'a> Reading<'a, '_> {
             features: Features {
                 view: self.view,
                 members: &self.found.features,
-                skipped: self.found.skipped + u64::from(features.is_some()),
+                skipped_members: self.found.skipped,
+                is_other: features.is_some(),
             },
             view: self.view,
         })

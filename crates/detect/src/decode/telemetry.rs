@@ -62,8 +62,10 @@ pub struct Label<'a> {
 pub struct Features<'a> {
     pub(super) view: View<'a>,
     pub(super) members: &'a [(Span, Token)],
-    /// Members beyond [`MEMBERS_MAX`], or 1 if `features` was no object.
-    pub skipped: u64,
+    /// Members beyond [`MEMBERS_MAX`].
+    pub skipped_members: u64,
+    /// `features` was something else than an object.
+    pub is_other: bool,
 }
 
 impl<'a> Features<'a> {
