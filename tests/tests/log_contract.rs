@@ -32,9 +32,8 @@ impl Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-            eprintln!("{} is left behind: {error}", self.folder.display());
-        }
+        // What cannot be removed stays in the temporary folder: no reason to fail a law that held.
+        drop(std::fs::remove_dir_all(&self.folder));
     }
 }
 

@@ -14,13 +14,12 @@ pub fn a_group_goes_on_where_it_committed<S: Subject>(subject: &S) {
     let a = topic(&log, &names, "a", 1);
     log.append(&texts(&a, 0, 0..20)).expect("durable");
     let mut holder = log.transaction(&names.of("t")).expect("taken");
-    for (from, to) in [(0, 7), (7, 12)] {
+    for (from, to) in [(0_usize, 7), (7, 12)] {
         let mut consumer = log.consumer(spec(&names, "g", &[&a], &[])).expect("joins");
         let told = poll_until(&mut consumer, "the rest", |told| records(told).len() == 20 - from);
         let want: Vec<String> = (from..20).map(|n| n.to_string()).collect();
         assert_eq!(seen_values(&told), want);
         assert_eq!(consumer.position(&at(&a, 0)), Some(20));
-        let to = Offset::try_from(to).expect("small");
         holder.commit(&[], Some((&mut consumer, &[(at(&a, 0), to)]))).expect("commits");
         consumer.close().expect("leaves");
     }

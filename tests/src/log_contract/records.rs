@@ -27,11 +27,12 @@ pub fn appends_are_ordered_and_where_it_says<S: Subject>(subject: &S) {
 }
 
 type Bytes = Option<&'static [u8]>;
+type Case = (Bytes, Bytes, &'static [(&'static str, &'static [u8])]);
 
 pub fn bytes_come_back_as_they_were<S: Subject>(subject: &S) {
     let (log, names) = (subject.log(), Names::new("bytes"));
     let a = topic(&log, &names, "a", 1);
-    let cases: [(Bytes, Bytes, &[(&'static str, &[u8])]); 6] = [
+    let cases: [Case; 6] = [
         (None, None, &[]),
         (Some(b"k"), Some(b""), &[("empty", b"")]),
         (None, Some(b"v"), &[("a", b"1"), ("b", b"2"), ("a", b"3")]),

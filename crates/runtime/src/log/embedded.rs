@@ -9,6 +9,8 @@ mod commit;
 mod consumer;
 mod groups;
 mod store;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -146,7 +148,10 @@ impl EmbeddedLog {
     /// # Errors
     /// [`LogError::Locked`] when another process has it; [`LogError::Config`] when it is no such file.
     pub fn open(config: EmbeddedConfig) -> Result<Self, LogError> {
-        let store = Store::open(&config)?;
+        Self::with(Store::open(&config)?, config)
+    }
+
+    fn with(store: Store, config: EmbeddedConfig) -> Result<Self, LogError> {
         let contents = store.contents()?;
         let topics = contents
             .topics

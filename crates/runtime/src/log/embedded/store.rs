@@ -87,12 +87,19 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn open(config: &EmbeddedConfig) -> Result<Self, LogError> {
-        let mut builder = Builder::new();
-        builder.set_cache_size(config.cache_bytes);
-        let db = match &config.path {
-            Some(path) => builder.create_with_backend(locked_file(path, config.durability)?),
-            None => builder.create_with_backend(InMemoryBackend::new()),
-        };
+        match &config.path {
+            Some(path) => {
+                if !path.exists() {
+                    make(path, config)?;
+                }
+                Self::on(LogFile::new(locked(path)?, config.durability).map_err(broken)?, config)
+            }
+            None => Self::on(InMemoryBackend::new(), config),
+        }
+    }
+
+    pub(super) fn on(bytes: impl StorageBackend, config: &EmbeddedConfig) -> Result<Self, LogError> {
+        let db = Builder::new().set_cache_size(config.cache_bytes).create_with_backend(bytes);
         // Nothing was lost: the file is of something else, or of a broken disk. An operator must look.
         let db = db.map_err(|error| LogError::Config {
             what: format!("cannot open {:?} as an embedded log", config.path),
@@ -260,22 +267,38 @@ macro_rules! through_redb {
 }
 through_redb!(redb::StorageError, TableError, redb::TransactionError, redb::CommitError, redb::DatabaseError);
 
-fn locked_file(path: &Path, durability: Durability) -> Result<LogFile, LogError> {
-    let cannot = |error: io::Error| LogError::Config {
-        what: format!("cannot open {}", path.display()),
-        source: Some(Arc::new(error)),
-    };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(cannot)?;
+/// Makes an empty log beside `path` and then moves it there, so that no half-made one is ever found.
+fn make(path: &Path, config: &EmbeddedConfig) -> Result<(), LogError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error| cannot_open(path, error))?;
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = Path::new(&fresh);
+    let file = locked(fresh)?;
+    // The lock is held until the file is in its place: whoever makes one at the same time finds it there.
+    let _held = file.try_clone().map_err(|error| cannot_open(fresh, error))?;
+    if path.exists() {
+        return Ok(());
     }
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(cannot)?;
+    // What one who died while making it has left.
+    file.set_len(0).map_err(|error| cannot_open(fresh, error))?;
+    drop(Store::on(LogFile::new(file, Durability::Power).map_err(broken)?, config)?);
+    let moved = std::fs::rename(fresh, path).and_then(|()| File::open(folder)?.sync_all());
+    moved.map_err(|error| cannot_open(path, error))
+}
+
+fn cannot_open(path: &Path, error: io::Error) -> LogError {
+    LogError::Config { what: format!("cannot open {}", path.display()), source: Some(Arc::new(error)) }
+}
+
+fn locked(path: &Path) -> Result<File, LogError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|error| cannot_open(path, error))?;
     match file.try_lock() {
-        Ok(()) => (),
-        Err(TryLockError::WouldBlock) => return Err(LogError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => return Err(cannot(error)),
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(cannot_open(path, error)),
     }
-    LogFile::new(file, durability).map_err(broken)
 }
 
 /// The file under our own lock (held until it is closed), synced as its config says.
