@@ -59,6 +59,13 @@ impl JudgeConfig {
     }
 }
 
+impl Default for JudgeConfig {
+    /// One partition of panes of ten seconds, and nothing said about any model.
+    fn default() -> Self {
+        Self::new("tocsin", 1, 10_000, JudgeSettings::default(), BudgetSettings::default(), BTreeMap::new())
+    }
+}
+
 /// `[judge]`: when a stream is judged, and what is large enough to matter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -201,6 +201,12 @@ impl Judge {
         !self.out.incidents.is_empty()
     }
 
+    /// Whether a profile waits in [`Judge::take_effects`]: collectors should have it soon.
+    #[must_use]
+    pub fn has_context(&self) -> bool {
+        !self.out.context.is_empty()
+    }
+
     /// The offset to commit: that of the oldest partial pane still open, else the next one. `None` before any record.
     #[must_use]
     pub fn resume_offset(&self) -> Option<i64> {

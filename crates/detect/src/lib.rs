@@ -1,5 +1,6 @@
 //! Telemetry into panes, panes into incidents.
 
+pub mod collect;
 pub mod config;
 pub mod decode;
 pub mod family;
