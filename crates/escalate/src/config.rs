@@ -103,7 +103,7 @@ pub struct EscalateConfig {
     pub ended_keep_s: u32,
     /// Ended incidents kept; the oldest goes first.
     pub ended_max: u32,
-    /// Pages remembered per incident, and pages of it that may be on their way.
+    /// Pages remembered per incident. No further trigger is decided while so many of its pages are on their way.
     pub pages_max: u32,
     /// Responses of people remembered per incident; the topic keeps all.
     pub timeline_max: u32,
@@ -122,8 +122,8 @@ impl Default for EscalateConfig {
             incidents_max: 100_000,
             ended_keep_s: 86_400,
             ended_max: 10_000,
-            pages_max: 200,
-            timeline_max: 200,
+            pages_max: 100,
+            timeline_max: 100,
             commands_max: 1000,
         }
     }

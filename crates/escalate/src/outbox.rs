@@ -83,8 +83,9 @@ impl IncidentState {
         if self.pages.iter().any(|p| p.notification_id == page.notification_id) {
             return;
         }
+        // Only what calls somebody can pile up; of the rest each alert has one of a kind.
         let max = desk.current.limits().pages_max as usize;
-        if self.pages.iter().filter(|p| !p.state.is_final()).count() >= max {
+        if kind == PageKind::Trigger && self.pages.iter().filter(|p| !p.state.is_final()).count() >= max {
             desk.count.pages_refused += 1;
             desk.note(self.id(), "page.refused", None, None, format!("{max} pages of it are on their way"));
             let (part, why) = (self.id().to_string(), format!("an incident has {max} pages on their way"));

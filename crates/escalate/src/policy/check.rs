@@ -6,11 +6,12 @@ use std::ops::RangeInclusive;
 use super::{Plan, Step, Target};
 use crate::config::{At, Bundle, ConfigError, ConfigErrors, EscalateConfig, PolicyConfig, RouteConfig};
 
-/// Most routes, policies, steps of one and targets of a step: far above any use, so that nothing is unbounded.
+/// Most routes, policies, steps of one, targets of a step and of a policy: above any use, so that nothing is unbounded.
 const ROUTES_MAX: usize = 1000;
 const POLICIES_MAX: usize = 1000;
 const STEPS_MAX: usize = 20;
 const TARGETS_MAX: usize = 20;
+const TARGETS_OF_POLICY_MAX: usize = 50;
 
 /// The plans of a bundle in which everything is right.
 pub(super) fn plans(
@@ -99,6 +100,8 @@ impl Check<'_> {
                 Step { targets, delay_ms: i64::from(step.delay_s) * 1000 }
             })
             .collect();
+        let targets = steps.iter().map(|s| s.targets.len()).sum();
+        self.within(&at("steps"), "targets of all steps", targets, &(0..=TARGETS_OF_POLICY_MAX));
         let fallback = policy.fallback.as_ref().and_then(|text| self.target(&at("fallback"), text));
         if let Some(fallback) = &fallback {
             let mut receivers = steps.iter().flat_map(|s| &s.targets).map(|t| &t.receiver);

@@ -10,3 +10,4 @@ mod settings;
 mod states;
 mod timing;
 mod trouble;
+mod upgrade;
