@@ -95,13 +95,9 @@ impl Subject for Kafka {
 }
 
 /// The Kafka to test against, if any; says so once if there is none.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "which Kafka to test against is given by the environment, read here alone"
-)]
 fn kafka() -> Option<Kafka> {
     static SAY: Once = Once::new();
-    let brokers = std::env::var("TOCSIN_TEST_KAFKA").ok().filter(|brokers| !brokers.is_empty());
+    let brokers = tocsin_tests::env("TOCSIN_TEST_KAFKA");
     if brokers.is_none() {
         // Straight to the terminal: what tests print is shown only when they fail.
         SAY.call_once(|| {

@@ -23,8 +23,8 @@ pub use codec::EncodedHeaders;
 pub use consumer::EmbeddedConsumer;
 
 use super::{
-    ConsumerSpec, Ends, Isolation, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec,
-    Transaction,
+    ConsumerSpec, Ends, Isolation, Log, LogError, NewRecord, Offset, Progress, Record, TopicPartition,
+    TopicSpec, Transaction,
 };
 use codec::Batch;
 use commit::{Job, Queue};
@@ -294,7 +294,7 @@ impl Transaction for EmbeddedTransaction {
     fn commit(
         &mut self,
         records: &[NewRecord],
-        offsets: Option<(&mut EmbeddedConsumer, &[(TopicPartition, Offset)])>,
+        offsets: Option<Progress<'_, EmbeddedConsumer>>,
     ) -> Result<(), LogError> {
         let offsets = offsets.map(|(consumer, offsets)| (consumer.membership(), offsets.to_vec()));
         let transaction = Some((self.id.clone(), self.epoch));

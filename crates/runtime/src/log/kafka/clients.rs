@@ -242,6 +242,15 @@ pub(super) fn viewer(config: &KafkaConfig, isolation: Isolation) -> Result<Clien
     Client::create(consumer(config, "ends", isolation))
 }
 
+/// A client for range reads: asks again at once at the end of what there is, since that ends the read.
+pub(super) fn ranger(config: &KafkaConfig, isolation: Isolation) -> Result<Client, LogError> {
+    let mut client = consumer(config, "range", isolation);
+    client.set("fetch.wait.max.ms", "5");
+    // Never joined, yet the client library wants a group's name for any assignment.
+    client.set("group.id", format!("{}-range", config.client_id));
+    Client::create(client)
+}
+
 /// A client for partitions assigned by hand, or for the offsets of a group. It names the group and never joins it.
 pub(super) fn reader(config: &KafkaConfig, isolation: Isolation, group: &str) -> Result<Client, LogError> {
     let mut client = consumer(config, "reader", isolation);

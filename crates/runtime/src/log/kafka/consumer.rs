@@ -86,6 +86,11 @@ impl KafkaConsumer {
         self.readers[member].client.group_metadata()
     }
 
+    /// Whether the group has given any of it to others already, told or not.
+    pub(super) fn lost(&self) -> bool {
+        self.readers[..self.spec.lead.len()].iter().any(|reader| reader.client.assignment_lost())
+    }
+
     fn reader(&mut self, at: &TopicPartition) -> Result<&mut Reader, LogError> {
         let found = self.readers.iter_mut().find(|reader| reader.topic == at.topic);
         found.ok_or_else(|| LogError::NotHeld { what: at.to_string() })
@@ -212,8 +217,11 @@ impl KafkaConsumer {
                 self.mend(sink)?;
                 Ok(Look::Told)
             }
-            Some(code) if forbidden(code) || unknown(code) => {
-                Err(lift(found, &format!("cannot read {topic}")))
+            Some(code) if forbidden(code) => Err(lift(found, &format!("cannot read {topic}"))),
+            // It was there when we joined: it may be made anew, or be a broker that has just started.
+            Some(code) if unknown(code) => {
+                let what = format!("topic {topic} cannot be found any more");
+                Err(LogError::Retriable { what, source: Some(Arc::new(found)) })
             }
             Some(_) | None if matches!(found, KafkaError::MessageConsumptionFatal(_)) => {
                 Err(lift(found, &format!("cannot read {topic} any more")))

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset as RawOffset, TopicPartitionList};
 
-use super::clients::{Client, raw, reader};
+use super::clients::{Client, ranger, raw};
 use super::errors::{forbidden, lift, unknown};
 use super::{KafkaLog, lock};
 use crate::log::clock::Deadline;
@@ -47,7 +47,7 @@ pub(super) fn read(
     let pooled = lock(idle).pop();
     let client = match pooled {
         Some(client) => client,
-        None => reader(log.config(), isolation, &format!("{}-reader", log.config().client_id))?,
+        None => ranger(log.config(), isolation)?,
     };
     assign(&client, at, from)?;
     let broke_off = drain(log, &client, at, (from, to), each)?;

@@ -13,12 +13,14 @@ use super::errors::{fenced, forbidden, lift};
 use super::producer::{Failed, Producer, check};
 use super::{KafkaConsumer, KafkaLog};
 use crate::log::clock::Deadline;
-use crate::log::{LogError, NewRecord, Offset, TopicPartition, Transaction};
+use crate::log::{LogError, NewRecord, Offset, Progress, TopicPartition, Transaction};
 
 /// How long the outcome of a commit is pursued before it is called unknown.
 const COMMIT_WAIT: Duration = Duration::from_secs(60);
 /// How long a coordinator may be busy ending the older holder's transaction.
 const TAKE_WAIT: Duration = Duration::from_secs(60);
+/// How long a member may be behind its group's generation before its transaction is given up.
+const STALE_WAIT: Duration = Duration::from_secs(3);
 const BETWEEN: Duration = Duration::from_millis(20);
 
 /// Holder of a transactional id on a Kafka cluster.
@@ -182,37 +184,45 @@ impl From<KafkaError> for OffsetsError {
     }
 }
 
-impl Transaction for KafkaTransaction {
-    type Consumer = KafkaConsumer;
+/// Why one attempt at a commit failed.
+enum Attempt {
+    /// For good, or until the caller has done something about it.
+    Failed(LogError),
+    /// The group is about to share its partitions out anew, and ours are ours until we are told: nothing was written,
+    /// and the generation will be known in a moment.
+    Stale(LogError),
+}
 
-    fn commit(
+impl KafkaTransaction {
+    fn attempt(
         &mut self,
         records: &[NewRecord],
-        offsets: Option<(&mut KafkaConsumer, &[(TopicPartition, Offset)])>,
-    ) -> Result<(), LogError> {
-        if let Some(error) = &self.over {
-            return Err(error.clone());
-        }
-        let offsets = offsets.filter(|(_, offsets)| !offsets.is_empty());
-        if records.is_empty() && offsets.is_none() {
-            return Ok(());
-        }
-        check(&self.log, records)?;
+        offsets: Option<(&KafkaConsumer, &[(TopicPartition, Offset)])>,
+    ) -> Result<(), Attempt> {
         if let Err(error) = self.producer.client().begin_transaction() {
-            return Err(self.failed(error, "to begin"));
+            return Err(Attempt::Failed(self.failed(error, "to begin")));
         }
         // All deliveries first: a commit with some outstanding waits in steps of 100 ms.
         if let Err(failed) = self.producer.deliver(records) {
-            return Err(self.undelivered(failed, records));
+            return Err(Attempt::Failed(self.undelivered(failed, records)));
         }
         if let Some((consumer, offsets)) = offsets {
             match self.send_offsets(consumer, offsets) {
                 Ok(()) => (),
                 Err(OffsetsError::NotHeld(at)) => {
                     let why = format!("{at} is not held by the consumer");
-                    return Err(self.abort(LogError::Aborted { why, source: None }));
+                    return Err(Attempt::Failed(self.abort(LogError::Aborted { why, source: None })));
                 }
-                Err(OffsetsError::Kafka(error)) => return Err(self.failed(error, "to send offsets")),
+                Err(OffsetsError::Kafka(error)) => {
+                    let stale = error.rdkafka_error_code().is_some_and(stale);
+                    let failed = self.failed(error, "to send offsets");
+                    let aborted = matches!(failed, LogError::Aborted { .. });
+                    return Err(if stale && aborted {
+                        Attempt::Stale(failed)
+                    } else {
+                        Attempt::Failed(failed)
+                    });
+                }
             }
         }
         let commit = |timeout| self.producer.client().commit_transaction(timeout);
@@ -220,10 +230,47 @@ impl Transaction for KafkaTransaction {
             Ok(()) => Ok(()),
             // Neither committed nor aborted: only a new holder of the id can find out.
             Err(error) if matches!(class(&error), Class::Again) => {
-                Err(self
-                    .end(LogError::fatal(format!("outcome of a commit by {:?} is unknown", self.id), error)))
+                let what = format!("outcome of a commit by {:?} is unknown", self.id);
+                Err(Attempt::Failed(self.end(LogError::fatal(what, error))))
             }
-            Err(error) => Err(self.failed(error, "to commit")),
+            Err(error) => Err(Attempt::Failed(self.failed(error, "to commit"))),
+        }
+    }
+}
+
+/// The broker knows a newer generation of the group than the client does.
+fn stale(code: Code) -> bool {
+    matches!(code, Code::IllegalGeneration | Code::RebalanceInProgress)
+}
+
+impl Transaction for KafkaTransaction {
+    type Consumer = KafkaConsumer;
+
+    fn commit(
+        &mut self,
+        records: &[NewRecord],
+        offsets: Option<Progress<'_, KafkaConsumer>>,
+    ) -> Result<(), LogError> {
+        if let Some(error) = &self.over {
+            return Err(error.clone());
+        }
+        let offsets = offsets.filter(|(_, offsets)| !offsets.is_empty());
+        let offsets = offsets.map(|(consumer, offsets)| (&*consumer, offsets));
+        if records.is_empty() && offsets.is_none() {
+            return Ok(());
+        }
+        check(&self.log, records)?;
+        let deadline = Deadline::after(STALE_WAIT);
+        loop {
+            match self.attempt(records, offsets) {
+                Ok(()) => return Ok(()),
+                // As long as nothing was lost, the partitions are held whatever the generation: the client rejoins
+                // as a new member only after its owner has let go.
+                Err(Attempt::Stale(_)) if !deadline.over() && offsets.is_some_and(|(c, _)| !c.lost()) => {
+                    std::thread::sleep(BETWEEN);
+                }
+                Err(Attempt::Stale(error) | Attempt::Failed(error)) => return Err(error),
+            }
         }
     }
 }
