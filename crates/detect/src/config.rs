@@ -147,7 +147,7 @@ impl Default for JudgeSettings {
             warmup_s: 86_400,
             reopen_s: 3600,
             recovery_s: 300,
-            gone_s: 3600,
+            gone_s: 900,
             open_panes_max: 100_000,
             keys_max: 10_000,
             latency_slack: 0.05,

@@ -322,7 +322,7 @@ impl Judge {
         let config = Arc::clone(&self.config);
         let weight = |name: &str| config.model(name).weight;
         let total: f64 =
-            self.models.iter().filter(|(_, m)| m.is_live(start, &config)).map(|(name, _)| weight(name)).sum();
+            self.models.iter().filter(|(_, m)| m.is_live(start)).map(|(name, _)| weight(name)).sum();
         let highest = self.sources.highest().unwrap_or(end).max(end);
         for (name, model) in &mut self.models {
             let closing = ModelClosing {

@@ -4,7 +4,7 @@ use wire::Family;
 use wire::profile::Profile;
 
 use super::features::{self, At};
-use super::{Count, Counting, Event, Fault, RecordFault, StreamPlan, TestPlan};
+use super::{Count, Counting, Event, Failure, Fault, RecordFault, StreamPlan, TestPlan};
 use crate::pane::{FeatureCounts, PaneCounts};
 
 pub(super) fn plan(profile: &Profile) -> Vec<StreamPlan> {
@@ -35,23 +35,29 @@ pub(super) fn count_feature(
     folded: bool,
 ) -> Option<Count> {
     let feature = if folded { features::of(at, counts) } else { features::raw(at, with.profile, counts) };
+    // A call that failed has no prediction to lack: that is the availability family's to say.
+    let failed = match at {
+        At::Feature(_) => 0,
+        At::Prediction | At::Score => super::availability::count(Failure::Any, counts).k,
+    };
+    let asked = counts.predictions.saturating_sub(failed);
     let Some(feature) = feature else {
         // A raw pane does not mention a feature that none of its records has.
-        let missing = if fault == Fault::Missing { counts.predictions } else { 0 };
-        return (!folded && features::is_raw(counts)).then(|| Count::new(missing, counts.predictions));
+        let missing = if fault == Fault::Missing { asked } else { 0 };
+        return (!folded && features::is_raw(counts)).then(|| Count::new(missing, asked));
     };
     let (nulls, invalid) = match feature {
         FeatureCounts::Raw(c) => (c.nulls, c.invalid),
         FeatureCounts::Numeric(c) => (c.nulls, c.invalid),
         FeatureCounts::Category(c) => (c.nulls, c.invalid),
     };
-    let missing = feature.missing(counts.predictions);
+    let missing = feature.missing(counts.predictions).saturating_sub(failed);
     let k = match fault {
         Fault::Null => nulls,
         Fault::Missing => missing,
         Fault::Invalid => invalid,
     };
-    Some(Count::new(k, counts.predictions))
+    Some(Count::new(k, asked))
 }
 
 pub(super) fn count_record(fault: RecordFault, counts: &PaneCounts) -> Count {

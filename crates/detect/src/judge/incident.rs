@@ -86,8 +86,8 @@ struct Slice {
 impl Part {
     pub(super) fn new(stream: usize, moved: &Moved, least_effect: f64, since: Timestamp) -> Self {
         let share = (moved.null + moved.side.sign() * moved.estimate).clamp(0.0, 1.0);
-        // Half of a small effect; of a large one what would be worth a new incident twice over, or a quarter.
-        let threshold = (moved.estimate / 2.0).min((2.0 * least_effect).max(moved.estimate / 4.0));
+        // Half of a small effect; of a large one what would be worth a new incident twice over, or a sixth.
+        let threshold = (moved.estimate / 2.0).min((2.0 * least_effect).max(moved.estimate / 6.0));
         let need = closing_samples(share, moved.d, 2.0 * threshold).div_ceil(SLICES as u64);
         let filling = Slice::default();
         Self {

@@ -23,6 +23,8 @@ use crate::reference::profile::for_version;
 
 /// References kept of a model, most: those whose versions were seen last.
 const REFERENCES_MAX: usize = 8;
+/// Whoever had traffic so lately shares the budget.
+const LIVE_MS: i64 = 3_600_000;
 /// A version without traffic for so long is forgotten.
 const FORGET_MS: i64 = 7 * 86_400_000;
 /// How long after the highest watermark a profile begins: collectors must have read it by then.
@@ -106,8 +108,8 @@ impl Model {
     }
 
     /// Whether it had traffic lately: who shares the budget.
-    pub(super) fn is_live(&self, at: Timestamp, config: &JudgeConfig) -> bool {
-        self.case.open.is_some() || at.since_ms(self.last_seen) <= i64::from(config.judge.gone_s) * 1000
+    pub(super) fn is_live(&self, at: Timestamp) -> bool {
+        self.case.open.is_some() || at.since_ms(self.last_seen) <= LIVE_MS
     }
 
     pub(super) fn add_context(&mut self, record: ContextRecord) {
@@ -145,13 +147,13 @@ impl Model {
 
     /// Closes one base pane for every version and for the model's traffic.
     pub(super) fn close(&mut self, at: ModelClosing<'_>, mut panes: Closed, out: &mut Effects) -> Vec<Name> {
-        let live = self.is_live(at.start, at.config);
+        let live = self.is_live(at.start);
         let calls = panes
             .iter()
             .filter(|((_, segment), _)| segment.is_none())
             .flat_map(|(_, parts)| parts)
             .fold(0_u64, |sum, (_, counts)| sum.saturating_add(counts.predictions));
-        let sharing = self.sharing(at.start, at.config);
+        let sharing = self.sharing(at.start);
         for name in panes.keys() {
             if !self.versions.contains_key(name) {
                 self.meet(at, name, out);
@@ -191,9 +193,8 @@ impl Model {
     }
 
     /// Versions that had traffic lately: they share the model's budget.
-    fn sharing(&self, at: Timestamp, config: &JudgeConfig) -> f64 {
-        let gone_ms = i64::from(config.judge.gone_s) * 1000;
-        let live = |((_, segment), v): (&Name, &Version)| segment.is_none() && at.since_ms(v.last_seen) <= gone_ms;
+    fn sharing(&self, at: Timestamp) -> f64 {
+        let live = |((_, segment), v): (&Name, &Version)| segment.is_none() && at.since_ms(v.last_seen) <= LIVE_MS;
         let count = self.versions.iter().filter(|(name, version)| live((name, version))).count();
         crate::reference::baseline::float(count.max(1) as u64)
     }

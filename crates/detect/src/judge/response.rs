@@ -186,12 +186,11 @@ fn tell(open: &mut Open, at: &Closing<'_>, loaded: &Loaded, family: Family, (cha
             let plan = &loaded.rules[part.stream].plan;
             let (what, inverted) = words::event(profile, plan.tests[part.test].event, part.reference);
             let [value, reference] = shares(part, inverted);
-            let detail = format!(
-                "{what}: {} -> {} since {}",
-                words::percent(reference),
-                words::percent(value),
-                part.since
-            );
+            let (usual, now) = (words::percent(reference), words::percent(value));
+            let detail = match change {
+                Change::Opened | Change::Updated => format!("{what}: {usual} -> {now} since {}", part.since),
+                Change::Cleared => format!("{what}: {now} now, usually {usual}"),
+            };
             Contributor {
                 name: plan.name.clone(),
                 detail,

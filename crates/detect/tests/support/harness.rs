@@ -1,6 +1,6 @@
 //! The simulated fleet through collector and judge, in one thread and without a log: fast enough for weeks of event time.
 
-#![allow(dead_code, reason = "each user of this file takes what it needs")]
+#![allow(dead_code, unreachable_pub, reason = "each user of this file takes what it needs")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,66 +104,110 @@ impl Outcome {
 pub fn play(
     config: &Arc<JudgeConfig>,
     references: &[Reference],
-    fleet_config: &FleetConfig,
+    fleet: &FleetConfig,
     for_ms: i64,
     keep_history: bool,
 ) -> Outcome {
-    const FLUSH_MS: i64 = 10_000;
-    const COMMIT_MS: i64 = 600_000;
-    let source = SourceId { topic: "predictions".into(), partition: 0 };
-    let collect = Arc::new(CollectConfig::default());
-    let mut collector = Collector::new(source.clone(), vec![source], collect);
-    let mut judge = Judge::new(0, Arc::clone(config));
-    let mut offset = 0;
-    let mut hand = |judge: &mut Judge, record: PanesRecord| {
-        judge.handle(offset, record);
-        offset += 1;
-    };
-    let (mut incidents, mut history) = (vec![], vec![]);
-    for reference in references {
-        hand(&mut judge, PanesRecord::Reference(Box::new(reference.clone())));
+    let mut run = Run::new(config, keep_history, false);
+    run.play(references, fleet, for_ms);
+    let truth = Fleet::new(fleet).truth().clone();
+    let through = fleet.start.plus_ms(for_ms);
+    Outcome { incidents: run.incidents, history: run.history, counters: run.judge.counters(), truth, through }
+}
+
+/// The same, as the records of its panes partition.
+pub fn logged(
+    config: &Arc<JudgeConfig>,
+    references: &[Reference],
+    fleet: &FleetConfig,
+    for_ms: i64,
+) -> Vec<PanesRecord> {
+    let mut run = Run::new(config, false, true);
+    run.play(references, fleet, for_ms);
+    run.log
+}
+
+struct Run {
+    collector: Collector,
+    judge: Judge,
+    offset: i64,
+    incidents: Vec<Incident>,
+    history: Vec<History>,
+    log: Vec<PanesRecord>,
+    keep_history: bool,
+    keep_log: bool,
+}
+
+impl Run {
+    fn new(config: &Arc<JudgeConfig>, keep_history: bool, keep_log: bool) -> Self {
+        let source = SourceId { topic: "predictions".into(), partition: 0 };
+        Self {
+            collector: Collector::new(source.clone(), vec![source], Arc::new(CollectConfig::default())),
+            judge: Judge::new(0, Arc::clone(config)),
+            offset: 0,
+            incidents: vec![],
+            history: vec![],
+            log: vec![],
+            keep_history,
+            keep_log,
+        }
     }
-    let mut commit = |judge: &mut Judge, collector: &mut Collector| {
-        let effects = judge.take_effects();
+
+    fn play(&mut self, references: &[Reference], config: &FleetConfig, for_ms: i64) {
+        const FLUSH_MS: i64 = 10_000;
+        const COMMIT_MS: i64 = 600_000;
+        for reference in references {
+            self.hand(PanesRecord::Reference(Box::new(reference.clone())));
+        }
+        self.commit();
+        let mut fleet = Fleet::new(config);
+        let end = config.start.plus_ms(for_ms);
+        let (mut flush_at, mut commit_at) = (config.start.plus_ms(FLUSH_MS), config.start.plus_ms(COMMIT_MS));
+        for position in 0.. {
+            let record = fleet.advance();
+            if record.arrival >= flush_at {
+                self.flush();
+                flush_at = record.arrival.plus_ms(FLUSH_MS);
+                if record.arrival >= commit_at || self.judge.is_urgent() || self.judge.has_context() {
+                    self.commit();
+                    commit_at = record.arrival.plus_ms(COMMIT_MS);
+                }
+            }
+            if record.arrival >= end {
+                break;
+            }
+            let at = RecordAt { role: Role::Predictions, offset: position, value: Some(record.json) };
+            self.collector.record(at, |_| None);
+        }
+        self.commit();
+    }
+
+    fn hand(&mut self, record: PanesRecord) {
+        if self.keep_log {
+            self.log.push(record.clone());
+        }
+        self.judge.handle(self.offset, record);
+        self.offset += 1;
+    }
+
+    fn flush(&mut self) {
+        let flush = self.collector.flush(false, false);
+        for pane in flush.panes {
+            self.hand(PanesRecord::Partial(pane));
+        }
+        self.hand(PanesRecord::Progress(flush.progress));
+    }
+
+    fn commit(&mut self) {
+        let effects = self.judge.take_effects();
         for record in effects.context {
             if let ContextRecord::Profile(profile) = record {
-                collector.profile(Arc::from(profile));
+                self.collector.profile(Arc::from(profile));
             }
         }
-        incidents.extend(effects.incidents);
-        if keep_history {
-            history.extend(effects.history);
+        self.incidents.extend(effects.incidents);
+        if self.keep_history {
+            self.history.extend(effects.history);
         }
-    };
-    commit(&mut judge, &mut collector);
-    let mut fleet = Fleet::new(fleet_config);
-    let truth = fleet.truth().clone();
-    let end = fleet_config.start.plus_ms(for_ms);
-    let (mut flush_at, mut commit_at) =
-        (fleet_config.start.plus_ms(FLUSH_MS), fleet_config.start.plus_ms(COMMIT_MS));
-    let mut position = 0;
-    loop {
-        let record = fleet.advance();
-        let arrival = record.arrival;
-        if arrival >= flush_at {
-            let flush = collector.flush(false, false);
-            for pane in flush.panes {
-                hand(&mut judge, PanesRecord::Partial(pane));
-            }
-            hand(&mut judge, PanesRecord::Progress(flush.progress));
-            flush_at = arrival.plus_ms(FLUSH_MS);
-            if arrival >= commit_at || judge.is_urgent() || judge.has_context() {
-                commit(&mut judge, &mut collector);
-                commit_at = arrival.plus_ms(COMMIT_MS);
-            }
-        }
-        if arrival >= end {
-            break;
-        }
-        let at = RecordAt { role: Role::Predictions, offset: position, value: Some(record.json) };
-        position += 1;
-        collector.record(at, |_| None);
     }
-    commit(&mut judge, &mut collector);
-    Outcome { incidents, history, counters: judge.counters(), truth, through: end }
 }
