@@ -20,6 +20,8 @@ import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent
+# Where the image keeps what it writes.
+STATE = pathlib.Path("/var/lib/tocsin")
 # Variables of the Kafka image that are for its start script and not for server.properties.
 NOT_PROPERTIES = {"KAFKA_HEAP_OPTS"}
 
@@ -28,6 +30,9 @@ def isolate():
     """Starts this script again where no port is taken and every service's name is the loopback."""
     if os.environ.get("TOCSIN_ISOLATED"):
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        # In place of the volume; the mount is seen by nobody else and ends with us.
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var/lib"], check=True)
+        STATE.mkdir()
         return
     subprocess.run([REPO / "tests/kafka/kafka.sh", "fetch"], check=True)
     hosts = tempfile.NamedTemporaryFile("w", delete=False, prefix="hosts-")
@@ -117,8 +122,8 @@ def main():
         try:
             running.append(kafka(services["kafka"], folder))
             for each in ["tocsin", "simulator"]:
-                home = folder / each
-                home.mkdir()
+                home = STATE if each == "tocsin" else folder / each
+                home.mkdir(exist_ok=True)
                 command = [binary, *(mounted(word, services[each]) for word in services[each]["command"])]
                 service = Service(each, command, folder, **as_user(10001, home))
                 running.append(service)
@@ -130,6 +135,8 @@ def main():
             target = yaml.safe_load(pathlib.Path(config.split("=", 1)[1]).read_text())["scrape_configs"][0]["static_configs"][0]["targets"][0]
             queries = [sys.executable, HERE / "verify_dashboards.py", "--scrape", target, "sleep", str(seconds)]
             status = subprocess.run(queries).returncode
+            # As `docker compose exec tocsin tocsin incidents` would.
+            subprocess.run([binary, "incidents", "--all"], cwd=STATE)
             for service in running[1:]:
                 if service.process.poll() not in (None, 0):
                     sys.exit(f"{service.name} ended with {service.process.poll()}:\n{service.log.read_text()[-3000:]}")

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Runs every query of the dashboards and rules on a real Prometheus while a command runs, and says which had no series.
 
-usage: verify_dashboards.py --scrape HOST:PORT COMMAND…
+usage: verify_dashboards.py --scrape HOST:PORT [--fresh] COMMAND…
 
 A Prometheus of its own (`prometheus` must be installed) scrapes HOST:PORT each second with the rules of this folder; every
 few seconds each query is run. A query that fails, or never had a series, is a fault, unless it is about something that need
-not happen (see MAY_BE_SILENT). The exit status is the command's if that is not 0, else 1 if there are faults.
+not happen (see MAY_BE_SILENT). With --fresh the command is what will listen there, so nothing may do so yet: another's
+series would be taken for its own. The exit status is the command's if that is not 0, else 1 if there are faults.
 """
 
 import argparse
@@ -55,6 +56,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def listens(host, port):
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
 def start_prometheus(folder, scrape, port):
     shutil.copy(HERE / "prometheus/rules.yml", folder / "rules.yml")
     (folder / "prometheus.yml").write_text(
@@ -74,9 +80,13 @@ scrape_configs: [{{job_name: tocsin, static_configs: [{{targets: ["{scrape}"]}}]
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--scrape", required=True)
+    parser.add_argument("--fresh", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
 
+    host, _, port = options.scrape.rpartition(":")
+    if options.fresh and listens(host, int(port)):
+        sys.exit(f"error: something listens on {options.scrape} already: its series would be taken for those of the command")
     wanted, seen, faults = queries(), {}, {}
     with tempfile.TemporaryDirectory(prefix="tocsin-prometheus-") as name:
         port = free_port()
