@@ -91,6 +91,10 @@ impl App {
         let settings = settings(checked);
         let sources = sources(checked, &settings.topics);
         prepare(&log, checked, &settings, &sources)?;
+        let budget = &checked.config.budget;
+        for (kind, n) in [("page", budget.pages_per_week), ("ticket", budget.tickets_per_week)] {
+            metrics::gauge!(runtime::metrics::BUDGET_PER_WEEK, "kind" => kind).set(n);
+        }
         let clock = Clock::start();
         let views = Arc::new(Views::default());
         let tokio = tokio::runtime::Builder::new_multi_thread()

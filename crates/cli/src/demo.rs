@@ -125,6 +125,9 @@ fn play(
     let speed = length_ms as f64 / 1000.0 / args.for_s as f64;
     let pace = Pace { start: truth.start, end: truth.end.plus_ms(AFTER_MS), speed };
     introduce(app, &truth, args, speed, out);
+    while !app.is_ready() && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let played = Arc::new(Played::default());
     let feed = start_feed(log, fleet, pace, Arc::clone(&played), Arc::clone(stop));
     let mut record = summary::Record::default();
@@ -218,7 +221,9 @@ fn introduce(app: &App, truth: &Truth, args: &DemoArgs, speed: f64, out: &Out) {
     out.line("  collector, judge and escalation worker in this process, on one file; pages go to a local inbox.");
     out.line("");
     for m in fleet::lineup() {
-        out.line(format!("  {:<9}{:<36}{:>5}/s  tier {}, {}", m.name, m.purpose, m.rate_per_s * args.rate, m.tier, m.owner));
+        let purpose = m.purpose.split(';').next().unwrap_or_default();
+        let rate = m.rate_per_s * args.rate;
+        out.line(format!("  {:<9}{purpose:<38}{rate:>5}/s   tier {}, owned by {}", m.name, m.tier, m.owner));
     }
     out.line("");
     out.line(format!("  listening   {address}"));

@@ -15,7 +15,10 @@ use crate::context::Follower;
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
-use crate::metrics::{DATA_GAPS, DEAD_LETTERS, RECORDS, TRANSACTION, TRANSACTIONS};
+use crate::gauges::{self, Look};
+use crate::metrics::{
+    DATA_GAPS, DEAD_LETTERS, RECORDS, TABLE_BOUND, TABLE_SIZE, TRANSACTION, TRANSACTIONS, WATERMARK_AGE,
+};
 use crate::restore::restore;
 use crate::settings::{Settings, Stepped, json_record, state_record};
 use crate::views::{self, Views};
@@ -60,6 +63,7 @@ pub struct CollectLoop<L: Log> {
     last_commit: Duration,
     views: Arc<Views>,
     clock: Clock,
+    look: Look,
 }
 
 enum Turn {
@@ -109,6 +113,7 @@ impl<L: Log> CollectLoop<L> {
             last_commit: Duration::ZERO,
             views,
             clock,
+            look: Look::default(),
         })
     }
 
@@ -134,7 +139,30 @@ impl<L: Log> CollectLoop<L> {
         self.pause_what_is_ahead()?;
         let due = now.mono >= self.last_commit + self.settings.commit_every;
         let committed = due && self.commit(now)?;
+        if self.look.is_due(now) {
+            gauges::lag(&self.log, &self.consumer, "collect");
+            self.tables();
+        }
         Ok(Stepped { worked: records > 0 || committed, next: None })
+    }
+
+    /// Entries of the collectors' tables in this loop, beside what they may have.
+    fn tables(&self) {
+        let raw = self.config.raw();
+        let held = self.parts.len() as u64;
+        let sum = |of: fn(&detect::collect::Sizes) -> usize| -> usize {
+            self.parts.values().map(|p| of(&p.collector.sizes())).sum()
+        };
+        for (table, size, bound) in [
+            ("waiting_for_label", sum(|s| s.waiting), u64::from(raw.labels.waiting_max)),
+            ("duplicate_ids", sum(|s| s.ids), u64::from(raw.duplicates.ids_max)),
+            ("versions", sum(|s| s.versions), u64::from(raw.models_max) * u64::from(raw.versions_max)),
+        ] {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+            let (size, bound) = (size as f64, (bound * held) as f64);
+            metrics::gauge!(TABLE_SIZE, "table" => table).set(size);
+            metrics::gauge!(TABLE_BOUND, "table" => table).set(bound);
+        }
     }
 
     fn poll(&mut self, now: Now) -> Result<(Vec<Turn>, usize), LogError> {
@@ -187,7 +215,7 @@ impl<L: Log> CollectLoop<L> {
             }
             Turn::Lost(tps) => self.drop_parts(&tps),
             Turn::Gap { at, expected, found } => {
-                tracing::error!(topic = %at.topic, at.partition, expected, found, "telemetry expired before it was read");
+                tracing::error!(topic = %at.topic, partition = at.partition, expected, found, "telemetry expired before it was read");
                 metrics::counter!(DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
                 let (topic, partition) = (at.topic.to_string(), at.partition);
                 self.views.tell(views::Event::DataGap { topic, partition, expected, found });
@@ -279,6 +307,11 @@ impl<L: Log> CollectLoop<L> {
             self.views.dead_letters.fetch_add(flush.dead_letters.len() as u64, Ordering::Relaxed);
             let at = wire::partition::of_model(&part.source.to_string(), self.settings.collect_partitions);
             part.read = false;
+            if let Some(watermark) = flush.progress.watermark {
+                #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+                let age = now.wall.since_ms(watermark) as f64 / 1000.0;
+                metrics::gauge!(WATERMARK_AGE, "source" => part.source.to_string()).set(age);
+            }
             let positions = flush.positions;
             offsets.extend(positions.predictions.map(|o| (part.predictions.clone(), o)));
             offsets.extend(part.labels.clone().zip(positions.labels));

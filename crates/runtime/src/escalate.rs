@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use wire::{Incident, Timestamp, command::Command};
 
 use crate::clock::Now;
+use crate::gauges::{self, Look};
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
@@ -101,6 +102,7 @@ pub struct EscalateLoop<L: Log, M, S> {
     parts: BTreeMap<u32, Part<L, M>>,
     sends: S,
     views: Arc<Views>,
+    look: Look,
 }
 
 enum Arrived {
@@ -131,7 +133,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             start: Start::Earliest,
         })?;
         views.set_ready("escalate", Some("its partitions".into()));
-        Ok(Self { log, settings, consumer, make, parts: BTreeMap::new(), sends, views })
+        Ok(Self { log, settings, consumer, make, parts: BTreeMap::new(), sends, views, look: Look::default() })
     }
 
     /// Takes in what has come, decides, commits, and starts what must be sent. Never sleeps.
@@ -165,6 +167,10 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         let partitions: Vec<u32> = self.parts.keys().copied().collect();
         for partition in partitions {
             worked |= self.commit(partition, now)?;
+        }
+        if self.look.is_due(now) {
+            gauges::lag(&self.log, &self.consumer, "escalate");
+            gauges::incidents_open(&self.views);
         }
         let next = self.parts.values().filter_map(|p| p.machine.deadline()).min();
         Ok(Stepped { worked, next })
@@ -214,7 +220,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 }
             }
             Arrived::Gap { at, expected, found } => {
-                tracing::error!(topic = %at.topic, at.partition, expected, found, "records expired before they were read");
+                tracing::error!(topic = %at.topic, partition = at.partition, expected, found, "records expired before they were read");
                 metrics::counter!(crate::metrics::DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
                 let (topic, partition) = (at.topic.to_string(), at.partition);
                 self.views.tell(views::Event::DataGap { topic, partition, expected, found });
@@ -223,7 +229,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 let Some(part) = self.parts.get_mut(&at.partition) else { return Ok(()) };
                 match input {
                     Some(input) => part.handle(*input, now.wall),
-                    None => tracing::error!(topic = %at.topic, at.partition, offset, "a record that is not ours was passed over"),
+                    None => tracing::error!(topic = %at.topic, partition = at.partition, offset, "a record that is not ours was passed over"),
                 }
                 part.offsets.insert(at, offset + 1);
             }

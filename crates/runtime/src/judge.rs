@@ -16,10 +16,11 @@ use wire::context::ContextRecord;
 use crate::clock::{Clock, Now};
 use crate::context::Follower;
 use crate::escalate::count_incident;
+use crate::gauges::{self, Look};
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
-use crate::metrics::{BUDGET_SPENT, DATA_GAPS, PANES_CLOSED, TRANSACTION, TRANSACTIONS};
+use crate::metrics::{BUDGET_SPENT, DATA_GAPS, PANE_LATENCY, PANES_CLOSED, TRANSACTION, TRANSACTIONS};
 use crate::restore::restore;
 use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
 use crate::views::{self, Views};
@@ -32,6 +33,8 @@ struct Part<L: Log> {
     judge: Judge,
     /// Next offset of what was taken in; what is committed is the judge's resume offset, at or below it.
     next: Option<Offset>,
+    /// When the last record taken in was written.
+    written_ms: i64,
     committed: Option<Offset>,
     /// Keys of context records and references already in this panes partition, with a digest of each.
     passed_on: BTreeMap<String, String>,
@@ -62,13 +65,14 @@ pub struct JudgeLoop<L: Log> {
     parts: BTreeMap<u32, Part<L>>,
     views: Arc<Views>,
     clock: Clock,
+    look: Look,
 }
 
 enum Arrived {
     Assigned(Vec<TopicPartition>),
     Revoked(Vec<TopicPartition>),
     Lost(Vec<TopicPartition>),
-    Record { partition: u32, offset: Offset, record: Option<Box<PanesRecord>> },
+    Record { partition: u32, offset: Offset, written_ms: i64, record: Option<Box<PanesRecord>> },
     Gap { at: TopicPartition, expected: Offset, found: Offset },
 }
 
@@ -94,7 +98,7 @@ impl<L: Log> JudgeLoop<L> {
         })?;
         views.set_ready("judge", Some("its partitions".into()));
         let context = Follower::new(log.clone(), &settings.topics.context);
-        Ok(Self { log, settings, config, pinned, consumer, context, parts: BTreeMap::new(), views, clock })
+        Ok(Self { log, settings, config, pinned, consumer, context, parts: BTreeMap::new(), views, clock, look: Look::default() })
     }
 
     /// Takes in what has come, judges, commits. Never sleeps.
@@ -115,6 +119,9 @@ impl<L: Log> JudgeLoop<L> {
         for partition in partitions {
             worked |= self.commit(partition, now)?;
         }
+        if self.look.is_due(now) {
+            gauges::lag(&self.log, &self.consumer, "judge");
+        }
         Ok(Stepped { worked, next: None })
     }
 
@@ -130,7 +137,12 @@ impl<L: Log> JudgeLoop<L> {
             Event::End { .. } => (),
             Event::Record(r) => {
                 let record = r.value.and_then(|v| PanesRecord::decode(v).ok()).map(Box::new);
-                arrived.push(Arrived::Record { partition: r.partition, offset: r.offset, record });
+                arrived.push(Arrived::Record {
+                    partition: r.partition,
+                    offset: r.offset,
+                    written_ms: r.timestamp_ms,
+                    record,
+                });
             }
         })?;
         Ok(arrived)
@@ -156,18 +168,19 @@ impl<L: Log> JudgeLoop<L> {
                 }
             }
             Arrived::Gap { at, expected, found } => {
-                tracing::error!(topic = %at.topic, at.partition, expected, found, "panes expired before they were judged");
+                tracing::error!(topic = %at.topic, partition = at.partition, expected, found, "panes expired before they were judged");
                 metrics::counter!(DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
                 let (topic, partition) = (at.topic.to_string(), at.partition);
                 self.views.tell(views::Event::DataGap { topic, partition, expected, found });
             }
-            Arrived::Record { partition, offset, record } => {
+            Arrived::Record { partition, offset, written_ms, record } => {
                 let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
                 match record {
                     Some(record) => part.judge_one(offset, *record, now),
                     None => tracing::error!(partition, offset, "a panes record that is not ours was passed over"),
                 }
                 part.next = Some(offset + 1);
+                part.written_ms = written_ms;
             }
         }
         Ok(())
@@ -193,6 +206,7 @@ impl<L: Log> JudgeLoop<L> {
             transaction,
             judge,
             next: None,
+            written_ms: 0,
             committed: None,
             passed_on,
             inject: Vec::new(),
@@ -258,7 +272,7 @@ impl<L: Log> JudgeLoop<L> {
     fn commit(&mut self, partition: u32, now: Now) -> Result<bool, LogError> {
         let Some(part) = self.parts.get(&partition) else { return Ok(false) };
         let due = now.mono >= part.last_commit + self.settings.commit_every;
-        let urgent = part.judge.is_urgent() || part.judge.has_context();
+        let urgent = part.judge.is_urgent() || part.judge.has_context() || !part.inject.is_empty();
         if !(due || urgent) {
             return Ok(false);
         }
@@ -298,6 +312,11 @@ impl<L: Log> JudgeLoop<L> {
             Ok(()) => {
                 part.committed = resume;
                 publish(&self.views, &effects);
+                if !effects.history.is_empty() {
+                    #[expect(clippy::cast_precision_loss, reason = "a histogram")]
+                    let waited = (now.wall.as_ms() - part.written_ms).max(0) as f64 / 1000.0;
+                    metrics::histogram!(PANE_LATENCY).record(waited);
+                }
                 let [pages, tickets] = part.judge.counters().granted;
                 for (kind, granted) in [("page", pages), ("ticket", tickets)] {
                     let partition = partition.to_string();

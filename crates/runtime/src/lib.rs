@@ -7,6 +7,7 @@ pub mod clock;
 pub mod collect;
 mod context;
 pub mod escalate;
+mod gauges;
 pub mod host;
 pub mod judge;
 pub mod log;
