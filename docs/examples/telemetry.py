@@ -3,6 +3,7 @@
 
     telemetry.py --hours 168 > healthy.jsonl
     telemetry.py --from 2026-03-08T00:00:00Z --hours 1 --trouble errors > now.jsonl
+    telemetry.py --hours 1 --keyed | kcat -P -b localhost:9092 -t ml.predictions -K '\\t'
 
 One prediction every two seconds, slower at night; four of five get a label some twenty minutes later.
 The trouble, if any, fills the second half. The same arguments write the same bytes.
@@ -54,11 +55,16 @@ def main() -> None:
     args.add_argument("--hours", type=float, default=1.0)
     args.add_argument("--trouble", choices=TROUBLES, default="none")
     args.add_argument("--seed", type=int, default=1)
+    args.add_argument("--keyed", action="store_true", help="put the prediction id and a tab before each record")
     given = args.parse_args()
     start = datetime.fromisoformat(given.start.replace("Z", "+00:00")).astimezone(timezone.utc)
     end = start + timedelta(hours=given.hours)
     half = start + (end - start) / 2
     rng = random.Random(f"{given.seed} {given.start}")
+
+    def write(record: dict) -> None:
+        print((record["prediction_id"] + "\t" if given.keyed else "") + json.dumps(record))
+
     labels: list[tuple[datetime, str, str]] = []  # Waiting: when it becomes known, of what, the truth.
     at, count = start, 0
     while at < end:
@@ -67,11 +73,11 @@ def main() -> None:
         at += timedelta(seconds=rng.expovariate(1 / gap_s))
         while labels and labels[0][0] <= at:
             when, number, truth = heapq.heappop(labels)
-            print(json.dumps({"kind": "label", "prediction_id": number, "event_time": text(when), "value": truth}))
+            write({"kind": "label", "prediction_id": number, "event_time": text(when), "value": truth})
         count += 1
         trouble = given.trouble if at >= half else "none"
         record, truth = prediction(rng, f"{start:%m%d%H}-{count}", at, trouble)
-        print(json.dumps(record))
+        write(record)
         if rng.random() < 0.8:
             heapq.heappush(labels, (at + timedelta(seconds=rng.expovariate(1 / 1200)), record["prediction_id"], truth))
 
