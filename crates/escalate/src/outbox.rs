@@ -199,7 +199,7 @@ impl IncidentState {
         desk.sends.push(Effect::Send { page, attempt, lease_ms });
     }
 
-    /// Takes in what came of an attempt. True when it mattered.
+    /// Takes in what came of the last attempt of a page. True when it mattered.
     pub(crate) fn outcome(
         &mut self,
         desk: &mut Desk,
@@ -223,9 +223,6 @@ impl IncidentState {
             | PageState::Failed { .. }
             | PageState::Cancelled { .. } => return false,
         };
-        if page.attempts != attempt {
-            return false;
-        }
         let by_class = desk.count.outcomes.entry(page.receiver.clone()).or_default();
         *by_class.entry(class(&outcome)).or_default() += 1;
         match outcome {

@@ -6,7 +6,7 @@ use wire::outbox::{OutboxState, Outcome};
 use wire::page::PageKind::{Acknowledge, Resolve, Trigger, Update};
 
 use crate::harness::Script;
-use crate::samples::{SETTINGS, acknowledge, at, command, next, opened};
+use crate::samples::{SETTINGS, acknowledge, at, command, next, opened, resolve};
 
 /// One step to one person, with a fallback elsewhere.
 const ONE: &str = r#"
@@ -246,6 +246,42 @@ fn a_resolve_waits_for_the_trigger_that_is_under_way() {
         .want(20_000..=20_000, Resolve, "pager/ana")
         .run(60_000);
     assert!(matches!(&script.pages_to("pager/ana")[0].state, OutboxState::Cancelled { .. }));
+}
+
+#[test]
+fn a_resolve_that_is_taken_back_leaves_its_alert_to_be_resolved_later() {
+    let fraud = opened("fraud", Sev2);
+    let worse = next(&fraud, Updated, Sev1);
+    let delivered = || Some(Outcome::Delivered { reference: None });
+    let later = || Some(Outcome::RetryAfter { ms: 600_000, reason: "429".into() });
+    Script::new(SETTINGS)
+        .answers("pager", [delivered(), delivered(), later(), later()])
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &["pager/ana", "pager/bo"])
+        .ask(10_000, command("c1", &fraud.incident_id, "ana", resolve()))
+        .wants(10_000..=10_000, Resolve, &["pager/ana", "pager/bo"])
+        // Both resolves wait when it opens again. Bo is not paged anew, but his alert is open.
+        .push(11_000, &worse)
+        .wants(11_000..=11_000, Trigger, &["pager/ana", "phone/chief"])
+        .push(12_000, &next(&worse, Cleared, Sev1))
+        .wants(12_000..=12_000, Resolve, &["pager/ana", "pager/bo", "phone/chief"])
+        .run(2_000_000);
+}
+
+#[test]
+fn a_page_that_waits_to_be_tried_again_is_cancelled_by_an_acknowledgement() {
+    let fraud = opened("fraud", Sev2);
+    let script = Script::new(ONE)
+        .answers("pager", [Some(Outcome::RetryAfter { ms: 60_000, reason: "429".into() })])
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .ask(1_000, command("c1", &fraud.incident_id, "ana", acknowledge(None)))
+        // It may have arrived all the same.
+        .want(1_000..=1_000, Acknowledge, "pager/ana")
+        .run(600_000);
+    assert!(
+        matches!(&script.pages_to("pager/ana")[0].state, OutboxState::Cancelled { cause } if cause == "acknowledged")
+    );
 }
 
 #[test]
