@@ -52,18 +52,29 @@ fn main() {
             black_box(decoder.decode(Some(r), &Attributes::default(), Kind::Prediction).expect("a record"));
         }
     });
-    let raw = best(|| drop(black_box(collect(&config, &records, &[]))));
+    let raw = best(|| {
+        black_box(collect(&config, &records, &[]));
+    });
     let profiles = profiles(&config, &records);
-    let whole = best(|| drop(black_box(collect(&config, &records, &profiles))));
+    let whole = best(|| {
+        black_box(collect(&config, &records, &profiles));
+    });
     line("serde_json, typed and borrowed", rival, rival);
     line("decode", decode, rival);
     line("decode + collect, no profile yet", raw, rival);
     line("decode + collect under a profile", whole, rival);
     let per_s = per_second(whole);
-    println!("collect takes {:.2} of a serde_json decode; {per_s:.0} records/s on one core (bar for later: 1,000,000)", ratio(whole, rival));
+    println!(
+        "collect takes {:.2} of a serde_json decode; {per_s:.0} records/s on one core (bar for later: 1,000,000)",
+        ratio(whole, rival)
+    );
 }
 
-fn collect(config: &Arc<CollectConfig>, records: &[Vec<u8>], profiles: &[Arc<wire::profile::Profile>]) -> usize {
+fn collect(
+    config: &Arc<CollectConfig>,
+    records: &[Vec<u8>],
+    profiles: &[Arc<wire::profile::Profile>],
+) -> usize {
     let source = SourceId { topic: "bench".into(), partition: 0 };
     let mut collector = Collector::new(source.clone(), vec![source], Arc::clone(config));
     for profile in profiles {

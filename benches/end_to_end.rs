@@ -2,7 +2,10 @@
 //! the same topic in the same run. Needs a real Kafka (`TOCSIN_TEST_KAFKA=host:port`) and the release binary
 //! (`cargo build --release`).
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
-#![expect(clippy::disallowed_methods, reason = "a benchmark is set up by the environment and reads the clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark is set up by the environment and reads the clock"
+)]
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

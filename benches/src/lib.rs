@@ -8,7 +8,8 @@ use fleet::{Fleet, FleetConfig, Kind, Scenario};
 /// Predictions of the simulated fleet's two large models: some 420 bytes of JSON with ten features each.
 #[must_use]
 pub fn predictions(n: usize) -> Vec<Vec<u8>> {
-    let mut fleet = Fleet::new(&FleetConfig { scenario: Scenario::Steady, rate: 50.0, ..FleetConfig::default() });
+    let mut fleet =
+        Fleet::new(&FleetConfig { scenario: Scenario::Steady, rate: 50.0, ..FleetConfig::default() });
     let mut records = Vec::with_capacity(n);
     while records.len() < n {
         let record = fleet.advance();

@@ -31,7 +31,12 @@ fn main() {
     for seed in first..first + seeds {
         // Hours of the day and days of the week differ from seed to seed.
         let hours = i64::try_from(seed * 7 % 168).expect("small");
-        let fleet = FleetConfig { seed: 1000 + seed, start: start.plus_ms(hours * 3_600_000), scenario, ..FleetConfig::default() };
+        let fleet = FleetConfig {
+            seed: 1000 + seed,
+            start: start.plus_ms(hours * 3_600_000),
+            scenario,
+            ..FleetConfig::default()
+        };
         let outcome = play(&config, &references, &fleet, scenario.length_ms(), false);
         let score = outcome.score();
         pages += score.false_pages.len();
@@ -40,7 +45,9 @@ fn main() {
         repeats += score.repeats.len();
         report(seed, &outcome, verbose);
     }
-    println!("all: {pages} false pages, {tickets} false tickets, {missed} missed, {repeats} repeats in {seeds} seeds");
+    println!(
+        "all: {pages} false pages, {tickets} false tickets, {missed} missed, {repeats} repeats in {seeds} seeds"
+    );
 }
 
 fn pinned(config: &Arc<JudgeConfig>, start: Timestamp) -> Vec<Reference> {
@@ -55,7 +62,10 @@ fn pinned(config: &Arc<JudgeConfig>, start: Timestamp) -> Vec<Reference> {
     }
     for reference in &built {
         let bytes = serde_json::to_vec(reference).expect("plain data").len();
-        println!("{} {}: {} records, {bytes} bytes", reference.profile.model, reference.profile.version, reference.records);
+        println!(
+            "{} {}: {} records, {bytes} bytes",
+            reference.profile.model, reference.profile.version, reference.records
+        );
     }
     built
 }
@@ -91,7 +101,10 @@ fn report(seed: u64, outcome: &Outcome, verbose: bool) {
     if verbose {
         for incident in &outcome.incidents {
             let lasted = outcome.through.since_ms(incident.changed_at) / DAY_MS;
-            println!("   {} {} {} {} ({lasted} days before the end)", incident.changed_at, incident.change, incident.severity, incident.title);
+            println!(
+                "   {} {} {} {} ({lasted} days before the end)",
+                incident.changed_at, incident.change, incident.severity, incident.title
+            );
             if incident.change == Change::Opened {
                 for c in &incident.evidence.contributors {
                     println!("        {}: {} D {:.2}", c.name, c.detail, c.evidence);

@@ -206,9 +206,10 @@ impl Collector {
     /// other reason: pause the predictions until the labels have caught up.
     #[must_use]
     pub fn predictions_wait(&self, labels_caught_up: bool) -> bool {
-        let behind = self.labelled_to.zip(self.core.now()).is_some_and(|(labelled, now)| {
-            labelled.plus_ms(self.core.config.pane_ms()) < now
-        });
+        let behind = self
+            .labelled_to
+            .zip(self.core.now())
+            .is_some_and(|(labelled, now)| labelled.plus_ms(self.core.config.pane_ms()) < now);
         behind && !labels_caught_up && self.early.is_empty()
     }
 
@@ -250,7 +251,15 @@ impl Collector {
             sources: self.sources.clone(),
         };
         let dead_letters = std::mem::take(&mut self.dead_letters);
-        Flush { panes, progress, dead_letters, state, positions, counters: self.counters(), sizes: self.sizes() }
+        Flush {
+            panes,
+            progress,
+            dead_letters,
+            state,
+            positions,
+            counters: self.counters(),
+            sizes: self.sizes(),
+        }
     }
 
     /// Counts since the collector was made.
@@ -282,9 +291,10 @@ impl Collector {
     fn lead(&mut self, at: RecordAt<'_>, attributes: &Attributes<'_>) {
         let decoded = self.decoder.decode(at.value, attributes, Kind::Prediction);
         let (time, jumps) = match &decoded {
-            Ok(Decoded::Prediction(p)) => {
-                (Some(p.event_time), self.core.watermark.is_ahead(p.event_time, self.core.config.ahead_max_ms()))
-            }
+            Ok(Decoded::Prediction(p)) => (
+                Some(p.event_time),
+                self.core.watermark.is_ahead(p.event_time, self.core.config.ahead_max_ms()),
+            ),
             Ok(Decoded::Label(_)) | Err(_) => (None, false),
         };
         if self.jump.is_empty() && !jumps {
@@ -320,7 +330,13 @@ impl Collector {
         while let Some(held) = self.jump.pop() {
             if held.time.is_some() && !believed {
                 let detail = "event_time is far ahead of the partition".to_owned();
-                self.dead_letter(Role::Predictions, held.offset, held.value.as_deref(), Reason::Ahead, detail);
+                self.dead_letter(
+                    Role::Predictions,
+                    held.offset,
+                    held.value.as_deref(),
+                    Reason::Ahead,
+                    detail,
+                );
                 continue;
             }
             let decoded = self.decoder.decode(held.value.as_deref(), &held.attributes(), Kind::Prediction);
@@ -340,7 +356,8 @@ impl Collector {
         let early = time.is_some_and(|time| self.core.now().is_none_or(|now| time > now));
         if self.early.is_empty() && !early {
             self.labelled_to = time.or(self.labelled_to);
-            let counted = decoded.map_err(NotCounted::from).and_then(|decoded| self.core.count_label(&decoded));
+            let counted =
+                decoded.map_err(NotCounted::from).and_then(|decoded| self.core.count_label(&decoded));
             self.count_error(Role::Labels, at.offset, at.value, counted);
             return;
         }
@@ -354,7 +371,11 @@ impl Collector {
     /// Joins labels whose time has come.
     fn join_early(&mut self) {
         let now = self.core.now();
-        while self.early.front().is_some_and(|held| held.time.is_none_or(|time| now.is_some_and(|now| time <= now))) {
+        while self
+            .early
+            .front()
+            .is_some_and(|held| held.time.is_none_or(|time| now.is_some_and(|now| time <= now)))
+        {
             self.join_first();
         }
     }

@@ -173,7 +173,9 @@ impl JudgeSettings {
             Family::DataQuality => &self.data_quality,
             Family::Prediction => &self.prediction,
             Family::Accuracy => &self.accuracy,
-            Family::Drift | Family::Calibration | Family::Deployment | Family::Telemetry | Family::Other => &self.drift,
+            Family::Drift | Family::Calibration | Family::Deployment | Family::Telemetry | Family::Other => {
+                &self.drift
+            }
         }
     }
 }

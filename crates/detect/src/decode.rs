@@ -203,7 +203,9 @@ fn encoding(attributes: &Attributes<'_>) -> Result<bool, DecodeError> {
             Err(DecodeError::Unsupported { what: "a batch of CloudEvents" })
         }
         // Content types that say nothing of the encoding are given the benefit of the doubt.
-        () if essence.is_empty() || ends(b"json") || is(b"application/octet-stream") || is(b"text/plain") => Ok(false),
+        () if essence.is_empty() || ends(b"json") || is(b"application/octet-stream") || is(b"text/plain") => {
+            Ok(false)
+        }
         () => Err(DecodeError::Unsupported { what: "content type other than JSON" }),
     }
 }
@@ -221,11 +223,19 @@ impl Pass<'_> {
     fn object(&mut self, node: usize, depth: usize) -> Result<(), DecodeError> {
         let mut more = self.scanner.open()?;
         while more {
-            let name = self.scanner.name()?;
-            let member = self.tree.member(node, self.scanner.text(name, self.record));
+            // Most often the member that came here in the last record.
+            let expected = self.tree.expected(node).map_or(Ok(false), |name| self.scanner.skip_name(name))?;
+            let member = if expected {
+                Some(self.tree.take_expected(node))
+            } else {
+                let name = self.scanner.name()?;
+                self.tree.member(node, self.scanner.text(name, self.record))
+            };
             match member {
                 Some(Member::Field(field)) => self.field(field, depth + 1)?,
-                Some(Member::Within(inner)) if self.scanner.peek() == Some(b'{') => self.object(inner, depth + 1)?,
+                Some(Member::Within(inner)) if self.scanner.peek() == Some(b'{') => {
+                    self.object(inner, depth + 1)?
+                }
                 Some(Member::Within(_)) | None => drop(self.scanner.token(depth + 1)?),
             }
             more = self.scanner.another()?;
@@ -290,7 +300,11 @@ impl Pass<'_> {
 }
 
 /// Reads the members of an object of plain values, at most [`MEMBERS_MAX`]. How many were left out.
-fn members(scanner: &mut Scanner<'_>, into: &mut Vec<(Span, Token)>, depth: usize) -> Result<u64, DecodeError> {
+fn members(
+    scanner: &mut Scanner<'_>,
+    into: &mut Vec<(Span, Token)>,
+    depth: usize,
+) -> Result<u64, DecodeError> {
     into.clear();
     let mut left_out = 0;
     let mut more = scanner.open()?;

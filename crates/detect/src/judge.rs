@@ -80,7 +80,10 @@ impl Effects {
     /// Nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.incidents.is_empty() && self.history.is_empty() && self.context.is_empty() && self.state.is_empty()
+        self.incidents.is_empty()
+            && self.history.is_empty()
+            && self.context.is_empty()
+            && self.state.is_empty()
     }
 }
 
@@ -270,7 +273,9 @@ impl Judge {
     fn is_known(&self, pane: &Pane) -> bool {
         let name = (pane.key.version.clone(), pane.key.segment.clone());
         let known = self.models.get(&pane.key.model).is_some_and(|m| m.versions.contains_key(&name));
-        known || self.models.values().map(|m| m.versions.len().max(1)).sum::<usize>() < self.config.judge.keys_max
+        known
+            || self.models.values().map(|m| m.versions.len().max(1)).sum::<usize>()
+                < self.config.judge.keys_max
     }
 
     fn context(&mut self, record: ContextRecord) {
@@ -347,6 +352,7 @@ impl Judge {
             self.dirty.references.insert((model, version));
         }
         let granted = std::mem::take(&mut self.out.granted);
-        self.counters.granted = [self.counters.granted[0] + granted[0], self.counters.granted[1] + granted[1]];
+        self.counters.granted =
+            [self.counters.granted[0] + granted[0], self.counters.granted[1] + granted[1]];
     }
 }

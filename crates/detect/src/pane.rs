@@ -99,7 +99,8 @@ impl PaneCounts {
                 over: vec![0; profile.map_or(0, |p| p.latency_edges.len())],
                 ..LatencyCounts::default()
             },
-            features: profile.map_or_else(Vec::new, |p| p.features.iter().map(FeatureCounts::empty).collect()),
+            features: profile
+                .map_or_else(Vec::new, |p| p.features.iter().map(FeatureCounts::empty).collect()),
             features_max,
             prediction: profile.and_then(|p| p.prediction.as_ref()).map(FeatureCounts::empty),
             score: profile.and_then(|p| p.score.as_ref()).map(FeatureCounts::empty),

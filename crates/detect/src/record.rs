@@ -13,7 +13,10 @@ const SCHEMA: u8 = 1;
 
 /// One record of a panes partition. A judge is a fold of these alone.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly every record is a pane; boxing it would serve the rare ones")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every record is a pane; boxing it would serve the rare ones"
+)]
 pub enum PanesRecord {
     /// What one collector counted between two commits.
     Partial(Pane),
@@ -69,7 +72,9 @@ impl PanesRecord {
             Self::Progress(progress) => Stored::Progress(progress.clone()),
             Self::GaveUp { source, pane } => Stored::GaveUp(source.clone(), *pane),
             Self::Context(context) => Stored::Context(serde_json::to_vec(context).expect("plain data")),
-            Self::Reference(reference) => Stored::Reference(serde_json::to_vec(reference).expect("plain data")),
+            Self::Reference(reference) => {
+                Stored::Reference(serde_json::to_vec(reference).expect("plain data"))
+            }
             Self::Config { digest } => Stored::Config(digest.clone()),
         };
         postcard::to_extend(&stored, vec![SCHEMA]).expect("plain data")

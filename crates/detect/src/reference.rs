@@ -12,7 +12,6 @@ use wire::{Digest, Family, Timestamp};
 
 pub use build::{Built, ReferenceBuilder};
 
-
 /// The reference of one model version. JSON is its public form: `tocsin reference build` writes it, config pins it.
 ///
 /// Holds counts and edges, no record. Size: some 400 bytes a test with hours of the day, 40 without.

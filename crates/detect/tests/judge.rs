@@ -51,7 +51,9 @@ fn judged(cuts: &[usize]) -> (Vec<u8>, usize) {
         let end = at == LOG.len();
         if end || cut == Some(at) {
             let effects = judge.take_effects();
-            said.extend(serde_json::to_vec(&(&effects.incidents, &effects.history, &effects.context)).unwrap());
+            said.extend(
+                serde_json::to_vec(&(&effects.incidents, &effects.history, &effects.context)).unwrap(),
+            );
             for (key, value) in effects.state {
                 match value {
                     Some(value) => drop(state.insert(key, value)),
@@ -101,7 +103,11 @@ fn stopping_and_starting_changes_nothing() {
 }
 
 fn found(outcome: &Outcome) -> String {
-    outcome.incidents.iter().map(|i| format!("{} {} {} {}\n", i.changed_at, i.change, i.severity, i.title)).collect()
+    outcome
+        .incidents
+        .iter()
+        .map(|i| format!("{} {} {} {}\n", i.changed_at, i.change, i.severity, i.title))
+        .collect()
 }
 
 #[test]

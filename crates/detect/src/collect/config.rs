@@ -174,13 +174,15 @@ impl TryFrom<RawCollectConfig> for CollectConfig {
                 return Err(format!("{name} = {value} is not within {least} to {most}"));
             }
         }
-        if DAY_S % raw.pane_s != 0 {
+        if !DAY_S.is_multiple_of(raw.pane_s) {
             return Err(format!("pane_s = {} does not divide a day", raw.pane_s));
         }
         if raw.segments.len() > SEGMENT_KEYS_MAX {
             return Err(format!("segments has {} keys, {SEGMENT_KEYS_MAX} is the most", raw.segments.len()));
         }
-        if let Some(key) = raw.segments.iter().enumerate().find_map(|(i, k)| raw.segments[..i].contains(k).then_some(k)) {
+        if let Some(key) =
+            raw.segments.iter().enumerate().find_map(|(i, k)| raw.segments[..i].contains(k).then_some(k))
+        {
             return Err(format!("segments names `{key}` twice"));
         }
         if raw.privacy.key_env.is_some() && raw.privacy.key_file.is_some() {
@@ -242,8 +244,11 @@ impl CollectConfig {
         })
     }
 
+    /// A decoder of what this config reads.
+    ///
     /// # Errors
     /// When two fields cannot be told apart.
+    #[expect(clippy::missing_panics_doc, reason = "parsing has checked the bound")]
     pub fn decoder(&self) -> Result<Decoder, crate::decode::FieldsError> {
         let raw = &self.raw;
         let most = usize::try_from(raw.record_bytes_max).expect("at most 64 MiB");
@@ -267,14 +272,21 @@ mod tests {
             (r#"{"ahead_max_s": 3}"#, "ahead_max_s = 3 is not within 10 to 315360000"),
             (r#"{"segments": ["a", "b", "a"]}"#, "segments names `a` twice"),
             (r#"{"segments": ["a", "b", "c", "d", "e"]}"#, "segments has 5 keys, 4 is the most"),
-            (r#"{"fields": {"score": "model"}}"#, "`model` for `score` is taken by another field, or lies within one"),
+            (
+                r#"{"fields": {"score": "model"}}"#,
+                "`model` for `score` is taken by another field, or lies within one",
+            ),
             (r#"{"version_from": "a..b"}"#, "`a..b` for `version_from` has an empty part"),
-            (r#"{"privacy": {"key_env": "A", "key_file": "b"}}"#, "privacy has both key_env and key_file; one is enough"),
+            (
+                r#"{"privacy": {"key_env": "A", "key_file": "b"}}"#,
+                "privacy has both key_env and key_file; one is enough",
+            ),
         ] {
             let error = serde_json::from_str::<CollectConfig>(json).expect_err(json).to_string();
             assert_eq!(error, want, "{json}");
         }
-        let unknown = serde_json::from_str::<CollectConfig>(r#"{"pane": 1}"#).expect_err("unknown").to_string();
+        let unknown =
+            serde_json::from_str::<CollectConfig>(r#"{"pane": 1}"#).expect_err("unknown").to_string();
         assert!(unknown.contains("unknown field `pane`"), "{unknown}");
     }
 
@@ -289,9 +301,12 @@ mod tests {
     fn public_features_by_name_or_by_model() {
         let config: CollectConfig =
             serde_json::from_str(r#"{"privacy": {"public": ["country", "fraud/tier"]}}"#).expect("fine");
-        for (model, feature, want) in
-            [("any", "country", true), ("fraud", "tier", true), ("ranking", "tier", false), ("fraud", "x", false)]
-        {
+        for (model, feature, want) in [
+            ("any", "country", true),
+            ("fraud", "tier", true),
+            ("ranking", "tier", false),
+            ("fraud", "x", false),
+        ] {
             assert_eq!(config.is_public(model, feature), want, "{model}/{feature}");
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use wire::Timestamp;
 
-use super::{Counters, NotCounted};
 use super::config::CollectConfig;
 use super::duplicates::Duplicates;
 use super::fold::Context;
@@ -14,6 +13,7 @@ use super::open::{Limits, Segments};
 use super::state::StateChange;
 use super::versions::Versions;
 use super::watermark::Watermark;
+use super::{Counters, NotCounted};
 use crate::decode::{Canonical, DecodeError, Decoded, Label, Prediction};
 use crate::pane::{Outcome, Pane, PaneCounts, UNKNOWN_VERSION, add};
 
@@ -120,8 +120,7 @@ impl Core {
         for (key, segment) in segments.iter_mut().enumerate().take(config.raw().segments.len()) {
             *segment = p.segment(key).map(|value| self.versions.segment(slot, key, value, &config));
         }
-        let context =
-            Context { keys: &self.keys, record: id, categories_max: config.raw().categories_max };
+        let context = Context { keys: &self.keys, record: id, categories_max: config.raw().categories_max };
         let limits = Limits { features_max: config.raw().features_max };
         let (pane, layout, fold) = self.versions.open(slot, start);
         let is_public = |feature: &str| config.is_public(p.model, feature);
@@ -135,7 +134,13 @@ impl Core {
         settings.window_s == 0 || self.duplicates.insert(hash, start, settings.ids_max)
     }
 
-    fn wait_for_label(&mut self, p: &Prediction<'_>, (start, slot): (Timestamp, Slot), id: u64, segments: &Segments) {
+    fn wait_for_label(
+        &mut self,
+        p: &Prediction<'_>,
+        (start, slot): (Timestamp, Slot),
+        id: u64,
+        segments: &Segments,
+    ) {
         let Some(canonical) = p.prediction.and_then(|value| value.canonical()) else { return };
         let Self { config, keys, versions, join, .. } = self;
         let (pane, _, fold) = versions.open(slot, start);
@@ -169,7 +174,8 @@ impl Core {
         let before = self.now();
         self.watermark.advance(time);
         let pane_ms = self.config.pane_ms();
-        let (was, Some(is)) = (before.map(|t| t.floor_to(pane_ms)), self.now().map(|t| t.floor_to(pane_ms))) else {
+        let (was, Some(is)) = (before.map(|t| t.floor_to(pane_ms)), self.now().map(|t| t.floor_to(pane_ms)))
+        else {
             return;
         };
         if was == Some(is) {
@@ -209,7 +215,14 @@ impl Core {
         Ok(())
     }
 
-    fn label_with_prediction(&mut self, l: &Label<'_>, model: &str, id: u64, truth: &Truth, predicted: Canonical<'_>) {
+    fn label_with_prediction(
+        &mut self,
+        l: &Label<'_>,
+        model: &str,
+        id: u64,
+        truth: &Truth,
+        predicted: Canonical<'_>,
+    ) {
         let config = Arc::clone(&self.config);
         let slot = self.versions.slot(model, l.version.unwrap_or(UNKNOWN_VERSION), &config);
         let start = l.event_time.floor_to(config.pane_ms());

@@ -9,9 +9,7 @@ use wire::profile::{FeatureFold, FeatureProfile, Profile};
 
 use super::hash::Keys;
 use crate::decode::{Canonical, Prediction, Value};
-use crate::pane::{
-    Atom, FeatureCounts, NumericCounts, PaneCounts, RawCounts, add, labels, raw_name,
-};
+use crate::pane::{Atom, FeatureCounts, NumericCounts, PaneCounts, RawCounts, add, labels, raw_name};
 
 /// Longest category text that is published.
 const CLEAR_BYTES_MAX: usize = 128;
@@ -112,7 +110,13 @@ pub(super) struct Context<'a> {
 }
 
 /// Counts all of a prediction but its features.
-pub(super) fn count(counts: &mut PaneCounts, fold: &Fold, p: &Prediction<'_>, context: Context<'_>, public: bool) {
+pub(super) fn count(
+    counts: &mut PaneCounts,
+    fold: &Fold,
+    p: &Prediction<'_>,
+    context: Context<'_>,
+    public: bool,
+) {
     add(&mut counts.predictions, 1);
     if let Some(weight) = p.weight {
         add(&mut counts.weighted, 1);
@@ -168,7 +172,13 @@ fn beside(
 }
 
 /// Counts a feature that the profile knows, by its place there.
-pub(super) fn count_feature(counts: &mut PaneCounts, fold: &Fold, at: usize, value: Value<'_>, context: Context<'_>) {
+pub(super) fn count_feature(
+    counts: &mut PaneCounts,
+    fold: &Fold,
+    at: usize,
+    value: Value<'_>,
+    context: Context<'_>,
+) {
     add(&mut counts.quality.unsupported, u64::from(value == Value::Nested));
     count_value(&mut counts.features[at], &fold.features[at], value, context);
 }
@@ -234,27 +244,35 @@ fn count_value(counts: &mut FeatureCounts, fold: &FoldOf, value: Value<'_>, cont
             Value::Number(x) if x.is_finite() => count_number(counts, x, (*centre, *scale), edges, atoms),
             Value::Number(_) | Value::Bool(_) | Value::Text(_) | Value::Nested => add(&mut counts.invalid, 1),
         },
-        (FeatureCounts::Category(counts), FoldOf::Category { known, other, public }) => match value.canonical() {
-            None if value == Value::Null => add(&mut counts.nulls, 1),
-            None => add(&mut counts.invalid, 1),
-            Some(canonical) => {
-                let hash = context.keys.value(canonical);
-                if let Some(at) = known.get(&hash) {
-                    add(&mut counts.known[*at], 1);
-                } else if other.binary_search(&hash).is_ok() {
-                    add(&mut counts.other, 1);
-                } else {
-                    add(&mut counts.new, 1);
-                    counts.fresh.count(hash, || clear(canonical, *public));
+        (FeatureCounts::Category(counts), FoldOf::Category { known, other, public }) => {
+            match value.canonical() {
+                None if value == Value::Null => add(&mut counts.nulls, 1),
+                None => add(&mut counts.invalid, 1),
+                Some(canonical) => {
+                    let hash = context.keys.value(canonical);
+                    if let Some(at) = known.get(&hash) {
+                        add(&mut counts.known[*at], 1);
+                    } else if other.binary_search(&hash).is_ok() {
+                        add(&mut counts.other, 1);
+                    } else {
+                        add(&mut counts.new, 1);
+                        counts.fresh.count(hash, || clear(canonical, *public));
+                    }
                 }
             }
-        },
+        }
         // The counts were made from the fold.
         (FeatureCounts::Raw(_) | FeatureCounts::Numeric(_) | FeatureCounts::Category(_), _) => (),
     }
 }
 
-fn count_number(counts: &mut NumericCounts, x: f64, (centre, scale): (f64, f64), edges: &Edges, atoms: &[f64]) {
+fn count_number(
+    counts: &mut NumericCounts,
+    x: f64,
+    (centre, scale): (f64, f64),
+    edges: &Edges,
+    atoms: &[f64],
+) {
     // An atom is a value that occurs exactly, so it is compared exactly.
     #[expect(clippy::float_cmp, reason = "see above")]
     let atom = atoms.iter().position(|atom| *atom == x);

@@ -74,10 +74,12 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// The keys that follow from a secret of any length.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a hash has its length")]
     pub fn new(secret: &[u8]) -> Self {
         let key = |purpose: &str| {
             let hash = wire::id::sha256(&[secret, purpose.as_bytes()]);
-            let word = |from: usize| u64::from_le_bytes(hash[from..from + 8].try_into().expect("eight bytes"));
+            let word =
+                |from: usize| u64::from_le_bytes(hash[from..from + 8].try_into().expect("eight bytes"));
             Sip { k0: word(0), k1: word(8) }
         };
         Self { ids: key("ids"), texts: key("texts"), numbers: key("numbers") }

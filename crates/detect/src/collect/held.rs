@@ -27,13 +27,24 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(offset: i64, time: Option<Timestamp>, value: Option<&[u8]>, a: &Attributes<'_>) -> Self {
+    pub(super) fn new(
+        offset: i64,
+        time: Option<Timestamp>,
+        value: Option<&[u8]>,
+        a: &Attributes<'_>,
+    ) -> Self {
         let headers = [a.content_type, a.spec_version, a.event_type, a.id, a.time];
-        Self { offset, time, value: value.map(<[u8]>::to_vec), headers: headers.map(|h| h.map(<[u8]>::to_vec)) }
+        Self {
+            offset,
+            time,
+            value: value.map(<[u8]>::to_vec),
+            headers: headers.map(|h| h.map(<[u8]>::to_vec)),
+        }
     }
 
     pub(super) fn attributes(&self) -> Attributes<'_> {
-        let [content_type, spec_version, event_type, id, time] = self.headers.each_ref().map(|h| h.as_deref());
+        let [content_type, spec_version, event_type, id, time] =
+            self.headers.each_ref().map(|h| h.as_deref());
         Attributes { content_type, spec_version, event_type, id, time }
     }
 

@@ -101,7 +101,9 @@ impl Join {
 
     /// Makes room when more than `max` wait: the oldest panes go.
     pub(super) fn shrink(&mut self, max: usize, versions: &Versions, changes: &mut Vec<StateChange>) {
-        while self.by_id.len() > max && let Some((&key, _)) = self.chunks.first_key_value() {
+        while self.by_id.len() > max
+            && let Some((&key, _)) = self.chunks.first_key_value()
+        {
             let gone = self.remove(key, versions, changes);
             self.dropped = self.dropped.saturating_add(gone);
         }
@@ -116,12 +118,7 @@ impl Join {
         }
     }
 
-    fn remove(
-        &mut self,
-        key: (Timestamp, Slot),
-        versions: &Versions,
-        changes: &mut Vec<StateChange>,
-    ) -> u64 {
+    fn remove(&mut self, key: (Timestamp, Slot), versions: &Versions, changes: &mut Vec<StateChange>) -> u64 {
         let Some(chunk) = self.chunks.remove(&key) else { return 0 };
         for id in chunk.entries.keys() {
             self.by_id.remove(&(*id, key.0, key.1));
@@ -135,7 +132,8 @@ impl Join {
     /// The predictions with this id whose version `fits`; each is marked as having had its label.
     pub(super) fn label(&mut self, id: u64, fits: impl Fn(Slot) -> bool) -> Vec<Match> {
         let with_id = self.by_id.range((id, Timestamp::MIN, 0)..=(id, Timestamp::MAX, Slot::MAX));
-        let keys: Vec<_> = with_id.filter(|(_, _, slot)| fits(*slot)).map(|(_, start, slot)| (*start, *slot)).collect();
+        let keys: Vec<_> =
+            with_id.filter(|(_, _, slot)| fits(*slot)).map(|(_, start, slot)| (*start, *slot)).collect();
         keys.into_iter().filter_map(|key| self.take(id, key)).collect()
     }
 
@@ -147,7 +145,8 @@ impl Join {
             self.dirty.insert(key);
         }
         let waiting = *waiting;
-        let names = waiting.segments.iter().filter_map(|at| chunk.segments.get(usize::from(*at).checked_sub(1)?));
+        let names =
+            waiting.segments.iter().filter_map(|at| chunk.segments.get(usize::from(*at).checked_sub(1)?));
         Some(Match {
             slot: key.1,
             predicted: waiting.predicted,

@@ -113,7 +113,12 @@ impl OpenPane {
     }
 
     /// Place of a cell. All cells of a pane are counted under one fold.
-    fn cell(&mut self, segment: Option<&Arc<str>>, fold: impl FnOnce() -> Arc<Fold>, features_max: u32) -> usize {
+    fn cell(
+        &mut self,
+        segment: Option<&Arc<str>>,
+        fold: impl FnOnce() -> Arc<Fold>,
+        features_max: u32,
+    ) -> usize {
         let known = self.cells.iter().position(|cell| cell.segment.as_ref() == segment);
         known.unwrap_or_else(|| {
             let fold = self.cells.first().map_or_else(fold, |cell| Arc::clone(&cell.fold));
@@ -159,7 +164,13 @@ impl OpenPane {
             } else if let Ok(place) = layout.find(name) {
                 if layout.mark(place) {
                     for at in into {
-                        fold::count_feature(&mut self.cells[*at].counts, &fold, fold.names[place].1, value, context);
+                        fold::count_feature(
+                            &mut self.cells[*at].counts,
+                            &fold,
+                            fold.names[place].1,
+                            value,
+                            context,
+                        );
                     }
                 }
             } else {

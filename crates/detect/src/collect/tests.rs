@@ -45,7 +45,10 @@ fn fold(collector: &mut Collector, records: &[String]) -> Flush {
 /// A prediction of model `m`, version `v`, at a second.
 fn predicted(id: &str, seconds: i64, rest: &str) -> String {
     let comma = if rest.is_empty() { "" } else { "," };
-    format!(r#"{{"prediction_id":"{id}","event_time":{},"model":"m","version":"v"{comma}{rest}}}"#, seconds * 1000)
+    format!(
+        r#"{{"prediction_id":"{id}","event_time":{},"model":"m","version":"v"{comma}{rest}}}"#,
+        seconds * 1000
+    )
 }
 
 fn labelled(id: &str, seconds: i64, rest: &str) -> String {
@@ -87,12 +90,20 @@ fn profile(config: &CollectConfig, from: i64) -> Arc<Profile> {
         features: vec![
             FeatureProfile {
                 name: "amount".into(),
-                fold: FeatureFold::Numeric { centre: 10.0, scale: 2.0, edges: vec![5.0, 10.0], atoms: vec![0.0] },
+                fold: FeatureFold::Numeric {
+                    centre: 10.0,
+                    scale: 2.0,
+                    edges: vec![5.0, 10.0],
+                    atoms: vec![0.0],
+                },
                 public: false,
             },
             FeatureProfile {
                 name: "country".into(),
-                fold: FeatureFold::Category { known: vec![category("DE"), category("FR")], other: vec![hash("LU")] },
+                fold: FeatureFold::Category {
+                    known: vec![category("DE"), category("FR")],
+                    other: vec![hash("LU")],
+                },
                 public: true,
             },
         ],

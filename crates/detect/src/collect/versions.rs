@@ -149,7 +149,13 @@ impl Versions {
     }
 
     /// `key=value` as this version's table has it, or the others.
-    pub(super) fn segment(&mut self, slot: Slot, key: usize, value: &str, config: &CollectConfig) -> Arc<str> {
+    pub(super) fn segment(
+        &mut self,
+        slot: Slot,
+        key: usize,
+        value: &str,
+        config: &CollectConfig,
+    ) -> Arc<str> {
         let at = u8::try_from(key).expect("at most four keys");
         let known = &mut self.get_mut(slot).known;
         if let Some((_, _, name)) = known.segments.iter().find(|(k, v, _)| *k == at && v == value) {
@@ -209,7 +215,9 @@ impl Versions {
     pub(super) fn forget(&mut self, now: Timestamp, wait_ms: i64, changes: &mut Vec<StateChange>) {
         let before = now.plus_ms(-FORGET_MS.max(wait_ms).saturating_add(2 * HOUR_MS));
         for (slot, entry) in (0..).zip(&mut self.slots) {
-            let Some(version) = entry.take_if(|v| v.known.seen < before && v.open.is_empty()) else { continue };
+            let Some(version) = entry.take_if(|v| v.known.seen < before && v.open.is_empty()) else {
+                continue;
+            };
             self.free.push(slot);
             self.dirty.retain(|dirty| *dirty != slot);
             if let Some(versions) = self.models.get_mut(&version.model) {
@@ -227,7 +235,8 @@ impl Versions {
         for slot in std::mem::take(&mut self.dirty) {
             let version = self.get_mut(slot);
             version.dirty = false;
-            let key = StateKey::Version(version.model.as_ref().to_owned(), version.version.as_ref().to_owned());
+            let key =
+                StateKey::Version(version.model.as_ref().to_owned(), version.version.as_ref().to_owned());
             changes.push(key.put(&version.known));
         }
     }

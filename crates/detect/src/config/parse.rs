@@ -66,7 +66,9 @@ pub(super) fn zone_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D:
     let name = String::deserialize(from)?;
     match super::zone(&name) {
         Some(_) => Ok(name),
-        None => Err(D::Error::custom(format_args!("no time zone {name:?}; it is written like \"Europe/Berlin\""))),
+        None => {
+            Err(D::Error::custom(format_args!("no time zone {name:?}; it is written like \"Europe/Berlin\"")))
+        }
     }
 }
 

@@ -98,6 +98,9 @@ pub enum FieldsError {
     /// More levels than any record needs.
     #[error("`{path}` for `{field}` is more than {PATH_MAX} levels deep")]
     Deep { field: &'static str, path: String },
+    /// Nobody names a member so, and it would have to be escaped.
+    #[error("`{path}` for `{field}` has a quote, a backslash or a control character")]
+    Odd { field: &'static str, path: String },
     /// Two fields cannot be the same member, nor one a part of the other.
     #[error("`{path}` for `{field}` is taken by another field, or lies within one")]
     Taken { field: &'static str, path: String },
@@ -109,9 +112,17 @@ const PATH_MAX: usize = 8;
 /// The members of one object that matter.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    members: Vec<(Box<str>, Member)>,
-    /// Where the next name was found last time: producers write their members in the same order.
-    next: usize,
+    members: Vec<Named>,
+    /// The member that was found last.
+    last: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Named {
+    name: Box<str>,
+    what: Member,
+    /// The member that followed last time: producers write their members in the same order.
+    after: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +151,7 @@ impl Tree {
     /// The tree of CloudEvents in structured mode: plain records within `data`.
     pub(crate) fn structured(fields: &Fields, version_from: Option<&str>) -> Result<Self, FieldsError> {
         let mut tree = Self { nodes: vec![Node::default(), Node::default()] };
-        tree.nodes[0].members.push(("data".into(), Member::Within(1)));
+        tree.nodes[0].push("data", Member::Within(1));
         for (name, field) in [
             ("specversion", Field::SpecVersion),
             ("type", Field::EventType),
@@ -183,6 +194,9 @@ impl Tree {
         if parts.iter().any(|part| part.is_empty()) {
             return Err(FieldsError::Empty { field: name, path: path.to_owned() });
         }
+        if path.contains(|c: char| c == '"' || c == '\\' || c.is_control()) {
+            return Err(FieldsError::Odd { field: name, path: path.to_owned() });
+        }
         if parts.len() > PATH_MAX {
             return Err(FieldsError::Deep { field: name, path: path.to_owned() });
         }
@@ -195,7 +209,7 @@ impl Tree {
                 None => {
                     let inner = self.nodes.len();
                     self.nodes.push(Node::default());
-                    self.nodes[node].members.push(((*part).into(), Member::Within(inner)));
+                    self.nodes[node].push(part, Member::Within(inner));
                     inner
                 }
             };
@@ -203,25 +217,44 @@ impl Tree {
         if self.nodes[node].get(last).is_some() {
             return Err(taken());
         }
-        self.nodes[node].members.push(((*last).into(), Member::Field(field)));
+        self.nodes[node].push(last, Member::Field(field));
         Ok(())
     }
 
-    /// What the member `name` of `node` is. The member after the last one found is tried first.
+    /// The name that is likely to come next in `node`.
+    pub(crate) fn expected(&self, node: usize) -> Option<&str> {
+        let node = &self.nodes[node];
+        node.members.get(node.expected()).map(|member| &*member.name)
+    }
+
+    /// What that is, when it came.
+    pub(crate) fn take_expected(&mut self, node: usize) -> Member {
+        let node = &mut self.nodes[node];
+        node.last = node.expected();
+        node.members[node.last].what
+    }
+
+    /// What the member `name` of `node` is.
     pub(crate) fn member(&mut self, node: usize, name: &str) -> Option<Member> {
         let node = &mut self.nodes[node];
-        let found = match node.members.get(node.next) {
-            Some((expected, _)) if **expected == *name => node.next,
-            Some(_) | None => node.members.iter().position(|(known, _)| **known == *name)?,
-        };
-        node.next = found + 1;
-        Some(node.members[found].1)
+        let found = node.members.iter().position(|known| *known.name == *name)?;
+        let last = std::mem::replace(&mut node.last, found);
+        node.members[last].after = found;
+        Some(node.members[found].what)
     }
 }
 
 impl Node {
+    fn push(&mut self, name: &str, what: Member) {
+        self.members.push(Named { name: name.into(), what, after: 0 });
+    }
+
     fn get(&self, name: &str) -> Option<Member> {
-        self.members.iter().find(|(known, _)| **known == *name).map(|(_, member)| *member)
+        self.members.iter().find(|known| *known.name == *name).map(|known| known.what)
+    }
+
+    fn expected(&self) -> usize {
+        self.members.get(self.last).map_or(0, |last| last.after)
     }
 }
 
@@ -234,6 +267,10 @@ mod tests {
         for (fields, want) in [
             (Fields { score: "a..b".into(), ..Fields::default() }, "`a..b` for `score` has an empty part"),
             (Fields { score: String::new(), ..Fields::default() }, "`` for `score` has an empty part"),
+            (
+                Fields { score: "a\"b".into(), ..Fields::default() },
+                "`a\"b` for `score` has a quote, a backslash or a control character",
+            ),
             (
                 Fields { score: "model".into(), ..Fields::default() },
                 "`model` for `score` is taken by another field, or lies within one",
@@ -253,7 +290,8 @@ mod tests {
 
     #[test]
     fn members_are_found_in_any_order() {
-        let mut tree = Tree::plain(&Fields { event_time: "meta.ts".into(), ..Fields::default() }, None).expect("fine");
+        let mut tree =
+            Tree::plain(&Fields { event_time: "meta.ts".into(), ..Fields::default() }, None).expect("fine");
         let Some(Member::Within(meta)) = tree.member(0, "meta") else { panic!("a node") };
         for _ in 0..2 {
             assert_eq!(tree.member(meta, "ts"), Some(Member::Field(Field::EventTime)));
@@ -261,5 +299,8 @@ mod tests {
             assert_eq!(tree.member(0, "kind"), Some(Member::Field(Field::Kind)));
             assert_eq!(tree.member(0, "event_time"), None);
         }
+        assert_eq!(tree.expected(0), Some("value"), "as it was the last time after `kind`");
+        assert_eq!(tree.take_expected(0), Member::Field(Field::Value));
+        assert_eq!(tree.expected(0), Some("kind"));
     }
 }

@@ -58,7 +58,8 @@ impl<'a> Reading<'a, '_> {
             },
             Some(_) => Err(DecodeError::Invalid { field: "kind", what: "not text" }),
             None => {
-                let structured = self.given(Field::EventType).and_then(|t| self.view.name(t)).map(str::as_bytes);
+                let structured =
+                    self.given(Field::EventType).and_then(|t| self.view.name(t)).map(str::as_bytes);
                 Ok(match structured.or(self.attributes.event_type) {
                     Some(t) if t.ends_with(b"label") => Kind::Label,
                     Some(t) if t.ends_with(b"prediction") => Kind::Prediction,
@@ -105,7 +106,9 @@ impl<'a> Reading<'a, '_> {
             id: id.ok_or(DecodeError::Missing { field: "prediction_id" })?,
             event_time: self.event_time()?,
             value: match self.view.value(value) {
-                Value::Nested => return Err(DecodeError::Invalid { field: "value", what: "an array or object" }),
+                Value::Nested => {
+                    return Err(DecodeError::Invalid { field: "value", what: "an array or object" });
+                }
                 Value::Number(x) if !x.is_finite() => {
                     return Err(DecodeError::Invalid { field: "value", what: "too large" });
                 }
@@ -157,7 +160,8 @@ impl<'a> Reading<'a, '_> {
     }
 
     fn event_time(&self) -> Result<Timestamp, DecodeError> {
-        let invalid = DecodeError::Invalid { field: "event_time", what: "not RFC 3339 or epoch milliseconds" };
+        let invalid =
+            DecodeError::Invalid { field: "event_time", what: "not RFC 3339 or epoch milliseconds" };
         let own = match self.given(Field::EventTime) {
             Some(Token::Number(_, ms)) => Some(from_ms(ms)),
             Some(Token::Text(span)) => Some(Timestamp::from_str(self.view.text(span)).ok()),
@@ -206,7 +210,10 @@ impl<'a> Reading<'a, '_> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a float cast saturates, and the range is checked after it")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float cast saturates, and the range is checked after it"
+)]
 fn from_ms(ms: f64) -> Option<Timestamp> {
     if ms.is_finite() { Timestamp::from_ms(ms.floor() as i64) } else { None }
 }

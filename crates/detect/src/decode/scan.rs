@@ -97,12 +97,31 @@ impl<'a> Scanner<'a> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.malformed("text after the record")) }
     }
 
-    /// Reads a member name and its colon, up to the value. The cursor is at the name.
-    pub(crate) fn name(&mut self) -> Result<Span> {
-        let name = self.string()?;
+    /// Passes over the member name `name` and its colon, if that is what stands here. `name` needs no escapes.
+    pub(crate) fn skip_name(&mut self, name: &str) -> Result<bool> {
+        let (rest, length) = (&self.bytes[self.at..], name.len());
+        let here = rest.len() > length + 1
+            && rest[0] == b'"'
+            && rest[length + 1] == b'"'
+            && rest[1..=length] == *name.as_bytes();
+        if here {
+            self.at += length + 2;
+            self.colon()?;
+        }
+        Ok(here)
+    }
+
+    fn colon(&mut self) -> Result<()> {
         self.skip_space();
         self.expect(b':', "no colon after a name")?;
         self.skip_space();
+        Ok(())
+    }
+
+    /// Reads a member name and its colon, up to the value. The cursor is at the name.
+    pub(crate) fn name(&mut self) -> Result<Span> {
+        let name = self.string()?;
+        self.colon()?;
         Ok(name)
     }
 
@@ -249,7 +268,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn keep(&mut self, from: usize, to: usize) {
-        let text = std::str::from_utf8(&self.bytes[from..to]).expect("cut at ASCII in a text that was checked");
+        let text =
+            std::str::from_utf8(&self.bytes[from..to]).expect("cut at ASCII in a text that was checked");
         self.scratch.push_str(text);
     }
 
@@ -317,7 +337,9 @@ fn plain_length(bytes: &[u8]) -> usize {
         // The lowest high bit that is set marks the first byte that is zero, or below 0x20.
         let zero = |w: u64| w.wrapping_sub(ONES) & !w;
         let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let stops = (zero(word ^ ONES * u64::from(b'"')) | zero(word ^ ONES * u64::from(b'\\')) | control) & HIGHS;
+        let stops =
+            (zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | control)
+                & HIGHS;
         if stops != 0 {
             return length + stops.trailing_zeros() as usize / 8;
         }

@@ -12,7 +12,8 @@ const FULL: &str = r#"{"kind":"prediction","prediction_id":"p-1","event_time":"2
  "age":null,"tags":["a",{"b":1}]},"prediction":"deny","score":0.93,"segments":{"region":"eu","tier":2},"weight":1}"#;
 
 fn decoder(fields: &Fields) -> Decoder {
-    Decoder::new(fields, Some("meta.tag"), &["tier".into(), "region".into()], 1 << 20).expect("distinct fields")
+    Decoder::new(fields, Some("meta.tag"), &["tier".into(), "region".into()], 1 << 20)
+        .expect("distinct fields")
 }
 
 fn plain(text: &str) -> Result<String, (Reason, String)> {
@@ -62,10 +63,19 @@ fn records_in_other_shapes() {
     let short = "p 1970-01-01T00:00:01.000Z m";
     for (text, want) in [
         (r#"{"prediction_id":"p","event_time":1000,"model":"m"}"#, format!("{short} None ")),
-        (r#"{"prediction_id":"p","event_time":1000.9,"model":"m","version":3}"#, format!("{short} Some(\"3\") ")),
-        (r#"{"prediction_id":"p","event_time":1e3,"model":"m","meta":{"x":[],"tag":"t"}}"#, format!("{short} Some(\"t\") ")),
+        (
+            r#"{"prediction_id":"p","event_time":1000.9,"model":"m","version":3}"#,
+            format!("{short} Some(\"3\") "),
+        ),
+        (
+            r#"{"prediction_id":"p","event_time":1e3,"model":"m","meta":{"x":[],"tag":"t"}}"#,
+            format!("{short} Some(\"t\") "),
+        ),
         (r#"{"prediction_id":"p","event_time":1e3,"model":"m","meta":7}"#, format!("{short} None ")),
-        ("\u{feff} {\"prediction_id\":\"p\",\"event_time\":1000,\"model\":\"m\"}\n", format!("{short} None ")),
+        (
+            "\u{feff} {\"prediction_id\":\"p\",\"event_time\":1000,\"model\":\"m\"}\n",
+            format!("{short} None "),
+        ),
         (r#"{"model":"x","prediction_id":"p","event_time":1000,"model":"m"}"#, format!("{short} None ")),
         (r#"{"\u006dodel":"m","prediction_id":"\u0070","event_time":1000}"#, format!("{short} None ")),
         (
@@ -105,8 +115,16 @@ fn records_that_are_none() {
         (r#"{"prediction_id":"p","model":"m"}"#, Reason::Missing, "no event_time"),
         (r#"{"prediction_id":"p","event_time":1}"#, Reason::Missing, "no model"),
         (r#"{"prediction_id":null,"event_time":1,"model":"m"}"#, Reason::Missing, "no prediction_id"),
-        (r#"{"prediction_id":"p","event_time":"soon","model":"m"}"#, Reason::Invalid, "event_time is not RFC 3339 or epoch milliseconds"),
-        (r#"{"prediction_id":"p","event_time":1e308,"model":"m"}"#, Reason::Invalid, "event_time is not RFC 3339 or epoch milliseconds"),
+        (
+            r#"{"prediction_id":"p","event_time":"soon","model":"m"}"#,
+            Reason::Invalid,
+            "event_time is not RFC 3339 or epoch milliseconds",
+        ),
+        (
+            r#"{"prediction_id":"p","event_time":1e308,"model":"m"}"#,
+            Reason::Invalid,
+            "event_time is not RFC 3339 or epoch milliseconds",
+        ),
         (r#"{"prediction_id":"p","event_time":1,"model":""}"#, Reason::Invalid, "model is empty"),
         (r#"{"prediction_id":"p","event_time":1,"model":[1]}"#, Reason::Invalid, "model is not text"),
         (&of(r#""latency_ms":"41""#), Reason::Invalid, "latency_ms is not a number"),
@@ -155,7 +173,8 @@ fn names_and_paths_are_mapped() {
         features: "data.inputs".into(),
         ..Fields::default()
     };
-    let text = r#"{"meta":{"model":{"name":"m","size":1}},"data":{"inputs":{"a":1}},"prediction_id":"p","ts":1000}"#;
+    let text =
+        r#"{"meta":{"model":{"name":"m","size":1}},"data":{"inputs":{"a":1}},"prediction_id":"p","ts":1000}"#;
     assert_eq!(with(&fields, text, &[]), Ok("p 1970-01-01T00:00:01.000Z m None a=Number(1.0)".into()));
 }
 

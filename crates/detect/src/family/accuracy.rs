@@ -14,7 +14,9 @@ pub(super) fn plan(profile: &Profile) -> StreamPlan {
         Task::Unknown => vec![],
         Task::Classification => strata.map(|stratum| LabelMiss::Wrong { stratum }).collect(),
         Task::Regression => strata
-            .flat_map(|stratum| (0..profile.error_edges.len()).map(move |edge| LabelMiss::Off { stratum, edge }))
+            .flat_map(|stratum| {
+                (0..profile.error_edges.len()).map(move |edge| LabelMiss::Off { stratum, edge })
+            })
             .collect(),
     };
     let tests = misses.into_iter().map(|miss| TestPlan { event: Event::Label(miss), group: 0 }).collect();

@@ -11,7 +11,9 @@ use super::{Count, Counting, Event, StreamPlan, TestPlan};
 use crate::pane::PaneCounts;
 
 pub(super) fn plan(profile: &Profile) -> StreamPlan {
-    let tests = (0..profile.latency_edges.len()).map(|edge| TestPlan { event: Event::Slow(edge), group: 0 }).collect();
+    let tests = (0..profile.latency_edges.len())
+        .map(|edge| TestPlan { event: Event::Slow(edge), group: 0 })
+        .collect();
     StreamPlan { family: Family::Latency, name: "latency".into(), tests }
 }
 

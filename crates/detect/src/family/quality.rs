@@ -13,7 +13,9 @@ pub(super) fn plan(profile: &Profile) -> Vec<StreamPlan> {
         .map(|(at, feature)| StreamPlan {
             family: Family::DataQuality,
             name: feature.name.clone(),
-            tests: [Fault::Null, Fault::Missing, Fault::Invalid].map(|fault| alone(Event::Faulty(at, fault))).to_vec(),
+            tests: [Fault::Null, Fault::Missing, Fault::Invalid]
+                .map(|fault| alone(Event::Faulty(at, fault)))
+                .to_vec(),
         })
         .collect();
     streams.push(StreamPlan {
@@ -66,7 +68,9 @@ pub(super) fn count_record(fault: RecordFault, counts: &PaneCounts) -> Count {
         RecordFault::Unsupported => {
             Count::new(quality.unsupported.saturating_add(quality.features_over), counts.predictions)
         }
-        RecordFault::Duplicate => Count::new(quality.duplicates, counts.predictions.saturating_add(quality.duplicates)),
+        RecordFault::Duplicate => {
+            Count::new(quality.duplicates, counts.predictions.saturating_add(quality.duplicates))
+        }
         RecordFault::UnknownVersion => Count::new(quality.unknown_version, counts.predictions),
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use stats::classification::{Confusion, Scores};
-use stats::regression::Errors;
 use stats::psi::psi;
+use stats::regression::Errors;
 use wire::history::{History, StreamHistory, Verdict};
 use wire::prediction::Status;
 use wire::profile::{FeatureFold, Task};
@@ -98,10 +98,17 @@ impl Gather {
             window: [self.from, self.until],
             predictions: counts.predictions,
             status,
-            latency_ms: [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)].into_iter().filter_map(quantile).collect(),
+            latency_ms: [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)]
+                .into_iter()
+                .filter_map(quantile)
+                .collect(),
             labels: counts.labels.total(),
             measures: measures(&counts, loaded),
-            streams: if loaded.is_some() { streams.iter().map(|s| s.last.clone()).collect() } else { warming_up() },
+            streams: if loaded.is_some() {
+                streams.iter().map(|s| s.last.clone()).collect()
+            } else {
+                warming_up()
+            },
             incomplete: self.incomplete,
             profile: profile.filter(|_| self.digest != 0).cloned(),
             config: Some(at.config.digest().clone()),
@@ -126,7 +133,8 @@ fn warming_up() -> Vec<StreamHistory> {
 
 /// Measures for people, by name; only finite ones.
 fn measures(counts: &PaneCounts, loaded: Option<&Loaded>) -> BTreeMap<String, f64> {
-    let (mut confusion, mut scores, mut errors) = (Confusion::default(), Scores::default(), Errors::default());
+    let (mut confusion, mut scores, mut errors) =
+        (Confusion::default(), Scores::default(), Errors::default());
     let (mut wrong, mut labelled) = (0_u64, 0_u64);
     for stratum in &counts.labels.strata {
         confusion.merge(&stratum.confusion);
@@ -178,7 +186,9 @@ fn stability<'a>(counts: &'a PaneCounts, loaded: &'a Loaded) -> impl Iterator<It
             (FeatureCounts::Category(c), FeatureFold::Category { .. }) => {
                 c.known.iter().copied().chain([c.other, c.new]).collect()
             }
-            (FeatureCounts::Raw(_) | FeatureCounts::Numeric(_) | FeatureCounts::Category(_), _) => return None,
+            (FeatureCounts::Raw(_) | FeatureCounts::Numeric(_) | FeatureCounts::Category(_), _) => {
+                return None;
+            }
         };
         let reference = bins(&rule.plan, reference);
         let index = (reference.len() == current.len()).then(|| psi(&reference, &current)).flatten()?;

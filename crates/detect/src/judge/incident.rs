@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use stats::Side;
 use stats::effect::closing_samples;
-use wire::{Change, Family, Incident, IncidentId, Severity, Source, Subject, Timestamp};
 use wire::incident::Context;
+use wire::{Change, Family, Incident, IncidentId, Severity, Source, Subject, Timestamp};
 use wire::{Effect, Evidence};
 
 use super::stream::{Moved, Null};
@@ -143,7 +143,8 @@ impl Part {
 
     /// Whether it is back, and has been for `least_ms`.
     pub(super) fn recovered(&self, at: Timestamp, least_ms: i64) -> bool {
-        self.now().is_some_and(|now| now.effect < self.recovery.threshold && at.since_ms(now.from) >= least_ms)
+        self.now()
+            .is_some_and(|now| now.effect < self.recovery.threshold && at.since_ms(now.from) >= least_ms)
     }
 }
 
@@ -208,7 +209,13 @@ impl Case {
     }
 
     /// Writes the next record of the open incident. `None` if none is open. A cleared one is over.
-    pub(super) fn tell(&mut self, whose: &Whose<'_>, change: Change, at: Timestamp, told: Told) -> Option<Incident> {
+    pub(super) fn tell(
+        &mut self,
+        whose: &Whose<'_>,
+        change: Change,
+        at: Timestamp,
+        told: Told,
+    ) -> Option<Incident> {
         let open = self.open.as_mut()?;
         open.sequence += 1;
         let incident = Incident {

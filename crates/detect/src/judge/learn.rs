@@ -118,7 +118,8 @@ impl Learning {
     /// The next profile, from what was counted under the last.
     fn next_step(&mut self, pupil: Pupil<'_>) -> Learned {
         let Some(counts) = self.counts.take() else { return Learned::Nothing };
-        let ahead = pupil.highest.plus_ms(AHEAD_MS + pupil.pane_ms).floor_to(pupil.pane_ms).plus_ms(pupil.pane_ms);
+        let ahead =
+            pupil.highest.plus_ms(AHEAD_MS + pupil.pane_ms).floor_to(pupil.pane_ms).plus_ms(pupil.pane_ms);
         let about = About {
             model: pupil.model,
             version: pupil.version,

@@ -40,5 +40,12 @@ impl Loaded {
 }
 
 fn nothing() -> Baseline {
-    Baseline::new(&crate::reference::TestReference { k: 0, tolerated: 0, n: 0, d: 1.0, d_hour: 1.0, hours: None })
+    Baseline::new(&crate::reference::TestReference {
+        k: 0,
+        tolerated: 0,
+        n: 0,
+        d: 1.0,
+        d_hour: 1.0,
+        hours: None,
+    })
 }

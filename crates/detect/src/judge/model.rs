@@ -194,7 +194,8 @@ impl Model {
 
     /// Versions that had traffic lately: they share the model's budget.
     fn sharing(&self, at: Timestamp) -> f64 {
-        let live = |((_, segment), v): (&Name, &Version)| segment.is_none() && at.since_ms(v.last_seen) <= LIVE_MS;
+        let live =
+            |((_, segment), v): (&Name, &Version)| segment.is_none() && at.since_ms(v.last_seen) <= LIVE_MS;
         let count = self.versions.iter().filter(|(name, version)| live((name, version))).count();
         crate::reference::baseline::float(count.max(1) as u64)
     }
@@ -236,7 +237,8 @@ impl Model {
     /// Forgets versions that have long had no traffic. Returns their names.
     pub(super) fn forget(&mut self, at: Timestamp) -> Vec<Name> {
         let gone = |v: &Version| at.since_ms(v.last_seen) > FORGET_MS && !v.has_open();
-        let names: Vec<Name> = self.versions.iter().filter(|(_, v)| gone(v)).map(|(name, _)| name.clone()).collect();
+        let names: Vec<Name> =
+            self.versions.iter().filter(|(_, v)| gone(v)).map(|(name, _)| name.clone()).collect();
         for name in &names {
             self.versions.remove(name);
         }
@@ -275,12 +277,8 @@ impl Model {
             } else {
                 Severity::Sev2
             });
-        let subject = Subject {
-            kind: SubjectKind::Model,
-            name: at.name.to_owned(),
-            version: None,
-            segment: None,
-        };
+        let subject =
+            Subject { kind: SubjectKind::Model, name: at.name.to_owned(), version: None, segment: None };
         let whose = Whose { namespace: &at.config.namespace, subject, family: Family::Traffic };
         let Some(change) = self.traffic_change(at, &whose, &heard, page, reference) else { return };
         self.tell_traffic(at, &whose, change, out);
@@ -300,7 +298,8 @@ impl Model {
         let recovery_ms = i64::from(at.config.judge.recovery_s) * 1000;
         match &mut self.case.open {
             None => {
-                let alarm = (heard.ticket >= 1.0 && heard.effect[1] >= settings.least_effect) || page.is_some();
+                let alarm =
+                    (heard.ticket >= 1.0 && heard.effect[1] >= settings.least_effect) || page.is_some();
                 if !alarm {
                     return None;
                 }
@@ -323,7 +322,10 @@ impl Model {
                 self.traffic.restart();
                 let level = crate::reference::baseline::float(back.calls) / back.due;
                 let effect = if self.too_many { level - 1.0 } else { 1.0 - level };
-                Some((Change::Cleared, Heard { effect: [effect; 3], since: back, too_many: self.too_many, ..*heard }))
+                Some((
+                    Change::Cleared,
+                    Heard { effect: [effect; 3], since: back, too_many: self.too_many, ..*heard },
+                ))
             }
         }
     }
@@ -346,7 +348,9 @@ impl Model {
             Change::Opened | Change::Updated if calls == 0 => {
                 format!("{name}: no requests for {spell}, about {due:.0} expected")
             }
-            Change::Opened | Change::Updated if heard.too_many => format!("{name}: more requests than usual: {came}"),
+            Change::Opened | Change::Updated if heard.too_many => {
+                format!("{name}: more requests than usual: {came}")
+            }
             Change::Opened | Change::Updated => format!("{name}: fewer requests than usual: {came}"),
         };
         let [estimate, lower, upper] = heard.effect;
@@ -363,8 +367,13 @@ impl Model {
             profile: None,
         };
         let opened_at = self.case.open.as_ref().map_or(at.end, |open| open.opened_at);
-        let context =
-            response::surround(at.config.model(name), at.config, &self.surroundings, (opened_at, at.end), false);
+        let context = response::surround(
+            at.config.model(name),
+            at.config,
+            &self.surroundings,
+            (opened_at, at.end),
+            false,
+        );
         let told = Told { title: response::clip(title), evidence, context };
         out.incidents.extend(self.case.tell(whose, change, at.end, told));
     }

@@ -27,7 +27,10 @@ impl OpenPanes {
     /// Merges a partial pane. False if it does not fit what is there, which takes no harm.
     pub(super) fn add(&mut self, offset: i64, pane: Pane) -> bool {
         let Pane { key, profile, counts } = pane;
-        let slice = self.panes.entry(key.start).or_insert_with(|| Slice { first_offset: offset, models: BTreeMap::new() });
+        let slice = self
+            .panes
+            .entry(key.start)
+            .or_insert_with(|| Slice { first_offset: offset, models: BTreeMap::new() });
         slice.first_offset = slice.first_offset.min(offset);
         let model = slice.models.entry(key.model).or_default();
         match model.entry(((key.version, key.segment), profile)) {

@@ -1,7 +1,7 @@
 //! From judged panes to incidents: when one opens, changes and clears, and how severe it is.
 
-use wire::incident::Contributor;
 use wire::incident::Context;
+use wire::incident::Contributor;
 use wire::{Change, Effect, Evidence, Family, Incident, Severity, Timestamp};
 
 use super::Effects;
@@ -86,7 +86,9 @@ fn opening(
     let settings = at.config.judge.family(family);
     let page = page_severity(judged, settings, at.settings, false);
     let alarmed = |j: &Judged| (j.ticket >= 1.0 || (j.page >= 1.0 && page.is_some())) && !j.moved.is_empty();
-    let Some(first) = judged.iter().filter(|(_, j)| alarmed(j)).filter_map(|(_, j)| j.from).min() else { return };
+    let Some(first) = judged.iter().filter(|(_, j)| alarmed(j)).filter_map(|(_, j)| j.from).min() else {
+        return;
+    };
     let severity = page.unwrap_or(Severity::Sev3);
     let reopen_ms = i64::from(at.config.judge.reopen_s) * 1000;
     let whose = at.whose(family);
@@ -115,7 +117,13 @@ fn reset_page(judged: &[(usize, Judged)], streams: &mut [Stream]) {
 }
 
 /// Streams that alarm while it is open become parts of it.
-fn join(open: &mut Open, at: &Closing<'_>, judged: &[(usize, Judged)], settings: &FamilySettings, streams: &mut [Stream]) {
+fn join(
+    open: &mut Open,
+    at: &Closing<'_>,
+    judged: &[(usize, Judged)],
+    settings: &FamilySettings,
+    streams: &mut [Stream],
+) {
     for (index, j) in judged.iter().filter(|(_, j)| j.ticket >= 1.0 && !j.moved.is_empty()) {
         add_parts(open, *index, &j.moved, settings, at.start);
         streams[*index].ticket.reset();
@@ -140,7 +148,8 @@ fn page_severity(
     model: &ModelSettings,
     lasted: bool,
 ) -> Option<Severity> {
-    let enough = if lasted { (settings.page_effect / 2.0).max(settings.least_effect) } else { settings.page_effect };
+    let enough =
+        if lasted { (settings.page_effect / 2.0).max(settings.least_effect) } else { settings.page_effect };
     let lower = judged
         .iter()
         .filter(|(_, j)| j.page >= 1.0)
@@ -168,7 +177,13 @@ fn worse(open: &Open, settings: &FamilySettings) -> Option<f64> {
 }
 
 /// Title, numbers and surroundings of the next record.
-fn tell(open: &mut Open, at: &Closing<'_>, loaded: &Loaded, family: Family, (change, gone): (Change, bool)) -> Told {
+fn tell(
+    open: &mut Open,
+    at: &Closing<'_>,
+    loaded: &Loaded,
+    family: Family,
+    (change, gone): (Change, bool),
+) -> Told {
     if change == Change::Updated || change == Change::Cleared {
         for part in &mut open.parts {
             refresh(part);
@@ -222,7 +237,8 @@ fn tell(open: &mut Open, at: &Closing<'_>, loaded: &Loaded, family: Family, (cha
 
 /// Other streams that moved.
 fn others(open: &Open, lead: &Part) -> usize {
-    let mut streams: Vec<usize> = open.parts.iter().map(|part| part.stream).filter(|s| *s != lead.stream).collect();
+    let mut streams: Vec<usize> =
+        open.parts.iter().map(|part| part.stream).filter(|s| *s != lead.stream).collect();
     streams.sort_unstable();
     streams.dedup();
     streams.len()

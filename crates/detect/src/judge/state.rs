@@ -49,13 +49,21 @@ impl Judge {
         match kind {
             "meta" => {
                 let meta: Meta = decode(&text, value)?;
-                (self.sources, self.next_pane, self.last_record, self.telemetry, self.next_offset, self.counters) =
-                    meta;
+                (
+                    self.sources,
+                    self.next_pane,
+                    self.last_record,
+                    self.telemetry,
+                    self.next_offset,
+                    self.counters,
+                ) = meta;
             }
             "model" => {
                 let stored: Stored = decode(&text, value)?;
                 let name: String = name_of(&text, rest)?;
-                self.known(name).restore(stored).map_err(|source| RestoreError::DamagedJson { key: text, source })?;
+                self.known(name)
+                    .restore(stored)
+                    .map_err(|source| RestoreError::DamagedJson { key: text, source })?;
             }
             "version" => {
                 let (name, version, segment): (String, String, Option<String>) = name_of(&text, rest)?;

@@ -19,7 +19,13 @@ pub(super) struct Telemetry {
 
 impl Telemetry {
     /// Nothing was heard of a source partition for too long: a ticket that names it. Not budgeted: it is a fact.
-    pub(super) fn silent(&mut self, config: &JudgeConfig, source: &SourceId, pane: Timestamp, out: &mut Effects) {
+    pub(super) fn silent(
+        &mut self,
+        config: &JudgeConfig,
+        source: &SourceId,
+        pane: Timestamp,
+        out: &mut Effects,
+    ) {
         let case = self.cases.entry(source.clone()).or_default();
         if case.open.is_some() {
             return;
@@ -32,7 +38,13 @@ impl Telemetry {
     }
 
     /// It speaks again.
-    pub(super) fn spoke(&mut self, config: &JudgeConfig, source: &SourceId, at: Timestamp, out: &mut Effects) {
+    pub(super) fn spoke(
+        &mut self,
+        config: &JudgeConfig,
+        source: &SourceId,
+        at: Timestamp,
+        out: &mut Effects,
+    ) {
         let Some(case) = self.cases.get_mut(source) else { return };
         let Some(opened_at) = case.open.as_ref().map(|open| open.opened_at) else { return };
         let at = at.max(opened_at);
@@ -45,8 +57,12 @@ impl Telemetry {
 }
 
 fn whose<'a>(config: &'a JudgeConfig, source: &SourceId) -> Whose<'a> {
-    let subject =
-        Subject { kind: SubjectKind::Platform, name: format!("telemetry/{source}"), version: None, segment: None };
+    let subject = Subject {
+        kind: SubjectKind::Platform,
+        name: format!("telemetry/{source}"),
+        version: None,
+        segment: None,
+    };
     Whose { namespace: &config.namespace, subject, family: Family::Telemetry }
 }
 

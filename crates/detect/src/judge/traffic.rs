@@ -138,7 +138,13 @@ impl Traffic {
             name: "calls".into(),
         };
         let since = if too_many { self.up } else { self.down };
-        Heard { page, ticket: ticket_down.max(ticket_up), too_many, effect: effect(since, d, too_many), since }
+        Heard {
+            page,
+            ticket: ticket_down.max(ticket_up),
+            too_many,
+            effect: effect(since, d, too_many),
+            since,
+        }
     }
 
     /// A pane that cannot be judged: data is missing, or nothing is known yet.
@@ -164,7 +170,8 @@ impl Traffic {
         }
         self.back = Since::default();
         let level = float(back.calls) / back.due;
-        let fine = if too_many { level <= high.max(1.0) * ABOVE } else { level >= low.clamp(0.05, 1.0) * BELOW };
+        let fine =
+            if too_many { level <= high.max(1.0) * ABOVE } else { level >= low.clamp(0.05, 1.0) * BELOW };
         fine.then_some(back)
     }
 
@@ -193,7 +200,8 @@ fn effect(since: Since, d: f64, too_many: bool) -> [f64; 3] {
     }
     let k = float(since.calls);
     let half = Z * (k * d + Z * Z * d * d / 4.0).sqrt();
-    let (low, high) = ((k + Z * Z * d / 2.0 - half).max(0.0) / since.due, (k + Z * Z * d / 2.0 + half) / since.due);
+    let (low, high) =
+        ((k + Z * Z * d / 2.0 - half).max(0.0) / since.due, (k + Z * Z * d / 2.0 + half) / since.due);
     let level = k / since.due;
     if too_many { [level - 1.0, low - 1.0, high - 1.0] } else { [1.0 - level, 1.0 - high, 1.0 - low] }
 }

@@ -12,8 +12,8 @@ use super::history::Gather;
 use super::incident::{Case, Whose};
 use super::learn::{Learned, Learning, Pupil};
 use super::loaded::Loaded;
-use super::surroundings::Surroundings;
 use super::stream::{Judged, Stream, Terms};
+use super::surroundings::Surroundings;
 use super::{budget, response};
 use crate::config::{JudgeConfig, ModelSettings};
 use crate::family::{Counting, count, is_slow};
@@ -90,11 +90,18 @@ impl Version {
     }
 
     /// From here on judged against this reference, under this profile.
-    pub(super) fn judge_by(&mut self, of: &str, loaded: &Arc<Loaded>, profile: &Profile, settings: &ModelSettings) {
+    pub(super) fn judge_by(
+        &mut self,
+        of: &str,
+        loaded: &Arc<Loaded>,
+        profile: &Profile,
+        settings: &ModelSettings,
+    ) {
         self.reference_of = Some(of.to_owned());
         self.folded_by = profile.short_digest();
         self.profile = Some(profile.digest.clone());
-        self.streams = loaded.rules.iter().map(|rule| Stream::new(rule, may_page(rule.family(), settings))).collect();
+        self.streams =
+            loaded.rules.iter().map(|rule| Stream::new(rule, may_page(rule.family(), settings))).collect();
         self.learning = None;
         self.loaded = Some(Arc::clone(loaded));
     }
@@ -119,13 +126,26 @@ impl Version {
     }
 
     /// Closes one base pane: what came in it, by profile digest. Returns what was learned.
-    pub(super) fn close(&mut self, at: &Closing<'_>, panes: &[(u64, PaneCounts)], out: &mut Effects) -> Learned {
+    pub(super) fn close(
+        &mut self,
+        at: &Closing<'_>,
+        panes: &[(u64, PaneCounts)],
+        out: &mut Effects,
+    ) -> Learned {
         let mut learned = Learned::Nothing;
         for (digest, counts) in panes {
             if counts.predictions > 0 {
                 self.last_seen = at.end;
             }
-            self.gather.add(at, *digest, counts, self.loaded.as_deref(), &self.streams, self.profile.as_ref(), out);
+            self.gather.add(
+                at,
+                *digest,
+                counts,
+                self.loaded.as_deref(),
+                &self.streams,
+                self.profile.as_ref(),
+                out,
+            );
             self.gather_streams(at, *digest, counts);
             if let Some(learning) = &mut self.learning {
                 let pupil = Pupil {
@@ -138,7 +158,7 @@ impl Version {
                 };
                 match learning.pane(pupil, (at.start, at.end), *digest, counts) {
                     Learned::Nothing => (),
-                    news => learned = news,
+                    news @ (Learned::Profile(_) | Learned::Reference(_)) => learned = news,
                 }
             }
         }
@@ -252,6 +272,7 @@ fn is_due(stream: &Stream, family: Family, config: &JudgeConfig) -> bool {
         return false;
     }
     let pane_min = u64::from(config.judge.pane_min);
-    let enough = if is_slow(family) { n >= pane_min.max(SLOW_RECORDS) && span_ms >= SLOW_MS } else { n >= pane_min };
+    let enough =
+        if is_slow(family) { n >= pane_min.max(SLOW_RECORDS) && span_ms >= SLOW_MS } else { n >= pane_min };
     enough || span_ms >= i64::from(config.judge.pane_max_s) * 1000
 }

@@ -8,7 +8,13 @@ use crate::family::{At, Event, Failure, Fault, LabelMiss, Place, RecordFault};
 /// A share as people read it: `0.4 %`, `12 %`.
 pub(super) fn percent(share: f64) -> String {
     let p = 100.0 * share;
-    if p >= 9.95 { format!("{p:.0} %") } else if p >= 0.095 { format!("{p:.1} %") } else { format!("{p:.2} %") }
+    if p >= 9.95 {
+        format!("{p:.0} %")
+    } else if p >= 0.095 {
+        format!("{p:.1} %")
+    } else {
+        format!("{p:.2} %")
+    }
 }
 
 /// A number as people read it: three significant digits or so.
@@ -52,7 +58,9 @@ pub(super) fn event(profile: &Profile, event: Event, expected: f64) -> (String, 
         Event::Faulty(_, Fault::Null) => ("null".into(), false),
         Event::Faulty(_, Fault::Missing) => ("missing".into(), false),
         Event::Faulty(_, Fault::Invalid) => ("of another type".into(), false),
-        Event::Record(RecordFault::Unsupported) => ("features of a shape that is not supported".into(), false),
+        Event::Record(RecordFault::Unsupported) => {
+            ("features of a shape that is not supported".into(), false)
+        }
         Event::Record(RecordFault::Duplicate) => ("duplicates".into(), false),
         Event::Record(RecordFault::UnknownVersion) => ("without a version".into(), false),
         Event::Value(at, place) => match feature(profile, at) {
@@ -94,10 +102,12 @@ fn value(feature: &FeatureProfile, place: Place, expected: f64) -> (String, bool
             let at = |i: usize| number(edges.get(i).copied().unwrap_or_default());
             (format!("from {} to {}", at(bin.saturating_sub(1)), at(bin)), false)
         }
-        (FeatureFold::Numeric { atoms, .. }, Place::Atom(atom)) => match atoms.get(atom).filter(|_| feature.public) {
-            Some(at) => (format!("equal to {}", number(*at)), false),
-            None => ("one frequent value".into(), false),
-        },
+        (FeatureFold::Numeric { atoms, .. }, Place::Atom(atom)) => {
+            match atoms.get(atom).filter(|_| feature.public) {
+                Some(at) => (format!("equal to {}", number(*at)), false),
+                None => ("one frequent value".into(), false),
+            }
+        }
         (FeatureFold::Category { known, .. }, Place::Known(i)) => match known.get(i) {
             Some(category) => match category.name.as_ref().filter(|_| feature.public) {
                 Some(name) => (short(name), false),
@@ -150,14 +160,27 @@ pub(super) fn statistic(event: Event) -> &'static str {
 }
 
 /// One line for a person: whose, what, how much against what is usual.
-pub(super) fn title(subject: &str, family: Family, stream: &str, what: &str, shares: [f64; 2], more: usize) -> String {
+pub(super) fn title(
+    subject: &str,
+    family: Family,
+    stream: &str,
+    what: &str,
+    shares: [f64; 2],
+    more: usize,
+) -> String {
     let [value, usual] = shares.map(percent);
     let line = match family {
         Family::Latency => format!("{subject}: {value} of requests take {what}, usually at most {usual}"),
-        Family::Availability if what == "failed" => format!("{subject}: {value} of requests fail, usually {usual}"),
+        Family::Availability if what == "failed" => {
+            format!("{subject}: {value} of requests fail, usually {usual}")
+        }
         Family::Availability => format!("{subject}: {value} of requests end in {what}, usually {usual}"),
-        Family::DataQuality if stream == "records" => format!("{subject}: {value} of records are {what}, usually {usual}"),
-        Family::DataQuality => format!("{subject}: {stream} is {what} in {value} of records, usually {usual}"),
+        Family::DataQuality if stream == "records" => {
+            format!("{subject}: {value} of records are {what}, usually {usual}")
+        }
+        Family::DataQuality => {
+            format!("{subject}: {stream} is {what} in {value} of records, usually {usual}")
+        }
         Family::Accuracy => format!("{subject}: {value} of labelled predictions are {what}, usually {usual}"),
         Family::Drift
         | Family::Prediction

@@ -18,6 +18,10 @@ pub const NEW_CATEGORIES_MAX: u32 = 32;
 
 /// Counts of one feature. Every prediction of the pane is in exactly one of its counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every feature is numeric; boxing would serve the rare ones"
+)]
 pub enum FeatureCounts {
     /// Folded without a profile: enough to make one from.
     Raw(Box<RawCounts>),
@@ -152,7 +156,8 @@ impl Categories {
     }
 
     fn is_left_out(&self, hash: u64) -> bool {
-        self.counts.len() >= self.max as usize && self.counts.last_key_value().is_none_or(|(last, _)| *last < hash)
+        self.counts.len() >= self.max as usize
+            && self.counts.last_key_value().is_none_or(|(last, _)| *last < hash)
     }
 
     fn shrink(&mut self) {

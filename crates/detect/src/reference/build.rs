@@ -163,7 +163,9 @@ impl ReferenceBuilder {
     /// Gives those their centre and scale that have been seen enough.
     fn publish(&mut self, effective_from: Timestamp) {
         for ((model, version), building) in &mut self.versions {
-            if building.profile.is_some() || building.counts.as_ref().is_none_or(|c| c.predictions < RAW_RECORDS) {
+            if building.profile.is_some()
+                || building.counts.as_ref().is_none_or(|c| c.predictions < RAW_RECORDS)
+            {
                 continue;
             }
             let Some(counts) = building.counts.take() else { continue };
@@ -183,7 +185,9 @@ impl ReferenceBuilder {
         }
         let building = self.building(pane);
         building.records = building.records.saturating_add(calls);
-        let Some(profile) = building.profile.clone().filter(|p| p.short_digest() == pane.profile) else { return };
+        let Some(profile) = building.profile.clone().filter(|p| p.short_digest() == pane.profile) else {
+            return;
+        };
         let with = Counting { profile: &profile, latency_slack: slack };
         building.cells.add(&building.plan, with, start, &pane.counts);
     }

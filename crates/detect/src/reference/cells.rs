@@ -132,27 +132,37 @@ impl Cells {
     /// Slices without a gap: where nothing was counted, nothing was.
     fn dense(&self) -> Vec<&Cell> {
         static EMPTY: Cell = Cell { calls: 0, counts: Vec::new() };
-        let (Some((first, _)), Some((last, _))) = (self.cells.first_key_value(), self.cells.last_key_value()) else {
+        let (Some((first, _)), Some((last, _))) = (self.cells.first_key_value(), self.cells.last_key_value())
+        else {
             return vec![];
         };
         (*first..=*last).map(|at| self.cells.get(&at).unwrap_or(&EMPTY)).collect()
     }
 
     fn series(&self, dense: &[&Cell], middles: &[i64], test: usize) -> Series {
-        let counts: Vec<Count> = dense.iter().map(|c| c.counts.get(test).copied().unwrap_or_default()).collect();
+        let counts: Vec<Count> =
+            dense.iter().map(|c| c.counts.get(test).copied().unwrap_or_default()).collect();
         let mut sum = Count::default();
         counts.iter().for_each(|count| sum.add(*count));
         let with_hours = self.span_ms() >= HOURS_FROM_MS;
         let plain = hourly(&counts, middles, with_hours, |c| c.k);
         let tolerated = hourly(&counts, middles, with_hours, |c| c.tolerated);
-        let mut reference =
-            TestReference { k: sum.k, tolerated: sum.tolerated, n: sum.n, d: 1.0, d_hour: 1.0, hours: tolerated };
+        let mut reference = TestReference {
+            k: sum.k,
+            tolerated: sum.tolerated,
+            n: sum.n,
+            d: 1.0,
+            d_hour: 1.0,
+            hours: tolerated,
+        };
         reference.d_hour = self.within_hours(&counts, middles, &reference);
         let day = Baseline::new(&TestReference { tolerated: sum.k, hours: plain, ..reference.clone() });
         let residuals = counts
             .iter()
             .zip(middles)
-            .map(|(count, middle)| Residual::new(count.k.min(count.n), count.n, day.at(*middle).rate.clamp(0.0, 1.0)))
+            .map(|(count, middle)| {
+                Residual::new(count.k.min(count.n), count.n, day.at(*middle).rate.clamp(0.0, 1.0))
+            })
             .collect();
         let burst = burst(&counts, middles, &day);
         Series { reference, residuals, burst }
@@ -162,7 +172,9 @@ impl Cells {
     fn within_hours(&self, counts: &[Count], middles: &[i64], test: &TestReference) -> f64 {
         let Some(hours) = &test.hours else { return 1.0 };
         let rates: Vec<f64> = (0..24)
-            .map(|h| if hours.n[h] == 0 { 0.0 } else { float(hours.k[h].min(hours.n[h])) / float(hours.n[h]) })
+            .map(
+                |h| if hours.n[h] == 0 { 0.0 } else { float(hours.k[h].min(hours.n[h])) / float(hours.n[h]) },
+            )
             .collect();
         let residuals: Vec<Residual> = counts
             .iter()
@@ -195,7 +207,8 @@ impl Cells {
                 if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / float(known.len() as u64) }
             };
             let all = mean(&|i| plan.tests[i].group >= 0);
-            let groups: Vec<f64> = plan.tests.iter().map(|t| mean(&|i| plan.tests[i].group == t.group)).collect();
+            let groups: Vec<f64> =
+                plan.tests.iter().map(|t| mean(&|i| plan.tests[i].group == t.group)).collect();
             for (i, one) in series.iter().enumerate() {
                 let alone = plan.tests[i].group < 0;
                 let shrunk = Shrinkage {
@@ -293,7 +306,11 @@ fn traffic(calls: &[u64], middles: &[i64], width_ms: i64) -> Option<TrafficRefer
     }
     let expected: Vec<f64> = middles.iter().map(|middle| expected_calls(&hours, *middle) * width_s).collect();
     let level = level(calls, &expected, width_ms);
-    Some(TrafficReference { hours: hours.into_iter().map(round6).collect(), level, d: round(bursts(calls, &expected)) })
+    Some(TrafficReference {
+        hours: hours.into_iter().map(round6).collect(),
+        level,
+        d: round(bursts(calls, &expected)),
+    })
 }
 
 fn round6(rate: f64) -> f64 {

@@ -123,7 +123,8 @@ fn ascending(edges: impl Iterator<Item = f64>) -> Vec<f64> {
 fn first_fold(counts: &FeatureCounts, name: Option<&str>) -> Option<FeatureProfile> {
     let FeatureCounts::Raw(raw) = counts else { return None };
     let name = name.unwrap_or(&raw.name).to_owned();
-    let public = raw.categories.iter().any(|(_, c)| c.name.is_some()) || raw.atoms.votes().any(|a| a.clear.is_some());
+    let public =
+        raw.categories.iter().any(|(_, c)| c.name.is_some()) || raw.atoms.votes().any(|a| a.clear.is_some());
     let (numbers, texts) = (raw.numeric.count(), raw.categories.total());
     if numbers == 0 && texts == 0 {
         return None;
@@ -205,7 +206,8 @@ fn recounted(known: &[Category], other: &[u64], counts: &crate::pane::CategoryCo
 fn edges(centre: f64, scale: f64, counts: &NumericCounts) -> Vec<f64> {
     let sketch = &counts.sketch;
     let total = super::baseline::float(sketch.count());
-    let mut heavy: Vec<_> = sketch.buckets().filter(|b| super::baseline::float(b.count) >= ATOM_SHARE * total).collect();
+    let mut heavy: Vec<_> =
+        sketch.buckets().filter(|b| super::baseline::float(b.count) >= ATOM_SHARE * total).collect();
     heavy.sort_by(|a, b| b.count.cmp(&a.count).then(a.lower.total_cmp(&b.lower)));
     let around = heavy.iter().take(ATOMS_MAX).flat_map(|bucket| [bucket.lower, bucket.upper]);
     let quantiles = QUANTILES.iter().filter_map(|q| sketch.quantile_bucket(*q)).map(|bucket| bucket.lower);

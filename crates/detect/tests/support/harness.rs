@@ -33,7 +33,13 @@ pub fn judge_config(budget: BudgetSettings) -> JudgeConfig {
 }
 
 /// References of the steady fleet over `days`, that end where `before` begins.
-pub fn references(config: &Arc<JudgeConfig>, before: Timestamp, days: i64, rate: f64, seed: u64) -> Vec<Reference> {
+pub fn references(
+    config: &Arc<JudgeConfig>,
+    before: Timestamp,
+    days: i64,
+    rate: f64,
+    seed: u64,
+) -> Vec<Reference> {
     let start = before.plus_ms(-days * DAY_MS);
     let fleet_config = FleetConfig { seed, start, rate, scenario: Scenario::Steady, quiet_ms: days * DAY_MS };
     let mut builder = ReferenceBuilder::new(Arc::new(CollectConfig::default()), Arc::clone(config));
@@ -154,7 +160,7 @@ impl Run {
     }
 
     fn play(&mut self, references: &[Reference], config: &FleetConfig, for_ms: i64) {
-        const FLUSH_MS: i64 = 10_000;
+        const FLUSH_MS: i64 = 60_000;
         const COMMIT_MS: i64 = 600_000;
         for reference in references {
             self.hand(PanesRecord::Reference(Box::new(reference.clone())));

@@ -5,11 +5,22 @@ use super::*;
 #[test]
 fn a_pane_without_a_profile() {
     let config = config(r#"{"privacy": {"public": ["country"]}}"#);
-    let flush = fold(&mut collector(&config), &[
-        predicted("a", 1, r#""latency_ms":5,"features":{"x":1.5,"country":"DE","n":null,"deep":[1]},"weight":3"#),
-        predicted("b", 2, r#""latency_ms":-5,"status":"error","features":{"x":"7","country":"FR","n":1e999}"#),
-        predicted("c", 3, r#""features":{"x":2,"x":2.5}"#),
-    ]);
+    let flush = fold(
+        &mut collector(&config),
+        &[
+            predicted(
+                "a",
+                1,
+                r#""latency_ms":5,"features":{"x":1.5,"country":"DE","n":null,"deep":[1]},"weight":3"#,
+            ),
+            predicted(
+                "b",
+                2,
+                r#""latency_ms":-5,"status":"error","features":{"x":"7","country":"FR","n":1e999}"#,
+            ),
+            predicted("c", 3, r#""features":{"x":2,"x":2.5}"#),
+        ],
+    );
     let counts = pane(&flush, 0);
     assert_eq!((counts.predictions, counts.status), (3, [2, 1, 0, 0]));
     assert!((counts.total_weight() - 5.0).abs() < 1e-9);
@@ -38,15 +49,26 @@ fn a_pane_under_a_profile() {
     let mut collector = collector(&config);
     let profile = profile(&config, 10);
     collector.profile(Arc::clone(&profile));
-    let flush = fold(&mut collector, &[
-        predicted("a", 9, r#""features":{"amount":3}"#),
-        predicted("b", 10, r#""latency_ms":50,"prediction":"deny","features":{"amount":3,"country":"DE","new":1}"#),
-        predicted("c", 11, r#""latency_ms":500,"prediction":"what","features":{"amount":0,"country":"LU"}"#),
-        predicted("d", 12, r#""latency_ms":10,"features":{"amount":1e308,"country":"XX"}"#),
-        predicted("e", 13, r#""features":{"amount":"7","country":null}"#),
-        predicted("f", 14, r#""features":{"amount":5,"amount":10,"country":3}"#),
-        predicted("g", 15, ""),
-    ]);
+    let flush = fold(
+        &mut collector,
+        &[
+            predicted("a", 9, r#""features":{"amount":3}"#),
+            predicted(
+                "b",
+                10,
+                r#""latency_ms":50,"prediction":"deny","features":{"amount":3,"country":"DE","new":1}"#,
+            ),
+            predicted(
+                "c",
+                11,
+                r#""latency_ms":500,"prediction":"what","features":{"amount":0,"country":"LU"}"#,
+            ),
+            predicted("d", 12, r#""latency_ms":10,"features":{"amount":1e308,"country":"XX"}"#),
+            predicted("e", 13, r#""features":{"amount":"7","country":null}"#),
+            predicted("f", 14, r#""features":{"amount":5,"amount":10,"country":3}"#),
+            predicted("g", 15, ""),
+        ],
+    );
     assert_eq!(flush.panes.iter().map(|p| p.profile).collect::<Vec<_>>(), [0, profile.short_digest()]);
     let counts = pane(&flush, 10);
     assert_eq!((counts.latency.n, counts.latency.over.as_slice()), (3, [2, 1].as_slice()));
@@ -69,21 +91,24 @@ fn labels_find_their_predictions() {
     let config = config("{}");
     let mut collector = collector(&config);
     collector.profile(profile(&config, 0));
-    let flush = fold(&mut collector, &[
-        predicted("a", 1, r#""prediction":"deny","score":0.9"#),
-        predicted("b", 2, r#""prediction":1"#),
-        predicted("c", 3, r#""prediction":"4.5""#),
-        predicted("d", 4, ""),
-        labelled("a", 5, r#""value":"deny""#),
-        labelled("a", 5, r#""value":"approve""#),
-        labelled("b", 16, r#""value":"1""#),
-        labelled("c", 18, r#""value":7,"model":"m","version":"v""#),
-        labelled("c", 18, r#""value":7,"model":"other""#),
-        labelled("d", 19, r#""value":7,"model":"m","version":"v""#),
-        labelled("z", 19, r#""value":"x","prediction":"x","model":"m","version":"v","score":0.5"#),
-        labelled("z", 19, r#""value":"x","prediction":"x","model":"m","version":"v","score":0.5"#),
-        labelled("y", 19, r#""value":"x","prediction":"x""#),
-    ]);
+    let flush = fold(
+        &mut collector,
+        &[
+            predicted("a", 1, r#""prediction":"deny","score":0.9"#),
+            predicted("b", 2, r#""prediction":1"#),
+            predicted("c", 3, r#""prediction":"4.5""#),
+            predicted("d", 4, ""),
+            labelled("a", 5, r#""value":"deny""#),
+            labelled("a", 5, r#""value":"approve""#),
+            labelled("b", 16, r#""value":"1""#),
+            labelled("c", 18, r#""value":7,"model":"m","version":"v""#),
+            labelled("c", 18, r#""value":7,"model":"other""#),
+            labelled("d", 19, r#""value":7,"model":"m","version":"v""#),
+            labelled("z", 19, r#""value":"x","prediction":"x","model":"m","version":"v","score":0.5"#),
+            labelled("z", 19, r#""value":"x","prediction":"x","model":"m","version":"v","score":0.5"#),
+            labelled("y", 19, r#""value":"x","prediction":"x""#),
+        ],
+    );
     let first = &pane(&flush, 0).labels;
     assert_eq!((first.joinable, first.waiting, first.duplicates, first.total()), (3, 3, 1, 1));
     assert_eq!((first.strata[0].n, first.strata[0].wrong), (1, 0));
@@ -118,13 +143,16 @@ fn a_sample_waits_and_says_its_rate() {
 fn late_records_are_counted_where_time_is() {
     let config = config("{}");
     let mut collector = collector(&config);
-    let flush = fold(&mut collector, &[
-        predicted("a", 9, r#""prediction":1"#),
-        predicted("b", 27, ""),
-        predicted("c", 8, ""),
-        predicted("d", 10, ""),
-        labelled("a", 9, r#""value":1"#),
-    ]);
+    let flush = fold(
+        &mut collector,
+        &[
+            predicted("a", 9, r#""prediction":1"#),
+            predicted("b", 27, ""),
+            predicted("c", 8, ""),
+            predicted("d", 10, ""),
+            labelled("a", 9, r#""value":1"#),
+        ],
+    );
     assert_eq!(pane(&flush, 0).predictions, 1);
     assert_eq!(flush.panes.len(), 2);
     let open = pane(&flush, 20);
@@ -138,7 +166,8 @@ fn repeated_predictions_are_counted_once() {
     let config = config("{}");
     let mut collector = collector(&config);
     let other = predicted("a", 5, "").replace(r#""v""#, r#""w""#);
-    let flush = fold(&mut collector, &[predicted("a", 1, ""), predicted("a", 1, ""), predicted("a", 12, ""), other]);
+    let flush =
+        fold(&mut collector, &[predicted("a", 1, ""), predicted("a", 1, ""), predicted("a", 12, ""), other]);
     let of = |version: &str| {
         let panes = flush.panes.iter().filter(|p| p.key.version == version);
         panes.map(|p| (p.counts.predictions, p.counts.quality.duplicates)).collect::<Vec<_>>()
@@ -202,15 +231,18 @@ fn full_tables_fold_the_rest_together() {
                 "segments":{{"region":"{region}","x":"y"}},"features":{{"c":1,"a":"{i}","b":2}}}}"#
         )
     };
-    let flush = fold(&mut collector(&config), &[
-        record(1, "m", "1", "eu"),
-        record(2, "m", "2", "eu"),
-        record(3, "m", "3", "eu"),
-        record(4, "n", "1", "eu"),
-        record(5, "o", "1", "eu"),
-        record(6, "m", "1", "us"),
-        record(7, "m", "1", "eu"),
-    ]);
+    let flush = fold(
+        &mut collector(&config),
+        &[
+            record(1, "m", "1", "eu"),
+            record(2, "m", "2", "eu"),
+            record(3, "m", "3", "eu"),
+            record(4, "n", "1", "eu"),
+            record(5, "o", "1", "eu"),
+            record(6, "m", "1", "us"),
+            record(7, "m", "1", "eu"),
+        ],
+    );
     let rows: Vec<String> = flush
         .panes
         .iter()
@@ -219,19 +251,22 @@ fn full_tables_fold_the_rest_together() {
             format!("{model} {version} {} {}", segment.as_deref().unwrap_or("-"), p.counts.predictions)
         })
         .collect();
-    assert_eq!(rows, [
-        "__other__ __other__ - 1",
-        "__other__ __other__ region=eu 1",
-        "m 1 - 3",
-        "m 1 region=__other__ 1",
-        "m 1 region=eu 2",
-        "m 2 - 1",
-        "m 2 region=eu 1",
-        "m __other__ - 1",
-        "m __other__ region=eu 1",
-        "n 1 - 1",
-        "n 1 region=eu 1",
-    ]);
+    assert_eq!(
+        rows,
+        [
+            "__other__ __other__ - 1",
+            "__other__ __other__ region=eu 1",
+            "m 1 - 3",
+            "m 1 region=__other__ 1",
+            "m 1 region=eu 2",
+            "m 2 - 1",
+            "m 2 region=eu 1",
+            "m __other__ - 1",
+            "m __other__ region=eu 1",
+            "n 1 - 1",
+            "n 1 region=eu 1",
+        ]
+    );
     let whole = &flush.panes[2].counts;
     assert_eq!((whole.features.len(), whole.quality.features_over), (2, 3));
     let FeatureCounts::Raw(a) = &whole.features[0] else { panic!("raw") };
@@ -243,14 +278,21 @@ fn full_tables_fold_the_rest_together() {
 fn what_is_private_does_not_leave() {
     let config = config(r#"{"privacy": {"public": ["open"]}, "segments": ["region"]}"#);
     let mut collector = collector(&config);
-    let flush = fold(&mut collector, &[
-        predicted("secret-id", 1, r#""prediction":"secret-class","features":{"name":"secret-name","open":"clear"}"#),
-        predicted("secret-id", 2, r#""latency_ms":"secret-latency""#),
-        r#"{"secret-key":"secret-value"}"#.into(),
-        labelled("secret-id", 3, r#""value":"secret-label""#),
-        predicted("x", 4, r#""status":"secret-status""#),
-        "secret-text".into(),
-    ]);
+    let flush = fold(
+        &mut collector,
+        &[
+            predicted(
+                "secret-id",
+                1,
+                r#""prediction":"secret-class","features":{"name":"secret-name","open":"clear"}"#,
+            ),
+            predicted("secret-id", 2, r#""latency_ms":"secret-latency""#),
+            r#"{"secret-key":"secret-value"}"#.into(),
+            labelled("secret-id", 3, r#""value":"secret-label""#),
+            predicted("x", 4, r#""status":"secret-status""#),
+            "secret-text".into(),
+        ],
+    );
     assert_eq!(flush.dead_letters.len(), 4);
     let mut bytes: Vec<u8> = flush.panes.into_iter().flat_map(|p| PanesRecord::Partial(p).encode()).collect();
     bytes.extend(PanesRecord::Progress(flush.progress).encode());
@@ -286,7 +328,10 @@ fn a_topic_of_labels_is_joined_in_event_time() {
     assert!(collector.predictions_wait(false) || collector.labels_wait());
     let flush = collector.flush(true, false);
     let reasons: Vec<_> = flush.dead_letters.iter().map(|d| d.reason).collect();
-    assert_eq!((reasons.as_slice(), flush.positions.labels), ([Reason::Ahead, Reason::Unsupported].as_slice(), Some(5)));
+    assert_eq!(
+        (reasons.as_slice(), flush.positions.labels),
+        ([Reason::Ahead, Reason::Unsupported].as_slice(), Some(5))
+    );
     assert!(!collector.labels_wait());
 }
 

@@ -54,7 +54,8 @@ fn records() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn bytes(flush: Flush) -> (Vec<Vec<u8>>, Vec<DeadLetter>) {
-    let records = flush.panes.into_iter().map(PanesRecord::Partial).chain([PanesRecord::Progress(flush.progress)]);
+    let records =
+        flush.panes.into_iter().map(PanesRecord::Partial).chain([PanesRecord::Progress(flush.progress)]);
     (records.map(|record| record.encode()).collect(), flush.dead_letters)
 }
 
