@@ -15,8 +15,8 @@ use wire::prediction::{Prediction, PredictionKind, Status, Value};
 use wire::profile::{Category, FeatureFold, FeatureProfile, Profile, Stage, Task};
 use wire::response::{Response, ResponseChange};
 use wire::{
-    AlertKey, Change, CommandId, Digest, Effect, Evidence, Family, Incident, NotificationId, Severity, Source, Subject,
-    Timestamp,
+    AlertKey, Change, CommandId, Digest, Effect, Evidence, Family, Incident, NotificationId, Severity,
+    Source, Subject, Timestamp,
 };
 
 /// # Panics
@@ -225,7 +225,15 @@ pub fn response() -> Response {
 pub fn page() -> Page {
     let incident = incident();
     Page {
-        notification_id: NotificationId::for_page(&incident.incident_id, 1, 0, 0, "on-call", "hook", "trigger"),
+        notification_id: NotificationId::for_page(
+            &incident.incident_id,
+            1,
+            0,
+            0,
+            "on-call",
+            "hook",
+            "trigger",
+        ),
         alert_key: AlertKey::for_alert(&incident.incident_id, 1, "hook", "on-call"),
         kind: PageKind::Trigger,
         receiver: "hook".into(),

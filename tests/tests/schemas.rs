@@ -39,7 +39,8 @@ fn record<T: JsonSchema + Serialize + DeserializeOwned>(name: &str, sample: &T) 
     let sample = serde_json::to_value(sample).unwrap();
     golden(&folder().join(format!("samples/{name}.json")), &sample);
     let validator = jsonschema::validator_for(&schema).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let faults: Vec<_> = validator.iter_errors(&sample).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    let faults: Vec<_> =
+        validator.iter_errors(&sample).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(faults.is_empty(), "{name}: {faults:?}");
     let again: T = serde_json::from_value(sample.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
     assert_eq!(serde_json::to_value(again).unwrap(), sample, "{name} does not survive reading and writing");
@@ -48,7 +49,10 @@ fn record<T: JsonSchema + Serialize + DeserializeOwned>(name: &str, sample: &T) 
     {
         let mut without = fields.clone();
         without.remove(required.as_str().unwrap());
-        assert!(!validator.is_valid(&Value::Object(without)), "{name}: the schema accepts a record without {required}");
+        assert!(
+            !validator.is_valid(&Value::Object(without)),
+            "{name}: the schema accepts a record without {required}"
+        );
     }
 }
 
@@ -75,7 +79,8 @@ fn the_config_has_a_schema() {
     let validator = jsonschema::validator_for(&schema).unwrap();
     let template: toml::Table = tocsin::config::TEMPLATE.parse().unwrap();
     let template = serde_json::to_value(template).unwrap();
-    let faults: Vec<_> = validator.iter_errors(&template).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    let faults: Vec<_> =
+        validator.iter_errors(&template).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(faults.is_empty(), "{faults:?}");
 }
 

@@ -49,7 +49,8 @@ fn arrows_point_one_way() {
         let name = alias(&folder);
         let may = allowed.get(name).unwrap_or_else(|| panic!("crates/{folder} has no place in ARROWS"));
         let table = manifest(&dir);
-        let ours = table["dependencies"].as_table().unwrap().keys().filter(|d| allowed.contains_key(d.as_str()));
+        let ours =
+            table["dependencies"].as_table().unwrap().keys().filter(|d| allowed.contains_key(d.as_str()));
         for dependency in ours {
             assert!(may.contains(&dependency.as_str()), "crates/{folder} must not depend on {dependency}");
         }
@@ -62,15 +63,29 @@ fn arrows_point_one_way() {
 fn rdkafka_is_used_in_the_runtime_alone() {
     for (path, text) in sources() {
         if !path.starts_with(root().join("crates/runtime/src/log")) {
-            let used = text.lines().any(|l| l.trim_start().starts_with("use rdkafka") || l.contains(" rdkafka::"));
-            assert!(!used || path.starts_with(root().join("benches")), "{} speaks to Kafka itself", path.display());
+            let used =
+                text.lines().any(|l| l.trim_start().starts_with("use rdkafka") || l.contains(" rdkafka::"));
+            assert!(
+                !used || path.starts_with(root().join("benches")),
+                "{} speaks to Kafka itself",
+                path.display()
+            );
         }
     }
 }
 
 #[test]
 fn cores_do_no_io() {
-    let banned = ["std::fs", "std::net", "std::thread", "std::time::Instant", "SystemTime", "tokio", "async fn", "HashMap"];
+    let banned = [
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "std::time::Instant",
+        "SystemTime",
+        "tokio",
+        "async fn",
+        "HashMap",
+    ];
     for core in ["stats", "escalate"] {
         for (path, text) in sources() {
             if !path.starts_with(root().join("crates").join(core).join("src")) {
@@ -89,7 +104,11 @@ fn cores_do_no_io() {
 fn files_are_read_in_one_sitting() {
     for (path, text) in sources() {
         let code = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("//")).count();
-        assert!(code <= LINES_MAX, "{} has {code} lines of code; which second idea is in it?", path.display());
+        assert!(
+            code <= LINES_MAX,
+            "{} has {code} lines of code; which second idea is in it?",
+            path.display()
+        );
     }
 }
 

@@ -47,10 +47,9 @@ pub(crate) fn open_log(checked: &Checked) -> Result<AnyLog, Failure> {
     kafka.replication = Some(log.replication);
     kafka.settings.extend(log.kafka.clone());
     let password = match (&log.sasl_password_env, &log.sasl_password_file) {
-        (Some(name), _) => Some(
-            crate::secrets::env(name)
-                .ok_or_else(|| Failure::new(Kind::CannotStart, format!("the environment has no variable {name}")))?,
-        ),
+        (Some(name), _) => Some(crate::secrets::env(name).ok_or_else(|| {
+            Failure::new(Kind::CannotStart, format!("the environment has no variable {name}"))
+        })?),
         (None, Some(file)) => Some(
             crate::secrets::file(&checked.dir.join(file)).map_err(|e| Failure::new(Kind::CannotStart, e))?,
         ),
@@ -183,7 +182,8 @@ impl App {
             Role::Escalate => {
                 let policy = Arc::clone(&checked.policy);
                 let make = Box::new(move |partition| escalate::Machine::new(partition, Arc::clone(&policy)));
-                let sends = Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views));
+                let sends =
+                    Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views));
                 let work = EscalateLoop::new(log.clone(), settings.clone(), make, sends, Arc::clone(&views))?;
                 self.threads.push(drive(work, clock, stop, views));
             }

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use detect::collect::CollectConfig;
 use detect::decode::{Attributes, Decoded, Kind as RecordKind};
 use http_api::{
-    AuditPage, AuditQuery, AuditReport, BackendError, CommandReceipt, IncidentPage, IncidentQuery, IncidentsState,
-    IngestRecord, Ingested, NewCommand, Readiness, RoleReadiness, TailEvent,
+    AuditPage, AuditQuery, AuditReport, BackendError, CommandReceipt, IncidentPage, IncidentQuery,
+    IncidentsState, IngestRecord, Ingested, NewCommand, Readiness, RoleReadiness, TailEvent,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use receivers::Inbox;
@@ -56,7 +56,19 @@ impl<L: Log> Backend<L> {
         let topic = telemetry.raw().topic.clone().unwrap_or_else(|| settings.topics.telemetry.clone());
         let config = checked.judge.digest().clone();
         let tail = tail::Tail::new();
-        Self { log, telemetry, telemetry_topic: topic.into(), settings, config, policy: Arc::clone(&checked.policy), views, inboxes, metrics, clock, tail }
+        Self {
+            log,
+            telemetry,
+            telemetry_topic: topic.into(),
+            settings,
+            config,
+            policy: Arc::clone(&checked.policy),
+            views,
+            inboxes,
+            metrics,
+            clock,
+            tail,
+        }
     }
 
     /// The incident whose id is this, or begins so.
@@ -81,7 +93,11 @@ impl<L: Log> Backend<L> {
 
 /// Key of a telemetry record, so that a label lands in the partition of its prediction. `None` when it cannot be read:
 /// the collector will say why.
-pub(crate) fn key_of(decoder: &mut detect::decode::Decoder, body: &[u8], attributes: &Attributes<'_>) -> Option<String> {
+pub(crate) fn key_of(
+    decoder: &mut detect::decode::Decoder,
+    body: &[u8],
+    attributes: &Attributes<'_>,
+) -> Option<String> {
     match decoder.decode(Some(body), attributes, RecordKind::Prediction) {
         Ok(Decoded::Prediction(p)) => Some(p.id.to_owned()),
         Ok(Decoded::Label(l)) => Some(l.id.to_owned()),
@@ -96,7 +112,8 @@ impl<L: Log> http_api::Backend for Backend<L> {
         let batch: Vec<NewRecord> = records
             .into_iter()
             .map(|r| {
-                let header = |name: &str| r.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice());
+                let header =
+                    |name: &str| r.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice());
                 let key = key_of(&mut decoder, &r.body, &Attributes::read(header));
                 let mut record = NewRecord::new(Arc::clone(&self.telemetry_topic), r.body.to_vec());
                 record.key = key.map(String::into_bytes);
@@ -110,7 +127,9 @@ impl<L: Log> http_api::Backend for Backend<L> {
 
     fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError> {
         if records.iter().any(|r| matches!(r, ContextRecord::Profile(_))) {
-            return Err(BackendError::Invalid("profiles are made by the judge or pinned in the config".to_owned()));
+            return Err(BackendError::Invalid(
+                "profiles are made by the judge or pinned in the config".to_owned(),
+            ));
         }
         let batch: Vec<_> = records.iter().map(|r| runtime::context_record(&self.settings, r)).collect();
         self.log.append(&batch).map_err(unavailable)?;
@@ -123,8 +142,12 @@ impl<L: Log> http_api::Backend for Backend<L> {
         let sequence = view.pointer("/timeline").and_then(Value::as_array).map_or(0, Vec::len);
         let command_id = new.command_id.unwrap_or_else(|| {
             let action = serde_json::to_vec(&new.action).expect("an action is plain data");
-            let parts: [&[u8]; 4] =
-                [incident_id.as_str().as_bytes(), new.principal.name.as_bytes(), &action, &sequence.to_be_bytes()];
+            let parts: [&[u8]; 4] = [
+                incident_id.as_str().as_bytes(),
+                new.principal.name.as_bytes(),
+                &action,
+                &sequence.to_be_bytes(),
+            ];
             CommandId::of(&parts)
         });
         let command = Command {
@@ -153,9 +176,10 @@ impl<L: Log> http_api::Backend for Backend<L> {
         found.sort_by(|a, b| (&b.0, &b.1).cmp(&(&a.0, &a.1)));
         let total = found.len() as u64;
         let from = match &query.cursor {
-            Some(cursor) => {
-                found.iter().position(|(opened, id, _)| format!("{opened}/{id}") == *cursor).map_or(found.len(), |i| i + 1)
-            }
+            Some(cursor) => found
+                .iter()
+                .position(|(opened, id, _)| format!("{opened}/{id}") == *cursor)
+                .map_or(found.len(), |i| i + 1),
             None => 0,
         };
         let page: Vec<_> = found.iter().skip(from).take(query.limit).collect();

@@ -109,7 +109,8 @@ impl Client {
     /// # Errors
     /// As the server's answer says, or when it goes away.
     pub(crate) fn stream(&self, path: &str, mut each: impl FnMut(&str) -> bool) -> Result<(), Failure> {
-        let mut request = self.agent.get(format!("{}{path}", self.server)).header("accept", "application/x-ndjson");
+        let mut request =
+            self.agent.get(format!("{}{path}", self.server)).header("accept", "application/x-ndjson");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -136,7 +137,10 @@ impl Client {
         Failure::new(Kind::Unreachable, message)
     }
 
-    fn answer(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Failure> {
+    fn answer(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value, Failure> {
         let mut response = answer.map_err(|e| self.unreachable(&e))?;
         let status = response.status();
         let text = response.body_mut().read_to_string().map_err(|e| self.unreachable(&e))?;
@@ -145,7 +149,9 @@ impl Client {
             return Ok(value);
         }
         let said = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-        let message = said("detail").or_else(|| said("title")).unwrap_or_else(|| format!("the server answered {status}"));
+        let message = said("detail")
+            .or_else(|| said("title"))
+            .unwrap_or_else(|| format!("the server answered {status}"));
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Refused,
             StatusCode::NOT_FOUND => Kind::NotFound,

@@ -133,7 +133,14 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
     match policy {
         Some(policy) if faults.is_empty() => {
             let judge = Arc::new(config.judge_config());
-            Ok(Checked { config, telemetry, policy: Arc::new(policy), judge, references: Arc::new(references), dir })
+            Ok(Checked {
+                config,
+                telemetry,
+                policy: Arc::new(policy),
+                judge,
+                references: Arc::new(references),
+                dir,
+            })
         }
         _ => Err(faults),
     }
@@ -194,7 +201,9 @@ fn check_namespace(name: &str) -> Result<(), String> {
 
 /// That each secret is where the config says, without keeping it.
 fn check_secrets(receiver: &ReceiverConfig, dir: &Path) -> Result<(), String> {
-    receivers::Receiver::build("check", receiver, &|source| secret(source, dir)).map(drop).map_err(|e| e.to_string())
+    receivers::Receiver::build("check", receiver, &|source| secret(source, dir))
+        .map(drop)
+        .map_err(|e| e.to_string())
 }
 
 /// Fetches a secret that the config names.

@@ -80,10 +80,12 @@ impl Stage {
         std::fs::write(&file, TEMPLATE)
             .map_err(|e| Failure::new(Kind::CannotStart, format!("{}: {e}", file.display())))?;
         let mut checked = config::load(&file).map_err(|faults| {
-            Failure::new(Kind::CannotStart, faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            Failure::new(
+                Kind::CannotStart,
+                faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            )
         })?;
-        checked.config.http.address =
-            free_address(&args.listen).map_err(|e| Failure::new(Kind::Usage, e))?;
+        checked.config.http.address = free_address(&args.listen).map_err(|e| Failure::new(Kind::Usage, e))?;
         checked.references = Arc::new(references::pinned(&checked, fleet, out)?);
         Ok(checked)
     }
@@ -99,8 +101,9 @@ impl Drop for Stage {
 
 /// The address as asked, or another port of the same host when that one is taken.
 fn free_address(wanted: &str) -> Result<std::net::SocketAddr, String> {
-    let address: std::net::SocketAddr =
-        wanted.parse().map_err(|_| format!("--listen {wanted:?} must be an address and a port: 127.0.0.1:7311"))?;
+    let address: std::net::SocketAddr = wanted
+        .parse()
+        .map_err(|_| format!("--listen {wanted:?} must be an address and a port: 127.0.0.1:7311"))?;
     if std::net::TcpListener::bind(address).is_ok() {
         return Ok(address);
     }
@@ -218,7 +221,9 @@ fn introduce(app: &App, truth: &Truth, args: &DemoArgs, speed: f64, out: &Out) {
         "  {length} of a simulated fleet in {} s: event time runs {speed:.0} times faster than the clock.",
         args.for_s
     ));
-    out.line("  collector, judge and escalation worker in this process, on one file; pages go to a local inbox.");
+    out.line(
+        "  collector, judge and escalation worker in this process, on one file; pages go to a local inbox.",
+    );
     out.line("");
     for m in fleet::lineup() {
         let purpose = m.purpose.split(';').next().unwrap_or_default();
@@ -235,7 +240,11 @@ fn introduce(app: &App, truth: &Truth, args: &DemoArgs, speed: f64, out: &Out) {
             example(truth.start)
         ),
     ));
-    out.line(format!("  follow it   {} tail        list it   {} incidents", screen::program(), screen::program()));
+    out.line(format!(
+        "  follow it   {} tail        list it   {} incidents",
+        screen::program(),
+        screen::program()
+    ));
     out.line("");
 }
 
@@ -255,7 +264,9 @@ fn status(app: &App, played: &Played, speed: f64, out: &Out) {
     let fed = played.records.load(Ordering::Relaxed);
     let judged = views.panes.load(Ordering::Relaxed);
     let behind = match (played.through(), views.watermark()) {
-        (Some(fed), Some(judged)) => format!(" · judged to {} ({} behind)", screen::clock(judged), span(fed.since_ms(judged))),
+        (Some(fed), Some(judged)) => {
+            format!(" · judged to {} ({} behind)", screen::clock(judged), span(fed.since_ms(judged)))
+        }
         _ => String::new(),
     };
     crate::term::status(&format!(

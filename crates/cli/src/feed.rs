@@ -85,7 +85,10 @@ fn due(pace: Pace, mono: Duration) -> Timestamp {
     if pace.speed <= 0.0 {
         return Timestamp::MAX;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "held within the range of a timestamp; fractions of ms do not matter")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "held within the range of a timestamp; fractions of ms do not matter"
+    )]
     let ms = (mono.as_secs_f64() * pace.speed * 1000.0).min(1e15) as i64;
     pace.start.plus_ms(ms)
 }
@@ -122,9 +125,15 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, want) in
-            [("90s", Some(90_000)), ("30m", Some(1_800_000)), ("7d", Some(604_800_000)), ("7", None), ("", None), ("5€", None), ("-1h", None)]
-        {
+        for (text, want) in [
+            ("90s", Some(90_000)),
+            ("30m", Some(1_800_000)),
+            ("7d", Some(604_800_000)),
+            ("7", None),
+            ("", None),
+            ("5€", None),
+            ("-1h", None),
+        ] {
             assert_eq!(duration_ms(text).ok(), want, "{text}");
         }
     }

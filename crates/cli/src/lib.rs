@@ -48,9 +48,8 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// What went wrong, in words.
 pub fn demo_references() -> Result<Vec<detect::reference::Reference>, String> {
-    let checked = config::parse(std::path::Path::new("tocsin.toml"), config::TEMPLATE).map_err(|faults| {
-        faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })?;
+    let checked = config::parse(std::path::Path::new("tocsin.toml"), config::TEMPLATE)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     demo::references::build(&checked, 1.0, demo::references::DAYS).map_err(|e| e.to_string())
 }
 

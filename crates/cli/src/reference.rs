@@ -44,7 +44,14 @@ pub(crate) fn build(args: &ReferenceBuildArgs, out: &Out) -> Result<(), Failure>
         if out.json {
             out.json(&serde_json::json!({"model": p.model, "version": p.version, "records": r.records, "digest": r.digest()}));
         } else {
-            out.line(format!("{} {}: {} records, {} to {}", p.model, p.version, thousands(r.records), r.window[0], r.window[1]));
+            out.line(format!(
+                "{} {}: {} records, {} to {}",
+                p.model,
+                p.version,
+                thousands(r.records),
+                r.window[0],
+                r.window[1]
+            ));
         }
     }
     Ok(())
@@ -52,7 +59,8 @@ pub(crate) fn build(args: &ReferenceBuildArgs, out: &Out) -> Result<(), Failure>
 
 /// One file a reference, named after its model and version.
 fn write_all(references: &[Reference], folder: &Path) -> Result<(), Failure> {
-    let cannot = |path: &Path, e: &std::io::Error| Failure::new(Kind::CannotStart, format!("{}: {e}", path.display()));
+    let cannot =
+        |path: &Path, e: &std::io::Error| Failure::new(Kind::CannotStart, format!("{}: {e}", path.display()));
     std::fs::create_dir_all(folder).map_err(|e| cannot(folder, &e))?;
     for r in references {
         let path = folder.join(format!("{}@{}.json", plain(&r.profile.model), plain(&r.profile.version)));

@@ -23,10 +23,17 @@ pub(crate) fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Res
         return Ok(());
     }
     if list.is_empty() {
-        out.line(if args.all { "No incident is known." } else { "No incident is open. (--all shows those that have cleared.)" });
+        out.line(if args.all {
+            "No incident is known."
+        } else {
+            "No incident is open. (--all shows those that have cleared.)"
+        });
         return Ok(());
     }
-    out.line(out.paint(Look::Dim, format!("{:<10}{:<6}{:<14}{:<9}{:<14}TITLE", "ID", "SEV", "FAMILY", "OPENED", "PEOPLE")));
+    out.line(out.paint(
+        Look::Dim,
+        format!("{:<10}{:<6}{:<14}{:<9}{:<14}TITLE", "ID", "SEV", "FAMILY", "OPENED", "PEOPLE"),
+    ));
     for view in &list {
         let i = &view["incident"];
         let opened = text(i, "opened_at");
@@ -67,7 +74,10 @@ pub(crate) fn show(args: &IdArgs, global: &Global, out: &Out) -> Result<(), Fail
     out.line(format!("  incident   {} (generation {})", text(i, "incident_id"), i["generation"]));
     out.line(format!("  severity   {} · {}", text(i, "severity"), text(i, "family")));
     let signal = if text(i, "change") == "cleared" { "cleared" } else { "open" };
-    out.line(format!("  signal     {signal} since {}", text(i, if signal == "open" { "opened_at" } else { "changed_at" })));
+    out.line(format!(
+        "  signal     {signal} since {}",
+        text(i, if signal == "open" { "opened_at" } else { "changed_at" })
+    ));
     out.line(format!("  people     {}", people(&view)));
     let context = &i["context"];
     if let Some(owner) = context.get("owner").and_then(Value::as_str) {
@@ -75,15 +85,25 @@ pub(crate) fn show(args: &IdArgs, global: &Global, out: &Out) -> Result<(), Fail
     }
     evidence(out, &i["evidence"]);
     for d in context.get("deployments").and_then(Value::as_array).into_iter().flatten() {
-        out.line(format!("  deployed   {} {} {}", text(d, "event_time"), visible(text(d, "version")), text(d, "change")));
+        out.line(format!(
+            "  deployed   {} {} {}",
+            text(d, "event_time"),
+            visible(text(d, "version")),
+            text(d, "change")
+        ));
     }
     for page in view.get("pages").and_then(Value::as_array).into_iter().flatten() {
         let (receiver, target) = (text(page, "receiver"), text(page, "target"));
-        let state = page.pointer("/state/is").and_then(Value::as_str).or_else(|| page["state"].as_str()).unwrap_or("");
+        let state = page
+            .pointer("/state/is")
+            .and_then(Value::as_str)
+            .or_else(|| page["state"].as_str())
+            .unwrap_or("");
         out.line(format!("  page       {} → {receiver}/{target}: {state}", text(page, "kind")));
     }
     for r in view.get("timeline").and_then(Value::as_array).into_iter().flatten() {
-        let why = r.get("why").and_then(Value::as_str).map(|w| format!(": {}", visible(w))).unwrap_or_default();
+        let why =
+            r.get("why").and_then(Value::as_str).map(|w| format!(": {}", visible(w))).unwrap_or_default();
         out.line(format!("  {}  {} by {}{why}", text(r, "at"), text(r, "change"), text(r, "by")));
     }
     Ok(())
@@ -154,7 +174,8 @@ fn command(id: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Re
         };
         let done = timeline.and_then(|t| t.last()).filter(|last| text(last, "change") == wanted);
         if let Some(done) = done {
-            let until = done.get("until").and_then(Value::as_str).map(|u| format!(" until {u}")).unwrap_or_default();
+            let until =
+                done.get("until").and_then(Value::as_str).map(|u| format!(" until {u}")).unwrap_or_default();
             let title = visible(text(&view["incident"], "title"));
             out.line(format!("{}{until}: {title}", out.paint(Look::Green, wanted)));
             return Ok(());
@@ -172,7 +193,10 @@ fn without_nulls(body: &Value) -> Value {
 /// An id or its first letters, safe to put into a path.
 fn checked_id(id: &str) -> Result<&str, Failure> {
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric()) {
-        return Err(Failure::new(Kind::Usage, format!("{id:?} is no incident id: it has letters and digits")));
+        return Err(Failure::new(
+            Kind::Usage,
+            format!("{id:?} is no incident id: it has letters and digits"),
+        ));
     }
     Ok(id)
 }
@@ -203,7 +227,12 @@ pub(crate) fn audit_verify(global: &Global, out: &Out) -> Result<(), Failure> {
         out.json(&answer);
     } else {
         for head in answer.get("heads").and_then(Value::as_array).into_iter().flatten() {
-            out.line(format!("partition {}: {} records, head {}", head["partition"], head["sequence"], text(head, "hash")));
+            out.line(format!(
+                "partition {}: {} records, head {}",
+                head["partition"],
+                head["sequence"],
+                text(head, "hash")
+            ));
         }
         for fault in answer.get("faults").and_then(Value::as_array).into_iter().flatten() {
             out.line(out.paint(Look::Red, fault.as_str().unwrap_or_default()));

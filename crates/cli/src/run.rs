@@ -83,8 +83,7 @@ fn read_file<L: Log>(log: &L, checked: &Checked, file: &Path, stop: &AtomicBool)
     let topics = Topics::of(&checked.config.namespace);
     let topic: Arc<str> = checked.telemetry.raw().topic.clone().unwrap_or(topics.telemetry).into();
     let mut reader = BufReader::new(std::fs::File::open(file).map_err(cannot)?);
-    let mut decoder =
-        checked.telemetry.decoder().map_err(|e| Failure::new(Kind::No, e.to_string()))?;
+    let mut decoder = checked.telemetry.decoder().map_err(|e| Failure::new(Kind::No, e.to_string()))?;
     let (mut batch, mut total, mut line) = (Vec::new(), 0u64, Vec::new());
     loop {
         line.clear();

@@ -41,7 +41,12 @@ pub(crate) fn run(args: &SimulateArgs, out: &Out) -> Result<(), Failure> {
     if out.json {
         out.json(&serde_json::json!({"records": records, "through": through, "topic": args.topic, "seed": args.seed}));
     } else {
-        out.line(format!("{} records to {} · event time {} to {through}", thousands(records), args.topic, pace.start));
+        out.line(format!(
+            "{} records to {} · event time {} to {through}",
+            thousands(records),
+            args.topic,
+            pace.start
+        ));
     }
     Ok(())
 }
@@ -49,14 +54,20 @@ pub(crate) fn run(args: &SimulateArgs, out: &Out) -> Result<(), Failure> {
 fn plan(args: &SimulateArgs) -> Result<(FleetConfig, Pace), Failure> {
     let usage = |message: String| Failure::new(Kind::Usage, message);
     if args.scenario == "help" {
-        let list: Vec<String> = Scenario::ALL.iter().map(|s| format!("  {:<16} {}", s.name(), s.about())).collect();
+        let list: Vec<String> =
+            Scenario::ALL.iter().map(|s| format!("  {:<16} {}", s.name(), s.about())).collect();
         return Err(usage(format!("scenarios:\n{}", list.join("\n"))));
     }
     let scenario: Scenario = args.scenario.parse().map_err(|e: fleet::NoScenario| usage(e.to_string()))?;
     let start: Timestamp =
         args.start.parse().map_err(|_| usage(format!("--start {:?} is not RFC 3339", args.start)))?;
     if !(fleet::RATE_MIN..=fleet::RATE_MAX).contains(&args.rate) {
-        return Err(usage(format!("--rate {} must be {} to {}", args.rate, fleet::RATE_MIN, fleet::RATE_MAX)));
+        return Err(usage(format!(
+            "--rate {} must be {} to {}",
+            args.rate,
+            fleet::RATE_MIN,
+            fleet::RATE_MAX
+        )));
     }
     if !args.speed.is_finite() || args.speed < 0.0 {
         return Err(usage(format!("--speed {} must be 0 or more", args.speed)));
@@ -72,11 +83,17 @@ fn plan(args: &SimulateArgs) -> Result<(FleetConfig, Pace), Failure> {
 fn write_truth(args: &SimulateArgs, fleet: &Fleet) -> Result<(), Failure> {
     let Some(path) = &args.truth else { return Ok(()) };
     let text = serde_json::to_string_pretty(fleet.truth()).expect("a truth is plain data");
-    std::fs::write(path, text).map_err(|e| Failure::new(Kind::CannotStart, format!("{}: {e}", path.display())))
+    std::fs::write(path, text)
+        .map_err(|e| Failure::new(Kind::CannotStart, format!("{}: {e}", path.display())))
 }
 
 /// A line a second on a terminal; nothing in a pipe.
-fn progress(out: &Out, pace: Pace, played: Arc<Played>, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+fn progress(
+    out: &Out,
+    pace: Pace,
+    played: Arc<Played>,
+    stop: Arc<AtomicBool>,
+) -> std::thread::JoinHandle<()> {
     let show = !out.json && std::io::stderr().is_terminal();
     std::thread::spawn(move || {
         let total = pace.end.since_ms(pace.start).max(1);

@@ -63,13 +63,19 @@ pub(crate) fn init(args: &InitArgs, out: &Out) -> Result<(), Failure> {
     }
     let file = args.path.display();
     if args.path.exists() && !args.force {
-        return Err(Failure::new(Kind::CannotStart, format!("{file} is there already; --force overwrites it")));
+        return Err(Failure::new(
+            Kind::CannotStart,
+            format!("{file} is there already; --force overwrites it"),
+        ));
     }
-    std::fs::write(&args.path, TEMPLATE).map_err(|e| Failure::new(Kind::CannotStart, format!("{file}: {e}")))?;
+    std::fs::write(&args.path, TEMPLATE)
+        .map_err(|e| Failure::new(Kind::CannotStart, format!("{file}: {e}")))?;
     if out.json {
         out.json(&serde_json::json!({"written": args.path}));
     } else {
-        out.line(format!("{file} written. Next: `tocsin check --config {file}`, `tocsin run --config {file}`"));
+        out.line(format!(
+            "{file} written. Next: `tocsin check --config {file}`, `tocsin run --config {file}`"
+        ));
     }
     Ok(())
 }
@@ -78,7 +84,10 @@ pub(crate) fn init(args: &InitArgs, out: &Out) -> Result<(), Failure> {
 /// When the role is unknown, or the system gives no randomness.
 pub(crate) fn token(args: &TokenArgs, out: &Out) -> Result<(), Failure> {
     if args.role.is_none() && !args.ingest {
-        return Err(Failure::new(Kind::Usage, "a token needs --role, --ingest or both: without, it could do nothing"));
+        return Err(Failure::new(
+            Kind::Usage,
+            "a token needs --role, --ingest or both: without, it could do nothing",
+        ));
     }
     let roles = wire::command::Role::ALL.map(wire::command::Role::name);
     if let Some(role) = &args.role
@@ -92,7 +101,9 @@ pub(crate) fn token(args: &TokenArgs, out: &Out) -> Result<(), Failure> {
         out.json(&serde_json::json!({"token": token, "sha256": sha256, "name": args.name, "role": args.role, "ingest": args.ingest}));
         return Ok(());
     }
-    out.line(format!("{token}\n\nShown this once. What tocsin keeps is its hash; put this into the config:\n"));
+    out.line(format!(
+        "{token}\n\nShown this once. What tocsin keeps is its hash; put this into the config:\n"
+    ));
     out.line(format!("[[http.token]]\nname = {:?}", args.name));
     if let Some(role) = &args.role {
         out.line(format!("role = \"{role}\""));

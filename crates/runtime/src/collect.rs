@@ -12,10 +12,10 @@ use wire::context::ContextRecord;
 
 use crate::clock::{Clock, Now};
 use crate::context::Follower;
+use crate::gauges::{self, Look};
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
-use crate::gauges::{self, Look};
 use crate::metrics::{
     DATA_GAPS, DEAD_LETTERS, RECORDS, TABLE_BOUND, TABLE_SIZE, TRANSACTION, TRANSACTIONS, WATERMARK_AGE,
 };
@@ -89,8 +89,9 @@ impl<L: Log> CollectLoop<L> {
     ) -> Result<Self, LogError> {
         let id = settings.transactional_id("collect", format_args!("{}-{thread}", settings.instance));
         let transaction = log.transaction(&id)?;
-        let source_partitions =
-            log.partitions(&spec.topic)?.ok_or_else(|| LogError::NotFound { what: format!("topic {}", spec.topic) })?;
+        let source_partitions = log
+            .partitions(&spec.topic)?
+            .ok_or_else(|| LogError::NotFound { what: format!("topic {}", spec.topic) })?;
         let consumer = log.consumer(ConsumerSpec {
             group: format!("{}-{}", settings.group("collect"), spec.topic).into(),
             lead: vec![spec.topic.as_str().into()],
@@ -175,7 +176,8 @@ impl<L: Log> CollectLoop<L> {
                 let is_lead = r.topic == topic;
                 let role = if is_lead { Role::Predictions } else { Role::Labels };
                 *(if is_lead { &mut predictions } else { &mut labels }) += 1;
-                part.collector.record(RecordAt { role, offset: r.offset, value: r.value }, |name| r.headers.get(name));
+                part.collector
+                    .record(RecordAt { role, offset: r.offset, value: r.value }, |name| r.headers.get(name));
                 part.took(is_lead, now);
             }
             Event::End { at, .. } => {
@@ -271,7 +273,9 @@ impl<L: Log> CollectLoop<L> {
     }
 
     fn sources(&self) -> Vec<SourceId> {
-        (0..self.source_partitions).map(|partition| SourceId { topic: self.spec.topic.clone(), partition }).collect()
+        (0..self.source_partitions)
+            .map(|partition| SourceId { topic: self.spec.topic.clone(), partition })
+            .collect()
     }
 
     fn state_partition(&self, source: &SourceId) -> u32 {
@@ -322,7 +326,8 @@ impl<L: Log> CollectLoop<L> {
         }
         let began = self.clock.now().mono;
         let done = self.transaction.commit(&records, Some((&mut self.consumer, &offsets)));
-        metrics::histogram!(TRANSACTION, "role" => "collect").record((self.clock.now().mono - began).as_secs_f64());
+        metrics::histogram!(TRANSACTION, "role" => "collect")
+            .record((self.clock.now().mono - began).as_secs_f64());
         let outcome = if done.is_ok() { "committed" } else { "failed" };
         metrics::counter!(TRANSACTIONS, "role" => "collect", "outcome" => outcome).increment(1);
         match done {
@@ -392,7 +397,13 @@ fn state_prefix(source: &SourceId) -> Vec<u8> {
     format!("{source}\0").into_bytes()
 }
 
-fn records_of(settings: &Settings, source: &SourceId, state_at: u32, flush: Flush, records: &mut Vec<NewRecord>) {
+fn records_of(
+    settings: &Settings,
+    source: &SourceId,
+    state_at: u32,
+    flush: Flush,
+    records: &mut Vec<NewRecord>,
+) {
     let topics = &settings.topics;
     for pane in flush.panes {
         let partition = wire::partition::of_model(&pane.key.model, settings.judge_partitions);
@@ -409,7 +420,14 @@ fn records_of(settings: &Settings, source: &SourceId, state_at: u32, flush: Flus
     for dead in &flush.dead_letters {
         metrics::counter!(DEAD_LETTERS, "reason" => dead.reason.name()).increment(1);
         let key = format!("{}/{}/{}", dead.topic, dead.partition, dead.offset);
-        records.push(json_record(&topics.deadletters, 0, &key, "tocsin.deadletter", &settings.namespace, dead));
+        records.push(json_record(
+            &topics.deadletters,
+            0,
+            &key,
+            "tocsin.deadletter",
+            &settings.namespace,
+            dead,
+        ));
     }
     for (key, value) in flush.state {
         let key = [state_prefix(source), key].concat();

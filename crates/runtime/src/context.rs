@@ -49,7 +49,9 @@ impl<L: Log> Follower<L> {
             let key = record.key.map(|k| String::from_utf8_lossy(k).into_owned()).unwrap_or_default();
             match record.value.map(serde_json::from_slice::<ContextRecord>) {
                 Some(Ok(value)) => found.push((key, value)),
-                Some(Err(e)) => tracing::warn!(offset = record.offset, error = %e, "a context record was passed over"),
+                Some(Err(e)) => {
+                    tracing::warn!(offset = record.offset, error = %e, "a context record was passed over")
+                }
                 None => (),
             }
             ControlFlow::Continue(())

@@ -64,9 +64,16 @@ pub enum Carry {
     Outbox(Box<wire::outbox::OutboxRecord>),
     Audit(wire::audit::AuditRecord),
     Incident(Box<Incident>),
-    State { key: Vec<u8>, value: Option<Vec<u8>> },
+    State {
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    },
     /// Only after the commit that holds its `sending` record.
-    Send { page: Box<wire::page::Page>, attempt: u32, lease: Duration },
+    Send {
+        page: Box<wire::page::Page>,
+        attempt: u32,
+        lease: Duration,
+    },
 }
 
 impl From<escalate::Effect> for Carry {
@@ -133,7 +140,16 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             start: Start::Earliest,
         })?;
         views.set_ready("escalate", Some("its partitions".into()));
-        Ok(Self { log, settings, consumer, make, parts: BTreeMap::new(), sends, views, look: Look::default() })
+        Ok(Self {
+            log,
+            settings,
+            consumer,
+            make,
+            parts: BTreeMap::new(),
+            sends,
+            views,
+            look: Look::default(),
+        })
     }
 
     /// Takes in what has come, decides, commits, and starts what must be sent. Never sleeps.
@@ -148,7 +164,8 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         }
         for sent in self.sends.outcomes() {
             worked = true;
-            let partition = wire::partition::of_incident(&sent.incident_id, self.settings.escalate_partitions);
+            let partition =
+                wire::partition::of_incident(&sent.incident_id, self.settings.escalate_partitions);
             let input = escalate::Input::Outcome {
                 notification_id: sent.notification_id,
                 incident_id: sent.incident_id,
@@ -229,7 +246,9 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 let Some(part) = self.parts.get_mut(&at.partition) else { return Ok(()) };
                 match input {
                     Some(input) => part.handle(*input, now.wall),
-                    None => tracing::error!(topic = %at.topic, partition = at.partition, offset, "a record that is not ours was passed over"),
+                    None => {
+                        tracing::error!(topic = %at.topic, partition = at.partition, offset, "a record that is not ours was passed over")
+                    }
                 }
                 part.offsets.insert(at, offset + 1);
             }

@@ -98,7 +98,18 @@ impl<L: Log> JudgeLoop<L> {
         })?;
         views.set_ready("judge", Some("its partitions".into()));
         let context = Follower::new(log.clone(), &settings.topics.context);
-        Ok(Self { log, settings, config, pinned, consumer, context, parts: BTreeMap::new(), views, clock, look: Look::default() })
+        Ok(Self {
+            log,
+            settings,
+            config,
+            pinned,
+            consumer,
+            context,
+            parts: BTreeMap::new(),
+            views,
+            clock,
+            look: Look::default(),
+        })
     }
 
     /// Takes in what has come, judges, commits. Never sleeps.
@@ -177,7 +188,9 @@ impl<L: Log> JudgeLoop<L> {
                 let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
                 match record {
                     Some(record) => part.judge_one(offset, *record, now),
-                    None => tracing::error!(partition, offset, "a panes record that is not ours was passed over"),
+                    None => {
+                        tracing::error!(partition, offset, "a panes record that is not ours was passed over")
+                    }
                 }
                 part.next = Some(offset + 1);
                 part.written_ms = written_ms;
@@ -290,7 +303,9 @@ impl<L: Log> JudgeLoop<L> {
         let effects = part.judge.take_effects();
         let mut records = records_of(&self.settings, partition, &effects, now.wall);
         for record in std::mem::take(&mut part.inject) {
-            records.push(NewRecord::new(self.settings.topics.panes.as_str(), record.encode()).partition(partition));
+            records.push(
+                NewRecord::new(self.settings.topics.panes.as_str(), record.encode()).partition(partition),
+            );
         }
         if std::mem::take(&mut part.passed_on_dirty) {
             let value = serde_json::to_vec(&part.passed_on).expect("a map of text");
@@ -305,7 +320,8 @@ impl<L: Log> JudgeLoop<L> {
         let offsets: Vec<_> = resume.map(|offset| (at.clone(), offset)).into_iter().collect();
         let began = self.clock.now().mono;
         let done = part.transaction.commit(&records, Some((&mut self.consumer, &offsets)));
-        metrics::histogram!(TRANSACTION, "role" => "judge").record((self.clock.now().mono - began).as_secs_f64());
+        metrics::histogram!(TRANSACTION, "role" => "judge")
+            .record((self.clock.now().mono - began).as_secs_f64());
         let outcome = if done.is_ok() { "committed" } else { "failed" };
         metrics::counter!(TRANSACTIONS, "role" => "judge", "outcome" => outcome).increment(1);
         match done {

@@ -91,7 +91,11 @@ impl Receivers {
                 let Ok(_turn) = gate.acquire().await else { return };
                 let outcome = receiver.send(&page, 0, now.wall).await;
                 if !matches!(outcome, Outcome::Delivered { .. }) {
-                    tracing::warn!(receiver = receiver.name(), ?outcome, "a reminder of an open alert did not arrive");
+                    tracing::warn!(
+                        receiver = receiver.name(),
+                        ?outcome,
+                        "a reminder of an open alert did not arrive"
+                    );
                 }
             });
         }
@@ -117,7 +121,8 @@ impl Sends for Receivers {
                 };
                 receiver.send(&page, attempt, clock.now().wall).await
             });
-            let outcome = attempted.await.unwrap_or_else(|_| Outcome::Unknown { reason: "no answer in time".into() });
+            let outcome =
+                attempted.await.unwrap_or_else(|_| Outcome::Unknown { reason: "no answer in time".into() });
             report(&views, &done, Arc::new(page), attempt, outcome);
         });
     }

@@ -38,9 +38,11 @@ pub fn owned(topics: &Topics, partitions: Partitions, with_telemetry: bool) -> V
         TopicSpec::new(topics.audit.as_str(), p.escalate, keep(400)),
         TopicSpec::new(topics.deadletters.as_str(), 1, keep(14)),
     ];
-    for (name, count) in
-        [(&topics.state_collect, p.collect), (&topics.state_judge, p.judge), (&topics.state_escalate, p.escalate)]
-    {
+    for (name, count) in [
+        (&topics.state_collect, p.collect),
+        (&topics.state_judge, p.judge),
+        (&topics.state_escalate, p.escalate),
+    ] {
         specs.push(
             TopicSpec::new(name.as_str(), count, Cleanup::Compact)
                 // A restore reads what is not yet compacted: keep that short.

@@ -94,7 +94,11 @@ impl Views {
 
     /// `None` is ready; text says what is waited for.
     pub fn set_ready(&self, role: &'static str, waiting_for: Option<String>) {
-        metrics::gauge!(crate::metrics::READY, "role" => role).set(if waiting_for.is_none() { 1.0 } else { 0.0 });
+        metrics::gauge!(crate::metrics::READY, "role" => role).set(if waiting_for.is_none() {
+            1.0
+        } else {
+            0.0
+        });
         self.ready.insert(role, waiting_for);
     }
 

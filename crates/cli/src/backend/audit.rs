@@ -11,10 +11,16 @@ use wire::audit::AuditRecord;
 use super::unavailable;
 
 /// One page of the chain, partition by partition, oldest first. The cursor is `partition/offset`.
-pub(super) fn page<L: Log>(log: &L, settings: &Settings, query: &AuditQuery) -> Result<AuditPage, BackendError> {
+pub(super) fn page<L: Log>(
+    log: &L,
+    settings: &Settings,
+    query: &AuditQuery,
+) -> Result<AuditPage, BackendError> {
     let (mut partition, mut from) = match &query.cursor {
         None => (0, None),
-        Some(cursor) => parse(cursor).ok_or_else(|| BackendError::Invalid(format!("no cursor of ours: {cursor:?}")))?,
+        Some(cursor) => {
+            parse(cursor).ok_or_else(|| BackendError::Invalid(format!("no cursor of ours: {cursor:?}")))?
+        }
     };
     let mut page = AuditPage::default();
     while partition < settings.escalate_partitions {
@@ -25,10 +31,9 @@ pub(super) fn page<L: Log>(log: &L, settings: &Settings, query: &AuditQuery) -> 
         let next = log
             .read(&at, start, Some(ends.stable), Isolation::Committed, &mut |record| {
                 if let Some(Ok(found)) = record.value.map(serde_json::from_slice::<AuditRecord>) {
-                    let wanted = query
-                        .incident
-                        .as_deref()
-                        .is_none_or(|id| found.incident_id.as_ref().is_some_and(|i| i.as_str().starts_with(id)));
+                    let wanted = query.incident.as_deref().is_none_or(|id| {
+                        found.incident_id.as_ref().is_some_and(|i| i.as_str().starts_with(id))
+                    });
                     if wanted {
                         page.records.push(found);
                     }

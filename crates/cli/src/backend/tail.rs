@@ -34,7 +34,9 @@ impl Tail {
             loop {
                 let (kind, data) = match events.recv().await {
                     Ok(event) => (kind(&event), serde_json::to_value(&event).unwrap_or_default()),
-                    Err(broadcast::error::RecvError::Lagged(n)) => ("status", json!({"event": "lagged", "lost": n})),
+                    Err(broadcast::error::RecvError::Lagged(n)) => {
+                        ("status", json!({"event": "lagged", "lost": n}))
+                    }
                     Err(broadcast::error::RecvError::Closed) => return,
                 };
                 place += 1;

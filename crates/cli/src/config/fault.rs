@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn says_where() {
         let source = "a = 1\n\n[b]\nc = 2\n";
-        let fault = Fault::of_key(Path::new("x.toml"), source, &[Part::Key("b"), Part::Key("c")], "c must be 3");
+        let fault =
+            Fault::of_key(Path::new("x.toml"), source, &[Part::Key("b"), Part::Key("c")], "c must be 3");
         assert_eq!((fault.line, fault.column), (4, 1));
         assert_eq!(fault.to_string(), "x.toml:4:1: c must be 3\n  |\n4 | c = 2\n  | ^");
     }

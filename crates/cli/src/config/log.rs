@@ -80,7 +80,9 @@ impl LogConfig {
     /// The key at fault, and what would be right.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         let p = &self.partitions;
-        if let Some(n) = [p.telemetry, p.judge, p.escalate, p.collect].iter().find(|n| !(1..=1024).contains(*n)) {
+        if let Some(n) =
+            [p.telemetry, p.judge, p.escalate, p.collect].iter().find(|n| !(1..=1024).contains(*n))
+        {
             return Err(("partitions", format!("{n} partitions: must be 1 to 1024")));
         }
         if !(1..=9).contains(&self.replication) {
@@ -98,17 +100,22 @@ impl LogConfig {
             return Err(("instance", "must be 1 to 60 letters, digits, `-` and `_`".to_owned()));
         }
         if let Some(key) = self.kafka.keys().find(|k| k.contains("password") || k.contains("secret")) {
-            return Err(("kafka", format!("{key:?} is a secret: use sasl_password_env or sasl_password_file")));
+            return Err((
+                "kafka",
+                format!("{key:?} is a secret: use sasl_password_env or sasl_password_file"),
+            ));
         }
-        let fixed = ["enable.auto.commit", "isolation.level", "group.id", "transactional.id", "bootstrap.servers"];
+        let fixed =
+            ["enable.auto.commit", "isolation.level", "group.id", "transactional.id", "bootstrap.servers"];
         if let Some(key) = fixed.iter().find(|k| self.kafka.contains_key(**k)) {
             return Err(("kafka", format!("{key:?} is set by tocsin and cannot be changed")));
         }
         if let Some(brokers) = &self.brokers {
             for one in brokers.split(',') {
-                let port = one.trim().rsplit_once(':').and_then(|(host, port)| {
-                    (!host.is_empty()).then(|| port.parse::<u16>().ok()).flatten()
-                });
+                let port = one
+                    .trim()
+                    .rsplit_once(':')
+                    .and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok()).flatten());
                 if port.is_none() {
                     return Err(("brokers", format!("{one:?} must be host:port")));
                 }

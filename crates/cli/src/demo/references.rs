@@ -33,13 +33,17 @@ pub(crate) fn pinned(checked: &Checked, fleet: &FleetConfig, out: &Out) -> Resul
     #[expect(clippy::cast_possible_truncation, reason = "a number of days")]
     let days = ((DAYS as f64) / fleet.rate.max(1.0)).ceil().max(4.0) as i64;
     if !out.json {
-        out.line(format!("Watching {days} healthy days of the fleet at rate {} first, to know what is normal.", fleet.rate));
+        out.line(format!(
+            "Watching {days} healthy days of the fleet at rate {} first, to know what is normal.",
+            fleet.rate
+        ));
     }
     build(checked, fleet.rate, days)
 }
 
 fn checked_in() -> Result<Vec<Reference>, Failure> {
-    let broken = |e: &dyn std::fmt::Display| Failure::new(Kind::CannotStart, format!("the demo's references: {e}"));
+    let broken =
+        |e: &dyn std::fmt::Display| Failure::new(Kind::CannotStart, format!("the demo's references: {e}"));
     let mut text = Vec::new();
     flate2::read::GzDecoder::new(CHECKED_IN).read_to_end(&mut text).map_err(|e| broken(&e))?;
     serde_json::from_slice(&text).map_err(|e| broken(&e))

@@ -33,7 +33,9 @@ pub(crate) fn show(out: &Out, event: &Event) {
             };
             let how = match outcome {
                 Outcome::Delivered { .. } => String::new(),
-                Outcome::RetryAfter { reason, .. } | Outcome::Retry { reason } => format!(" (will retry: {reason})"),
+                Outcome::RetryAfter { reason, .. } | Outcome::Retry { reason } => {
+                    format!(" (will retry: {reason})")
+                }
                 Outcome::Unknown { reason } => format!(" (unknown: {reason})"),
                 Outcome::Config { reason } | Outcome::Reject { reason } => format!(" (failed: {reason})"),
             };
@@ -47,7 +49,8 @@ pub(crate) fn show(out: &Out, event: &Event) {
             );
             out.line(out.paint(look, text));
             if page.kind == PageKind::Trigger {
-                let command = format!("           to take it: {} ack {}", program(), page.incident.incident_id);
+                let command =
+                    format!("           to take it: {} ack {}", program(), page.incident.incident_id);
                 out.line(out.paint(Look::Cyan, command));
             }
         }
@@ -69,7 +72,9 @@ pub(crate) fn show(out: &Out, event: &Event) {
         }
         Event::DataGap { topic, partition, expected, found } => out.line(out.paint(
             Look::Red,
-            format!("           DATA GAP in {topic}/{partition}: records {expected} to {found} expired unread"),
+            format!(
+                "           DATA GAP in {topic}/{partition}: records {expected} to {found} expired unread"
+            ),
         )),
         Event::RoleFailed { role, why } => {
             out.line(out.paint(Look::Red, format!("           {role} has ended: {why}")));
@@ -110,7 +115,5 @@ pub(crate) fn short(id: &str) -> &str {
 /// How this program was called, for commands that a person can paste.
 #[must_use]
 pub(crate) fn program() -> String {
-    std::env::args_os()
-        .next()
-        .map_or_else(|| "tocsin".to_owned(), |p| p.to_string_lossy().into_owned())
+    std::env::args_os().next().map_or_else(|| "tocsin".to_owned(), |p| p.to_string_lossy().into_owned())
 }

@@ -27,14 +27,19 @@ impl Record {
     pub(crate) fn take(&mut self, event: &Event) {
         match event {
             Event::Incident { incident } => self.incident(incident),
-            Event::Page { page, outcome: Outcome::Delivered { .. }, .. } if page.kind == PageKind::Trigger => {
+            Event::Page { page, outcome: Outcome::Delivered { .. }, .. }
+                if page.kind == PageKind::Trigger =>
+            {
                 let target = format!("{}/{}", page.receiver, page.target);
                 let targets = self.paged.entry(page.incident.incident_id.clone()).or_default();
                 if !targets.contains(&target) {
                     targets.push(target);
                 }
             }
-            Event::Page { .. } | Event::Response { .. } | Event::DataGap { .. } | Event::RoleFailed { .. } => (),
+            Event::Page { .. }
+            | Event::Response { .. }
+            | Event::DataGap { .. }
+            | Event::RoleFailed { .. } => (),
         }
     }
 
@@ -100,13 +105,18 @@ pub(crate) fn print(out: &Out, truth: &Truth, record: &Record, through: Timestam
         out.line(format!("  {verdict} {}", change.what));
         if let Some(incident) = incident {
             let who = if paged.is_empty() { "ticket, nobody woken".to_owned() } else { paged.join(", ") };
-            let end = record
-                .cleared
-                .get(&incident.incident_id)
-                .map_or_else(|| "still open".to_owned(), |at| format!("cleared {}", super::screen::clock(*at)));
+            let end = record.cleared.get(&incident.incident_id).map_or_else(
+                || "still open".to_owned(),
+                |at| format!("cleared {}", super::screen::clock(*at)),
+            );
             out.line(out.paint(
                 Look::Dim,
-                format!("       {} {}: {} → {who}; {end}", incident.severity, incident.family, visible(&incident.title)),
+                format!(
+                    "       {} {}: {} → {who}; {end}",
+                    incident.severity,
+                    incident.family,
+                    visible(&incident.title)
+                ),
             ));
         }
     }
