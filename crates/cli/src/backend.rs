@@ -255,8 +255,8 @@ fn matches(view: &Value, query: &IncidentQuery) -> bool {
 }
 
 fn unavailable(error: LogError) -> BackendError {
-    match error {
-        LogError::TooLarge { .. } | LogError::Refused { .. } => BackendError::Invalid(error.to_string()),
-        e => BackendError::Unavailable { why: e.to_string(), retry_after_s: 2 },
+    if matches!(error, LogError::TooLarge { .. } | LogError::Refused { .. }) {
+        return BackendError::Invalid(error.to_string());
     }
+    BackendError::Unavailable { why: error.to_string(), retry_after_s: 2 }
 }
