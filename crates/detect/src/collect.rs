@@ -34,6 +34,9 @@ use self::core::Core;
 use held::{Held, Queue, STAYS, STAYS_IDLE};
 use state::{Meta, StateKey};
 
+/// Panes that are counted at once before a collector asks for a flush.
+const PANES_MAX: usize = 4096;
+
 /// Which of the partition's two topics a record is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -211,6 +214,13 @@ impl Collector {
             .zip(self.core.now())
             .is_some_and(|(labelled, now)| labelled.plus_ms(self.core.config.pane_ms()) < now);
         behind && !labels_caught_up && self.early.is_empty()
+    }
+
+    /// True once so much was counted that it should leave before more is read: in a fast replay of sparse data
+    /// every few records open a pane.
+    #[must_use]
+    pub fn should_flush(&self) -> bool {
+        self.core.versions.opened >= PANES_MAX
     }
 
     /// Hands over what was counted since the last flush. `caught_up`: everything in the partition was read;

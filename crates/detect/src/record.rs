@@ -103,3 +103,77 @@ impl PanesRecord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pane::{PaneCounts, PaneKey};
+    use proptest::prelude::*;
+    use wire::context::Deployment;
+
+    fn records() -> Vec<PanesRecord> {
+        let source = SourceId { topic: "t".into(), partition: 1 };
+        let at = Timestamp::from_ms(10_000).expect("in range");
+        let segment = Some("region=eu".to_owned());
+        let key = PaneKey { model: "m".into(), version: "v".into(), segment, start: at };
+        let mut counts = PaneCounts::empty(None, 8);
+        counts.latency.sketch.add(12.5);
+        counts.weight.add(0.1);
+        let deployment = Deployment {
+            model: "m".into(),
+            version: "v".into(),
+            event_time: at,
+            change: "deployed".into(),
+            by: None,
+            commit: Some("c".into()),
+            image: None,
+        };
+        vec![
+            PanesRecord::Partial(Pane { key, profile: 7, counts }),
+            PanesRecord::Progress(Progress {
+                source: source.clone(),
+                watermark: Some(at),
+                read_to: 5,
+                caught_up: true,
+                idle: false,
+                sources: vec![source.clone()],
+            }),
+            PanesRecord::GaveUp { source, pane: at },
+            PanesRecord::Context(ContextRecord::Deployment(deployment)),
+            PanesRecord::Config { digest: Digest::of(&[b"config"]) },
+        ]
+    }
+
+    #[test]
+    fn every_kind_comes_back() {
+        for record in records() {
+            assert_eq!(PanesRecord::decode(&record.encode()).expect("its own bytes"), record);
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_told_apart_from_damage() {
+        let mut bytes = records()[1].encode();
+        assert!(matches!(PanesRecord::decode(&bytes[..3]), Err(RecordError::Damaged(_))));
+        bytes[0] = SCHEMA + 1;
+        assert!(matches!(PanesRecord::decode(&bytes), Err(RecordError::TooNew { found: 2 })));
+        assert!(matches!(PanesRecord::decode(&[]), Err(RecordError::Empty)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_damage_is_survived(which in 0..5_usize, at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+            let mut bytes = records()[which].encode();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            drop(PanesRecord::decode(&bytes));
+            drop(PanesRecord::decode(&bytes[..at]));
+        }
+
+        #[test]
+        fn any_bytes_are_survived(mut bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            bytes.insert(0, SCHEMA);
+            drop(PanesRecord::decode(&bytes));
+        }
+    }
+}

@@ -291,7 +291,7 @@ impl Core {
         }
     }
 
-    /// Takes all counts, in the order of their keys, and lets go of panes whose time has passed.
+    /// Takes all counts, in the order of their keys, and lets go of panes that nothing more is known of.
     pub(super) fn take_panes(&mut self) -> Vec<Pane> {
         let (now, pane_ms) = (self.now(), self.config.pane_ms());
         let mut panes = Vec::new();
@@ -299,8 +299,10 @@ impl Core {
             for open in &mut version.open {
                 panes.extend(open.take(&version.model, &version.version));
             }
-            version.open.retain(|open| now.is_none_or(|now| open.start.plus_ms(pane_ms) > now));
+            let is_open = |start: Timestamp| now.is_none_or(|now| start.plus_ms(pane_ms) > now);
+            version.open.retain(|open| open.id_limit < u64::MAX && is_open(open.start));
         }
+        self.versions.opened = 0;
         panes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         panes
     }

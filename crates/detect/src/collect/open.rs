@@ -9,7 +9,7 @@ use super::fold::{self, Context, Fold};
 use crate::decode::Prediction;
 use crate::pane::{Outcome, Pane, PaneCounts, PaneKey, add};
 
-/// One pane of a version until its time has passed. Its counts go with every flush, the rest stays.
+/// One pane of a version. Its counts go with every flush; what is left only saves work.
 #[derive(Debug)]
 pub(super) struct OpenPane {
     pub(super) start: Timestamp,

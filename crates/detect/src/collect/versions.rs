@@ -33,7 +33,7 @@ pub(super) struct Version {
     pub(super) salt: u64,
     pub(super) known: Known,
     pub(super) layout: Layout,
-    /// Panes whose time has not passed, in no order; one or two.
+    /// Panes that are being counted, in no order; one or two, and some more in a fast replay.
     pub(super) open: Vec<OpenPane>,
     dirty: bool,
 }
@@ -59,6 +59,8 @@ pub(super) struct Versions {
     none: Arc<Fold>,
     /// Predictions counted under `__other__`.
     pub(super) over: u64,
+    /// Panes opened since the last flush.
+    pub(super) opened: usize,
 }
 
 impl Versions {
@@ -191,10 +193,11 @@ impl Versions {
         slot: Slot,
         start: Timestamp,
     ) -> (&mut OpenPane, &mut Layout, impl FnOnce() -> Arc<Fold>) {
-        let Self { slots, profiles, none, .. } = self;
+        let Self { slots, profiles, none, opened, .. } = self;
         let entry = slots[slot as usize].as_mut().expect("slots come from this table");
         let Version { model, version, layout, open, .. } = entry;
         let at = open.iter().rposition(|pane| pane.start == start).unwrap_or_else(|| {
+            *opened += 1;
             open.push(OpenPane::new(start));
             open.len() - 1
         });

@@ -357,3 +357,13 @@ fn state_of_a_newer_version_is_refused() {
     assert!(collector.restore(&[99], &value).is_err());
     assert!(collector.restore(&key, &[]).is_err());
 }
+
+#[test]
+fn counts_of_different_profiles_do_not_merge() {
+    let config = config("{}");
+    let profile = profile(&config, 0);
+    let (mut raw, under) = (PaneCounts::empty(None, 8), PaneCounts::empty(Some(&profile), 8));
+    let before = raw.clone();
+    assert!(raw.merge(&under).is_err());
+    assert_eq!(raw, before, "nothing was added");
+}

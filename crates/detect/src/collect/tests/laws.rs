@@ -145,6 +145,21 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes_end_somewhere(
+        records in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..60)), 0..20),
+        header in proptest::collection::vec(any::<u8>(), 0..30),
+    ) {
+        let mut collector = collector(&config(SMALL));
+        for (offset, (labels, bytes)) in (0..).zip(&records) {
+            let role = if *labels { Role::Labels } else { Role::Predictions };
+            collector.record(RecordAt { role, offset, value: Some(bytes) }, |_| Some(&header));
+        }
+        let flush = collector.flush(true, true);
+        let counted = flush.counters.predictions + flush.counters.labels + flush.sizes.held as u64;
+        prop_assert_eq!(counted + flush.dead_letters.len() as u64, records.len() as u64);
+    }
+
+    #[test]
     fn order_and_grouping_change_no_byte(
         // Within the lateness nothing is late, and of one id there is one record.
         (a, b) in proptest::collection::btree_map(0..400_u32, (0..30_i64, 0..4_u32, 0..6_u32), 1..80)
