@@ -83,7 +83,7 @@ pub struct NumericCounts {
     pub invalid: u64,
     /// Values equal to `fold.atoms[i]`; not in the bins, nor in the sketch.
     pub atoms: Vec<u64>,
-    /// `fold.edges.len() + 1`: bin i holds edges[i-1] <= x < edges[i].
+    /// `fold.edges.len() + 1`: bin i holds `edges[i-1] <= x < edges[i]`.
     pub bins: Vec<u64>,
     /// Of (x - centre)/scale.
     pub sketch: DdSketch,
