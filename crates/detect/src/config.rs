@@ -157,7 +157,7 @@ impl Default for JudgeSettings {
             data_quality: family(0.01, 0.05, 0.5, 50),
             drift: family(0.02, 0.1, 0.5, 150),
             prediction: family(0.02, 0.1, 0.5, 150),
-            accuracy: family(0.01, 0.03, 0.2, 100),
+            accuracy: family(0.01, 0.02, 0.2, 100),
         }
     }
 }

@@ -35,6 +35,15 @@ pub struct TestPlan {
     /// Tests that lend each other their spread when a reference is short: of a feature the middle and the tails
     /// apart. Negative: borrows from nobody.
     pub group: i32,
+    /// Earlier tests of the stream whose records these are, all together; empty for a test of its own. The null is
+    /// then the mean of theirs, weighted by the records that came: `Π(1 + mᵢc) ≤ (1 + m̄c)ⁿ`, so an e-value stays one.
+    pub pool: Vec<usize>,
+}
+
+impl TestPlan {
+    fn new(event: Event, group: i32) -> Self {
+        Self { event, group, pool: vec![] }
+    }
 }
 
 /// What is counted: k records of n.
@@ -96,6 +105,9 @@ pub enum LabelMiss {
     Wrong { stratum: usize },
     /// |error| above this edge.
     Off { stratum: usize, edge: usize },
+    /// The same over all strata: expected is what the strata's own references expect of the labels that came.
+    WrongInAll,
+    OffInAll { edge: usize },
 }
 
 /// How a pane answers a test.

@@ -7,7 +7,7 @@ use crate::pane::PaneCounts;
 
 pub(super) fn plan() -> StreamPlan {
     let failures = [Failure::Any, Failure::Error, Failure::Timeout, Failure::Rejected];
-    let tests = failures.map(|failure| TestPlan { event: Event::Failed(failure), group: 0 }).to_vec();
+    let tests = failures.map(|failure| TestPlan::new(Event::Failed(failure), 0)).to_vec();
     StreamPlan { family: Family::Availability, name: "requests".into(), tests }
 }
 

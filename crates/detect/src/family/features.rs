@@ -36,7 +36,7 @@ const MIDDLE: i32 = 0;
 const TAILS: i32 = 1;
 
 fn tests(at: At, feature: &FeatureProfile) -> Vec<TestPlan> {
-    let test = |place, group| TestPlan { event: Event::Value(at, place), group };
+    let test = |place, group| TestPlan::new(Event::Value(at, place), group);
     match &feature.fold {
         FeatureFold::Numeric { edges, atoms, .. } => {
             // The profile puts its edges at the reference's extremes, its 1, 5, 10 … 99 % quantiles: the outer

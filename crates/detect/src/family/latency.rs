@@ -12,7 +12,7 @@ use crate::pane::PaneCounts;
 
 pub(super) fn plan(profile: &Profile) -> StreamPlan {
     let tests = (0..profile.latency_edges.len())
-        .map(|edge| TestPlan { event: Event::Slow(edge), group: 0 })
+        .map(|edge| TestPlan::new(Event::Slow(edge), 0))
         .collect();
     StreamPlan { family: Family::Latency, name: "latency".into(), tests }
 }

@@ -8,7 +8,7 @@ use super::{Count, Counting, Event, Failure, Fault, RecordFault, StreamPlan, Tes
 use crate::pane::{FeatureCounts, PaneCounts};
 
 pub(super) fn plan(profile: &Profile) -> Vec<StreamPlan> {
-    let alone = |event| TestPlan { event, group: -1 };
+    let alone = |event| TestPlan::new(event, -1);
     let mut streams: Vec<_> = features::all(profile)
         .map(|(at, feature)| StreamPlan {
             family: Family::DataQuality,

@@ -84,7 +84,7 @@ struct Slice {
 }
 
 impl Part {
-    pub(super) fn new(stream: usize, moved: &Moved, least_effect: f64, since: Timestamp) -> Self {
+    pub(super) fn new(stream: usize, moved: &Moved, least_effect: f64) -> Self {
         let share = (moved.null + moved.side.sign() * moved.estimate).clamp(0.0, 1.0);
         // Half of a small effect; of a large one what would be worth a new incident twice over, or a sixth.
         let threshold = (moved.estimate / 2.0).min((2.0 * least_effect).max(moved.estimate / 6.0));
@@ -95,7 +95,7 @@ impl Part {
             test: moved.test,
             side: moved.side,
             evidence: moved.evidence,
-            since,
+            since: moved.since,
             recovery: Recovery { need, threshold, slices: vec![], filling },
             effect: Effect { estimate: moved.estimate, lower: moved.lower, upper: moved.upper },
             value: share,
@@ -240,5 +240,99 @@ impl Case {
             self.past = Some(Past { id, generation, sequence, cleared_at: at });
         }
         Some(incident)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::EPOCH.plus_ms(minute * 60_000)
+    }
+
+    fn whose() -> Whose<'static> {
+        Whose { namespace: "n", subject: Subject::model("m", "v"), family: Family::Latency }
+    }
+
+    fn told() -> Told {
+        let evidence = Evidence {
+            statistic: "latency.share_over".into(),
+            value: 0.5,
+            reference: 0.1,
+            unit: "share".into(),
+            effect: Effect::default(),
+            evidence: 1.0,
+            samples: 10,
+            window: [at(0), at(1)],
+            contributors: vec![],
+            profile: None,
+        };
+        Told { title: "slow".into(), evidence, context: Context::default() }
+    }
+
+    fn live(case: &mut Case, opens: i64, clears: i64) -> [Incident; 2] {
+        const REOPEN_MS: i64 = 3_600_000;
+        let whose = whose();
+        case.open(&whose, Severity::Sev2, (at(opens - 1), at(opens)), REOPEN_MS);
+        let opened = case.tell(&whose, Change::Opened, at(opens), told()).unwrap();
+        let cleared = case.tell(&whose, Change::Cleared, at(clears), told()).unwrap();
+        assert!(case.open.is_none());
+        [opened, cleared]
+    }
+
+    #[test]
+    fn soon_again_is_the_next_generation_and_later_another_incident() {
+        let mut case = Case::default();
+        let [first, _] = live(&mut case, 10, 20);
+        let [again, over] = live(&mut case, 50, 60);
+        let [other, _] = live(&mut case, 121, 130);
+        let of = |i: &Incident| (i.generation, i.sequence);
+        assert_eq!([of(&first), of(&again), of(&over), of(&other)], [(1, 1), (2, 3), (2, 4), (1, 1)]);
+        assert_eq!(first.incident_id, again.incident_id);
+        assert_ne!(first.incident_id, other.incident_id);
+        assert_eq!((first.opened_at, again.opened_at), (at(10), at(50)));
+        let subject = Subject::model("m", "v");
+        assert_eq!(first.incident_id, Incident::id_of("n", Source::Detector, &subject, Family::Latency, at(9)));
+        assert!(!case.is_over(at(150), 3_600_000) && case.is_over(at(191), 3_600_000));
+    }
+
+    fn part() -> Part {
+        let moved = Moved {
+            test: 0,
+            side: Side::Up,
+            evidence: 1.0,
+            lower: 0.2,
+            estimate: 0.3,
+            upper: 0.4,
+            samples: 100,
+            k: 40,
+            null: 0.1,
+            d: 1.0,
+            since: at(0),
+        };
+        Part::new(0, &moved, 0.01)
+    }
+
+    fn null() -> Null {
+        Null::of(0.1, 1e6, 1.0)
+    }
+
+    #[test]
+    fn it_recovers_when_enough_records_say_so_and_not_before() {
+        let mut part = part();
+        let fed = |part: &mut Part, share_of_100: u64, from: i64| {
+            (0..40).for_each(|i| {
+                part.follow(Count::new(share_of_100 / 4, 25), null(), at(from + i));
+            });
+        };
+        fed(&mut part, 40, 0);
+        let now = part.now().unwrap();
+        assert!((now.effect - 0.3).abs() < 1e-9 && !part.recovered(at(40), 0));
+        part.follow(Count::new(2, 25), null(), at(41));
+        assert!(!part.recovered(at(41), 0), "a single good pane is no recovery");
+        fed(&mut part, 12, 42);
+        assert!(part.recovered(at(82), 0), "{:?}", part.now());
+        assert!(!part.recovered(at(82), 3_600_000), "it must last");
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn respond(
     }
     let Some(open) = &mut case.open else { return };
     open.incomplete |= at.incomplete;
-    join(open, at, &judged, settings, streams);
+    join(open, &judged, settings, streams);
     let lasted = at.end.since_ms(open.opened_at) >= LASTS_MS;
     let page = page_severity(&judged, settings, at.settings, lasted);
     let reached = harm(open, settings, at.settings);
@@ -95,7 +95,7 @@ fn opening(
     let open = case.open(&whose, severity, (first, at.end), reopen_ms);
     open.incomplete = at.incomplete;
     for (index, j) in judged.iter().filter(|(_, j)| alarmed(j)) {
-        add_parts(open, *index, &j.moved, settings, at.start);
+        add_parts(open, *index, &j.moved, settings);
         streams[*index].ticket.reset();
     }
     if severity.pages() {
@@ -119,24 +119,23 @@ fn reset_page(judged: &[(usize, Judged)], streams: &mut [Stream]) {
 /// Streams that alarm while it is open become parts of it.
 fn join(
     open: &mut Open,
-    at: &Closing<'_>,
     judged: &[(usize, Judged)],
     settings: &FamilySettings,
     streams: &mut [Stream],
 ) {
     for (index, j) in judged.iter().filter(|(_, j)| j.ticket >= 1.0 && !j.moved.is_empty()) {
-        add_parts(open, *index, &j.moved, settings, at.start);
+        add_parts(open, *index, &j.moved, settings);
         streams[*index].ticket.reset();
     }
 }
 
-fn add_parts(open: &mut Open, stream: usize, moved: &[Moved], settings: &FamilySettings, since: Timestamp) {
+fn add_parts(open: &mut Open, stream: usize, moved: &[Moved], settings: &FamilySettings) {
     for one in moved {
         let known = |part: &&Part| part.stream == stream;
         let of_stream = open.parts.iter().filter(known).count();
         let same = open.parts.iter().filter(known).any(|part| part.test == one.test && part.side == one.side);
         if open.parts.len() < PARTS_MAX && of_stream < PARTS_OF_STREAM && !same {
-            open.parts.push(Part::new(stream, one, settings.least_effect, since));
+            open.parts.push(Part::new(stream, one, settings.least_effect));
         }
     }
 }

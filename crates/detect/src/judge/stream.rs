@@ -8,7 +8,7 @@ use stats::{Side, Spending};
 use wire::history::{StreamHistory, Verdict};
 use wire::{Family, Timestamp};
 
-use crate::family::{Count, StreamPlan, bets, sides};
+use crate::family::{Count, StreamPlan, TestPlan, bets, sides};
 use crate::reference::baseline::{Baseline, float};
 
 /// How long healthy panes wait before the null learns from them: a change must have been found by then.
@@ -19,14 +19,22 @@ const LEARN_AFTER_MS: i64 = 3_600_000;
 pub(super) struct Rule {
     pub(super) plan: StreamPlan,
     pub(super) baselines: Vec<Baseline>,
-    /// Each cell's share of the grant: 1 / (tests · sides · bets).
+    /// Each cell's share of the grant: 1 / (tests · sides · bets), but for pooled tests.
     weights: Vec<f64>,
 }
 
 impl Rule {
     pub(super) fn new(plan: StreamPlan, baselines: Vec<Baseline>) -> Self {
-        let cells = plan.tests.len() * plan.sides().len() * plan.bets().len();
-        let weights = vec![1.0 / float(cells.max(1) as u64); cells];
+        let each = plan.sides().len() * plan.bets().len();
+        // Where tests are pooled, what they are together has half of the grant: it sees every record.
+        let pooled = plan.tests.iter().filter(|test| !test.pool.is_empty()).count();
+        let own = plan.tests.len() - pooled;
+        let part = |count: usize| {
+            let share = if pooled > 0 && own > 0 { 0.5 } else { 1.0 };
+            share / float((count * each).max(1) as u64)
+        };
+        let weight = |test: &TestPlan| if test.pool.is_empty() { part(own) } else { part(pooled) };
+        let weights = plan.tests.iter().flat_map(|test| std::iter::repeat_n(weight(test), each)).collect();
         Self { plan, baselines, weights }
     }
 
@@ -70,6 +78,8 @@ struct TestState {
     young: Clean,
     /// By side, then by bet (a small one and a large one): since when it may have changed.
     windows: Vec<ChangeWindow>,
+    /// Start of each window; means nothing while it is empty.
+    since: Vec<Timestamp>,
 }
 
 /// Records seen while nothing was wrong: of the event, in all, and expected by the reference.
@@ -104,6 +114,8 @@ pub(super) struct Moved {
     /// Null rate.
     pub(super) null: f64,
     pub(super) d: f64,
+    /// When it may have begun.
+    pub(super) since: Timestamp,
 }
 
 /// What a judged pane came to.
@@ -126,7 +138,8 @@ impl Stream {
     pub(super) fn new(rule: &Rule, may_page: bool) -> Self {
         let cells = rule.weights.len();
         let windows = vec![ChangeWindow::default(); rule.plan.sides().len() * 2];
-        let test = TestState { windows, ..TestState::default() };
+        let since = vec![Timestamp::EPOCH; windows.len()];
+        let test = TestState { windows, since, ..TestState::default() };
         Self {
             pending: vec![Count::default(); rule.plan.tests.len()],
             from: None,
@@ -196,8 +209,10 @@ impl Stream {
         let mut ratios = Vec::with_capacity(rule.weights.len());
         let pending = std::mem::take(&mut self.pending);
         let mut nulls = Vec::with_capacity(pending.len());
-        for ((state, count), baseline) in self.tests.iter_mut().zip(&pending).zip(&rule.baselines) {
-            let null = state.null(baseline, terms);
+        let from = self.from;
+        for (test, (state, count)) in self.tests.iter_mut().zip(&pending).enumerate() {
+            let own = state.null(&rule.baselines[test], terms);
+            let null = pooled(own, &rule.plan.tests[test], &nulls, &pending);
             for (s, side) in sides.iter().enumerate() {
                 let at = ratios.len();
                 if count.n == 0 || null.worth <= 0.0 {
@@ -207,7 +222,11 @@ impl Stream {
                 let (k, n) = (float(count.k.min(count.n)), float(count.n));
                 log_ratios(k, n, null.against(*side), *side, bets, null.d, &mut ratios);
                 for (w, bet) in window_bets(bets.len()).into_iter().enumerate() {
-                    state.windows[2 * s + w].update(ratios[at + bet], count.k, count.n);
+                    let window = &mut state.windows[2 * s + w];
+                    window.update(ratios[at + bet], count.k, count.n);
+                    if window.panes() == 1 {
+                        state.since[2 * s + w] = from.unwrap_or_default();
+                    }
                 }
             }
             nulls.push(null);
@@ -221,7 +240,6 @@ impl Stream {
         self.remember(rule, &pending, &nulls, [before, [page, ticket], terms.grants]);
         self.learn(&pending, &nulls, terms.learn);
         self.pending = pending;
-        let from = self.from;
         self.drop_pending();
         Judged { page, ticket, moved, from }
     }
@@ -256,8 +274,9 @@ impl Stream {
     /// The effect in the window with the higher lower limit.
     fn furthest(&self, rule: &Rule, test: usize, side: usize, null: Null) -> Option<Moved> {
         let at = sides(rule.family())[side];
-        let windows = &self.tests[test].windows[2 * side..2 * side + 2];
-        let effects = windows.iter().filter_map(|window| {
+        let (from, to) = (2 * side, 2 * side + 2);
+        let windows = self.tests[test].windows[from..to].iter().zip(&self.tests[test].since[from..to]);
+        let effects = windows.filter_map(|(window, since)| {
             let (k, n) = window.counts();
             let e = effect(k.min(n), n, null.rate, null.worth, null.d, at, Z_GATE)?;
             let events = if at == Side::Up { k } else { n - k.min(n) };
@@ -272,6 +291,7 @@ impl Stream {
                 k: events,
                 null: null.rate,
                 d: null.d,
+                since: *since,
             })
         });
         effects.reduce(|a, b| if b.lower > a.lower { b } else { a })
@@ -285,9 +305,13 @@ impl Stream {
         sum(&self.ticket).max(self.page.as_ref().map_or(0.0, sum))
     }
 
-    /// The null of a test, for recovery and for words.
+    /// The null of a test for what was gathered, for recovery.
     pub(super) fn null(&self, rule: &Rule, test: usize, terms: Terms) -> Null {
-        self.tests[test].null(&rule.baselines[test], terms)
+        let own = |test: usize| self.tests[test].null(&rule.baselines[test], terms);
+        let plan = &rule.plan.tests[test];
+        let last = plan.pool.last().map_or(0, |last| last + 1);
+        let nulls: Vec<Null> = (0..last).map(own).collect();
+        pooled(own(test), plan, &nulls, &self.pending)
     }
 
     fn remember(&mut self, rule: &Rule, pending: &[Count], nulls: &[Null], d: [[f64; 2]; 3]) {
@@ -347,6 +371,16 @@ impl Stream {
     }
 }
 
+/// The null of a pooled test: the mean of its members', weighted by the records that came.
+fn pooled(own: Null, plan: &TestPlan, nulls: &[Null], pending: &[Count]) -> Null {
+    let members = || plan.pool.iter().map(|&i| (nulls[i].rate, float(pending[i].n)));
+    let records: f64 = members().map(|(_, n)| n).sum();
+    if records <= 0.0 {
+        return own;
+    }
+    Null { rate: members().map(|(rate, n)| rate * n).sum::<f64>() / records, ..own }
+}
+
 /// Least events behind an alarm: one failure is no incident.
 fn events_min(family: Family) -> u64 {
     match family {
@@ -375,6 +409,11 @@ pub(super) struct Null {
 }
 
 impl Null {
+    #[cfg(test)]
+    pub(super) fn of(rate: f64, worth: f64, d: f64) -> Self {
+        Self { rate, reference: rate, worth, d }
+    }
+
     fn against(&self, side: Side) -> f64 {
         learned_rate((self.rate * self.worth).min(self.worth), self.worth, self.d, side)
     }
@@ -400,5 +439,97 @@ impl TestState {
             worth: (expected.worth + n) / terms.widen,
             d: baseline.d * terms.widen,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::family::{Event, Failure, LabelMiss};
+    use crate::reference::TestReference;
+
+    fn baseline(k: u64, n: u64, d: f64) -> Baseline {
+        Baseline::new(&TestReference { k, tolerated: k, n, d, d_hour: 1.0, hours: None })
+    }
+
+    fn failures(d: f64) -> Rule {
+        let tests = vec![TestPlan { event: Event::Failed(Failure::Any), group: 0, pool: vec![] }];
+        let plan = StreamPlan { family: Family::Availability, name: "requests".into(), tests };
+        Rule::new(plan, vec![baseline(100, 10_000, d)])
+    }
+
+    fn terms(grant: f64) -> Terms {
+        Terms { grants: [grant, grant], widen: 1.0, learn: true, time_of_day_ms: 0 }
+    }
+
+    /// Panes of 100 records until D reaches 1 and the gate passes, at most `most`.
+    fn panes_until_alarm(rule: &Rule, k: u64, grant: f64, most: u64) -> Option<u64> {
+        let mut stream = Stream::new(rule, true);
+        (0..most).find(|i| {
+            let start = Timestamp::EPOCH.plus_ms(i64::try_from(*i).unwrap() * 10_000);
+            stream.gather(&[Some(Count::new(k, 100))], start, start.plus_ms(10_000));
+            let judged = stream.judge(rule, terms(grant), (0.005, 5));
+            judged.ticket >= 1.0 && !judged.moved.is_empty()
+        })
+    }
+
+    #[test]
+    fn it_alarms_for_a_change_and_for_nothing_else() {
+        for (name, d, k, grant, want) in [
+            ("as ever", 1.0, 1, 1e-6, None),
+            ("fewer failures are none", 1.0, 0, 1e-6, None),
+            ("a tenth fail", 1.0, 10, 1e-6, Some(1)),
+            ("a tenth fail, correlated", 8.0, 10, 1e-6, Some(9)),
+            ("nothing was granted", 1.0, 10, 0.0, None),
+        ] {
+            assert_eq!(panes_until_alarm(&failures(d), k, grant, 500), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_change_too_small_to_matter_keeps_its_evidence_and_no_alarm() {
+        let mut stream = Stream::new(&failures(1.0), false);
+        let rule = failures(1.0);
+        let mut last = Judged::default();
+        for _ in 0..200 {
+            stream.gather(&[Some(Count::new(15, 1000))], Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(10_000));
+            last = stream.judge(&rule, terms(1e-6), (0.005, 5));
+        }
+        assert!(last.ticket >= 1.0 && last.moved.is_empty(), "{last:?}");
+        assert!(last.page.abs() < 1e-12, "it holds no page D");
+    }
+
+    #[test]
+    fn the_null_learns_late_and_never_from_trouble() {
+        let rule = failures(1.0);
+        let mut stream = Stream::new(&rule, false);
+        let mut pane = |hour: i64, k: u64, learn: bool| {
+            let start = Timestamp::EPOCH.plus_ms(hour * 3_600_000);
+            stream.gather(&[Some(Count::new(k, 10_000))], start, start.plus_ms(3_600_000));
+            stream.judge(&rule, Terms { learn, ..terms(0.0) }, (0.005, 5));
+            stream.null(&rule, 0, terms(0.0)).rate
+        };
+        assert!((pane(0, 200, true) - 0.01).abs() < 1e-9, "not yet");
+        assert!((pane(1, 300, false) - 0.01).abs() < 1e-9, "trouble drops what waits");
+        assert!((pane(2, 200, true) - 0.01).abs() < 1e-9);
+        assert!((pane(3, 200, true) - 0.015).abs() < 1e-9, "half of 20,000 records at 2 %");
+    }
+
+    #[test]
+    fn pooled_tests_expect_what_their_members_do() {
+        let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool };
+        let tests = vec![
+            test(LabelMiss::Wrong { stratum: 0 }, vec![]),
+            test(LabelMiss::Wrong { stratum: 1 }, vec![]),
+            test(LabelMiss::WrongInAll, vec![0, 1]),
+        ];
+        let plan = StreamPlan { family: Family::Accuracy, name: "labels".into(), tests };
+        let rule = Rule::new(plan, vec![baseline(10, 1000, 1.0), baseline(400, 1000, 1.0), baseline(410, 2000, 1.0)]);
+        assert!((rule.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        let mut stream = Stream::new(&rule, false);
+        let counts = [(1, 30), (4, 10), (5, 40)].map(|(k, n)| Some(Count::new(k, n)));
+        stream.gather(&counts, Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(1));
+        let null = stream.null(&rule, 2, terms(0.0));
+        assert!((null.rate - (0.01 * 30.0 + 0.4 * 10.0) / 40.0).abs() < 1e-9, "{null:?}");
     }
 }

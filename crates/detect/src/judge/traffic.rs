@@ -205,3 +205,58 @@ fn effect(since: Since, d: f64, too_many: bool) -> [f64; 3] {
     let level = k / since.due;
     if too_many { [level - 1.0, low - 1.0, high - 1.0] } else { [1.0 - level, 1.0 - high, 1.0 - low] }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference() -> TrafficReference {
+        TrafficReference { hours: vec![0.5; 24], level: [0.8, 1.2], d: 1.5 }
+    }
+
+    fn at(pane: i64) -> Timestamp {
+        Timestamp::EPOCH.plus_ms(pane * 10_000)
+    }
+
+    /// Panes of ten seconds with five calls due, until a page's D has reached 1.
+    fn panes_until(calls: u64, most: i64) -> Option<i64> {
+        let mut traffic = Traffic::new();
+        (0..most).find(|i| {
+            let heard = traffic.pane(&reference(), (at(*i), calls, 5.0), [1e-6, 1e-6], false);
+            heard.page >= 1.0 && heard.effect[1] >= 0.5
+        })
+    }
+
+    #[test]
+    fn a_stop_is_found_by_calls_due_and_the_usual_is_left_alone() {
+        assert_eq!(panes_until(5, 5000), None);
+        assert_eq!(panes_until(4, 5000), None, "the lowest level of the reference");
+        let stop = panes_until(0, 100).expect("found");
+        assert!((5..=10).contains(&stop), "{stop}");
+        assert!(panes_until(1, 200).is_some(), "a fifth of the calls is found too");
+    }
+
+    #[test]
+    fn too_many_calls_are_a_ticket_and_never_a_page() {
+        let mut traffic = Traffic::new();
+        let heard: Vec<Heard> =
+            (0..100).map(|i| traffic.pane(&reference(), (at(i), 15, 5.0), [1e-6, 1e-6], false)).collect();
+        let first = heard.iter().find(|h| h.ticket >= 1.0).expect("found");
+        assert!(first.too_many && first.effect[1] > 1.0 && first.page < 1e-3, "{first:?}");
+    }
+
+    #[test]
+    fn it_is_back_when_a_whole_window_is() {
+        let mut traffic = Traffic::new();
+        let reference = reference();
+        let mut minutes = |from: i64, calls: u64| {
+            (from..from + 31).find_map(|i| {
+                traffic.pane(&reference, (at(i), calls, 5.0), [0.0, 0.0], true);
+                traffic.is_back(&reference, false, at(i + 1), 300_000).map(|_| i - from)
+            })
+        };
+        assert_eq!(minutes(0, 0), None);
+        assert_eq!(minutes(31, 5), Some(28), "the window that holds the last silence does not count");
+        assert_eq!(minutes(100, 5), Some(29));
+    }
+}

@@ -217,7 +217,7 @@ impl Version {
             let middle = stream.from.unwrap_or(at.start).plus_ms(stream.span_ms() / 2);
             let terms = Terms {
                 grants,
-                widen: if self.reference_of.as_deref() == Some(at.version) { 1.0 } else { INHERITED },
+                widen: widened(family, self.reference_of.as_deref() == Some(at.version)),
                 learn: healthy,
                 time_of_day_ms: loaded.time_of_day_ms(middle),
             };
@@ -257,6 +257,11 @@ impl Version {
             };
         }
     }
+}
+
+/// Failures and faults of records are the service's, whatever the version; what a model does is its own.
+fn widened(family: Family, own: bool) -> f64 {
+    if own || matches!(family, Family::Availability | Family::DataQuality) { 1.0 } else { INHERITED }
 }
 
 /// Whether a stream of this family holds a page D.

@@ -68,11 +68,16 @@ pub(super) fn event(profile: &Profile, event: Event, expected: f64) -> (String, 
             None => ("values".into(), false),
         },
         Event::Label(LabelMiss::Wrong { stratum }) => (format!("wrong{}", delay(profile, stratum)), false),
+        Event::Label(LabelMiss::WrongInAll) => ("wrong".into(), false),
         Event::Label(LabelMiss::Off { stratum, edge }) => {
-            let at = profile.error_edges.get(edge).copied().unwrap_or_default();
-            (format!("off by more than {}{}", number(at), delay(profile, stratum)), false)
+            (format!("{}{}", off(profile, edge), delay(profile, stratum)), false)
         }
+        Event::Label(LabelMiss::OffInAll { edge }) => (off(profile, edge), false),
     }
+}
+
+fn off(profile: &Profile, edge: usize) -> String {
+    format!("off by more than {}", number(profile.error_edges.get(edge).copied().unwrap_or_default()))
 }
 
 fn failed(failure: Failure) -> &'static str {
@@ -154,8 +159,8 @@ pub(super) fn statistic(event: Event) -> &'static str {
         Event::Record(RecordFault::UnknownVersion) => "data_quality.unknown_version_share",
         Event::Value(At::Feature(_), _) => "drift.share",
         Event::Value(At::Prediction | At::Score, _) => "prediction.share",
-        Event::Label(LabelMiss::Wrong { .. }) => "accuracy.wrong_share",
-        Event::Label(LabelMiss::Off { .. }) => "accuracy.off_share",
+        Event::Label(LabelMiss::Wrong { .. } | LabelMiss::WrongInAll) => "accuracy.wrong_share",
+        Event::Label(LabelMiss::Off { .. } | LabelMiss::OffInAll { .. }) => "accuracy.off_share",
     }
 }
 
@@ -194,5 +199,74 @@ pub(super) fn title(
         0 => line,
         1 => format!("{line}; one more has moved"),
         n => format!("{line}; {n} more have moved"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::profile::{Category, Stage, Task};
+    use wire::{Digest, Timestamp};
+
+    fn profile(public: bool) -> Profile {
+        let category = |name: &str| Category { hash: 0xabcd_ef01_2345_6789, name: Some(name.to_owned()) };
+        let feature = |name: &str, fold| FeatureProfile { name: name.into(), fold, public };
+        Profile {
+            model: "m".into(),
+            version: "v".into(),
+            digest: Digest::new("d"),
+            effective_from: Timestamp::EPOCH,
+            stage: Stage::Final,
+            latency_edges: vec![50.0, 120.5],
+            latency_objective_ms: Some(50.0),
+            features: vec![
+                feature("age", FeatureFold::Numeric { centre: 0.0, scale: 1.0, edges: vec![18.0, 65.0], atoms: vec![] }),
+                feature("country", FeatureFold::Category { known: vec![category("DE")], other: vec![] }),
+            ],
+            prediction: None,
+            score: None,
+            task: Task::Classification,
+            error_edges: vec![],
+            delay_edges_ms: vec![300_000, 7_200_000],
+        }
+    }
+
+    #[test]
+    fn events_in_words() {
+        let of = |at, place| Event::Value(At::Feature(at), place);
+        for (what, expected, want) in [
+            (Event::Slow(0), 0.5, "over 50.0 ms (the objective)"),
+            (Event::Slow(1), 0.5, "over 120 ms"),
+            (of(0, Place::Below(0)), 0.1, "below 18.0"),
+            (of(0, Place::Below(1)), 0.9, "65.0 or more"),
+            (of(0, Place::Bin(1)), 0.5, "from 18.0 to 65.0"),
+            (of(1, Place::Known(0)), 0.5, "\"DE\""),
+            (of(1, Place::New), 0.0, "new categories"),
+            (Event::Label(LabelMiss::Wrong { stratum: 0 }), 0.1, "wrong (labels within 5 min)"),
+            (Event::Label(LabelMiss::Wrong { stratum: 1 }), 0.1, "wrong (labels after 5 min to 2.0 h)"),
+            (Event::Label(LabelMiss::Wrong { stratum: 2 }), 0.1, "wrong (labels after 2.0 h or more)"),
+            (Event::Label(LabelMiss::WrongInAll), 0.1, "wrong"),
+        ] {
+            assert_eq!(event(&profile(true), what, expected).0, want);
+        }
+    }
+
+    #[test]
+    fn no_category_of_a_private_feature_is_named() {
+        let (said, _) = event(&profile(false), Event::Value(At::Feature(1), Place::Known(0)), 0.5);
+        assert_eq!(said, "category #abcdef01");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        for (share, want) in [(0.0004, "0.04 %"), (0.004, "0.4 %"), (0.0314, "3.1 %"), (0.125, "12 %"), (1.0, "100 %")] {
+            assert_eq!(percent(share), want);
+        }
+        for (x, want) in [(0.5, "0.500"), (12.34, "12.3"), (1234.5, "1234"), (1.5e9, "1.50e9"), (-3.0, "-3.000")] {
+            assert_eq!(number(x), want);
+        }
+        for (ms, want) in [(40_000, "40 s"), (720_000, "12 min"), (12_600_000, "3.5 h")] {
+            assert_eq!(span(ms), want);
+        }
     }
 }

@@ -363,3 +363,82 @@ fn bursts(calls: &[u64], expected: &[f64]) -> f64 {
     // Each mean was fitted on seven slices, this one among them.
     if n == 0 { 1.0 } else { (ratios / float(n) * 7.0 / 6.0).max(1.0) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_MS: i64 = 60_000;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::EPOCH.plus_ms(minute * MINUTE_MS)
+    }
+
+    /// Counts of one test in slices of ten minutes over `days`.
+    fn filled(days: i64, k: impl Fn(i64) -> u64) -> Cells {
+        let mut cells = Cells::new(10 * MINUTE_MS, 10_000);
+        for slice in 0..days * 144 {
+            let cell = cells.cell(at(slice * 10));
+            cell.counts = vec![Count::new(k(slice), 1000)];
+            cell.calls = 1000;
+        }
+        cells
+    }
+
+    fn middles(cells: &Cells) -> Vec<i64> {
+        (0..i64::try_from(cells.dense().len()).unwrap())
+            .map(|i| (i * cells.width_ms + cells.width_ms / 2) % DAY_MS)
+            .collect()
+    }
+
+    #[test]
+    fn a_daily_cycle_is_expected_and_not_spread() {
+        let wave = |slice: i64| if slice % 144 < 72 { 100 } else { 300 };
+        let cells = filled(7, wave);
+        let series = cells.series(&cells.dense(), &middles(&cells), 0);
+        let hours = series.reference.hours.as_ref().expect("a week knows its hours");
+        assert_eq!((hours.k[3], hours.n[3], hours.k[20]), (4200, 42_000, 12_600));
+        let inside = series.residuals.iter().filter(|r| r.deviation.abs() < 1.0).count();
+        assert!(inside * 10 > series.residuals.len() * 8, "all but the hours of change are as expected: {inside}");
+    }
+
+    #[test]
+    fn days_that_differ_are_a_spread_that_panes_do_not_show() {
+        let level = |slice: i64| if slice / 144 % 2 == 0 { 190 } else { 210 };
+        let cells = filled(28, level);
+        let series = cells.series(&cells.dense(), &middles(&cells), 0);
+        let short = design_effect(&series.residuals, 1).unwrap();
+        let long = design_effect(&series.residuals, 144).unwrap();
+        assert!(short < 1.0 && long > 20.0, "{short} {long}");
+    }
+
+    #[test]
+    fn slices_double_when_there_are_too_many() {
+        let mut cells = Cells::new(MINUTE_MS, 8);
+        (0..100).for_each(|minute| cells.add_calls(at(minute), 1));
+        (0..100).for_each(|minute| cells.cell(at(minute)).counts = vec![Count::new(1, 2)]);
+        while cells.cells.len() > 8 {
+            cells.double();
+        }
+        assert_eq!(cells.width_ms, 16 * MINUTE_MS);
+        assert_eq!(cells.cells.values().map(|c| c.calls).sum::<u64>(), 100);
+        assert_eq!(cells.span_ms(), 112 * MINUTE_MS);
+    }
+
+    #[test]
+    fn traffic_knows_its_hours_its_level_and_its_bursts() {
+        let calls: Vec<u64> = (0..7 * 144)
+            .map(|slice| {
+                let day = if slice / 144 == 3 { 8 } else { 10 };
+                let hour = if slice % 144 < 72 { 10 } else { 30 };
+                day * hour
+            })
+            .collect();
+        let middles: Vec<i64> = (0..7 * 144).map(|i| (i * 10 + 5) * MINUTE_MS % DAY_MS).collect();
+        let known = traffic(&calls, &middles, 10 * MINUTE_MS).expect("enough");
+        assert!((known.hours[3] * 600.0 - 97.0).abs() < 1.0 && (known.hours[20] * 600.0 - 291.0).abs() < 2.0);
+        assert!((0.6..0.85).contains(&known.level[0]), "{:?}", known.level);
+        assert!(known.d < 2.0, "a day that is lower is no burst: {}", known.d);
+        assert_eq!(traffic(&[0; 100], &middles[..100], 10 * MINUTE_MS), None);
+    }
+}

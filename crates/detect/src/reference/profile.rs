@@ -150,8 +150,9 @@ fn centre_and_scale(raw: &RawCounts) -> (f64, f64) {
     let mean = raw.numeric.mean().filter(|mean| mean.is_finite()).unwrap_or(middle);
     let deviation = raw.numeric.variance().map(f64::sqrt).filter(|sd| sd.is_finite() && *sd > 0.0);
     let scale = deviation.unwrap_or(if mean == 0.0 { 1.0 } else { mean.abs() });
-    // A centre on the most frequent value itself would leave no room for an edge beside it.
-    (mean + scale / 64.0, scale)
+    // A centre on the most frequent value itself would leave no room for an edge beside it, and neither would a
+    // boundary of the sketch (1/64 is one).
+    (mean + scale / 61.0, scale)
 }
 
 /// The frequent categories, most frequent first, and those that were seen at all.
@@ -202,17 +203,91 @@ fn recounted(known: &[Category], other: &[u64], counts: &crate::pane::CategoryCo
 }
 
 /// Edges at the extremes, the quantiles, and around each value that holds much of the mass; all of them bucket
-/// boundaries of the sketch of (x − centre)/scale.
+/// boundaries of the sketch of (x − centre)/scale. Of edges with nothing between them the lower one stays.
 fn edges(centre: f64, scale: f64, counts: &NumericCounts) -> Vec<f64> {
     let sketch = &counts.sketch;
     let total = super::baseline::float(sketch.count());
-    let mut heavy: Vec<_> =
-        sketch.buckets().filter(|b| super::baseline::float(b.count) >= ATOM_SHARE * total).collect();
+    let mut heavy: Vec<_> = sketch.buckets().filter(|b| super::baseline::float(b.count) >= ATOM_SHARE * total).collect();
     heavy.sort_by(|a, b| b.count.cmp(&a.count).then(a.lower.total_cmp(&b.lower)));
     let around = heavy.iter().take(ATOMS_MAX).flat_map(|bucket| [bucket.lower, bucket.upper]);
     let quantiles = QUANTILES.iter().filter_map(|q| sketch.quantile_bucket(*q)).map(|bucket| bucket.lower);
     let least = sketch.buckets().next().map(|bucket| bucket.lower);
     let most = sketch.buckets().last().map(|bucket| bucket.upper);
-    let all = quantiles.chain(around).chain(least).chain(most);
-    ascending(all.map(|z| centre + scale * z))
+    let mut all = ascending(quantiles.chain(around).chain(least).chain(most));
+    all.dedup_by_key(|z| sketch.count_below(*z));
+    ascending(all.into_iter().map(|z| centre + scale * z))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn raw(values: &[f64]) -> RawCounts {
+        let mut raw = RawCounts::new("x".into(), 16);
+        for x in values {
+            raw.numeric.add(*x);
+            raw.sketch.add(*x);
+        }
+        raw
+    }
+
+    /// Edges as both steps give them.
+    fn edges_of(values: &[f64]) -> (FeatureFold, NumericCounts) {
+        let (centre, scale) = centre_and_scale(&raw(values));
+        let mut counts = NumericCounts::default();
+        for x in values {
+            counts.sketch.add((x - centre) / scale);
+        }
+        let fold = FeatureFold::Numeric { centre, scale, edges: edges(centre, scale, &counts), atoms: vec![] };
+        (fold, counts)
+    }
+
+    fn spread(n: u32) -> Vec<f64> {
+        (0..n).map(|i| f64::from(i * 7919 % n) / f64::from(n)).collect()
+    }
+
+    #[test]
+    fn edges_cut_what_they_should() {
+        let grid: Vec<f64> = (0..1000).map(|i| [3.0, 6.0, 12.0, 12.0, 24.0][i % 5]).collect();
+        let zeros: Vec<f64> = (0..1000).map(|i| if i % 10 == 0 { f64::from(i % 7) } else { 0.0 }).collect();
+        for (name, values, least) in [
+            ("spread evenly", spread(1000), 9),
+            ("far from zero", spread(1000).iter().map(|x| x + 1e6).collect(), 9),
+            ("a grid", grid, 4),
+            ("mostly zero", zeros, 3),
+            ("constant", vec![5.0; 100], 2),
+            ("constant zero", vec![0.0; 100], 1),
+            ("one value", vec![-3.0], 1),
+            ("huge", vec![1e308, -1e308, 1.0, 2.0, 3.0], 1),
+        ] {
+            let (fold, _) = edges_of(&values);
+            let FeatureFold::Numeric { centre, scale, edges, .. } = fold else { panic!("numeric") };
+            assert!(centre.is_finite() && scale > 0.0 && scale.is_finite(), "{name}: {centre} {scale}");
+            assert!(edges.len() >= least && edges.len() <= 24, "{name}: {edges:?}");
+            assert!(edges.windows(2).all(|e| e[0] < e[1]) && edges.iter().all(|e| e.is_finite()), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_atom_has_a_bin_of_its_own() {
+        let values: Vec<f64> = (0..1000).map(|i| if i % 2 == 0 { 0.5 } else { f64::from(i) / 1000.0 }).collect();
+        let (FeatureFold::Numeric { edges, .. }, _) = edges_of(&values) else { panic!("numeric") };
+        let (low, high) = (edges.iter().rfind(|e| **e <= 0.5).unwrap(), edges.iter().find(|e| **e > 0.5).unwrap());
+        assert!(high - low < 0.05, "{low} {high}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_unit_does_not_matter(scale in 0.001_f64..1000.0, values in prop::collection::vec(-100.0_f64..100.0, 50..200)) {
+            let (a, counts_a) = edges_of(&values);
+            let (b, counts_b) = edges_of(&values.iter().map(|x| x * scale).collect::<Vec<_>>());
+            let (FeatureFold::Numeric { edges: a, .. }, FeatureFold::Numeric { edges: b, .. }) = (a, b) else {
+                return Err(TestCaseError::fail("numeric"));
+            };
+            // The centre is read within 1 %, so a boundary may fall on the other side of a value; the shape stays.
+            prop_assert!(a.len().abs_diff(b.len()) <= 4, "{a:?} {b:?}");
+            prop_assert_eq!(counts_a.sketch.count(), counts_b.sketch.count());
+        }
+    }
 }
