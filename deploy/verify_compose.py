@@ -4,7 +4,7 @@
 usage: verify_compose.py TOCSIN [SECONDS]      (as root, with python3-yaml, java, maven and prometheus; TOCSIN is the binary)
 
 In a network of its own, where every service's name is the loopback: Kafka from its jars with the properties that its image
-makes of KAFKA_*, tocsin and the simulator with their commands and mounts as the image's user, Prometheus with its config,
+makes of KAFKA_*, tocsin, the history and the simulator with their commands and mounts as the image's user, Prometheus with its config,
 and every query of the dashboard against it. Not run: Grafana, and the health check of Kafka, which are in their images alone.
 """
 
@@ -56,7 +56,7 @@ class Service:
     def until(self, ready, what, seconds=60):
         deadline = time.monotonic() + seconds
         while not ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if self.process.poll() not in (None, 0) or time.monotonic() > deadline:
                 sys.exit(f"{self.name}: {what} did not happen; the end of its log:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.3)
         print(f"{self.name}: {what}", flush=True)
@@ -121,11 +121,14 @@ def main():
         folder.chmod(0o755)
         try:
             running.append(kafka(services["kafka"], folder))
-            for each in ["tocsin", "simulator"]:
+            for each in ["tocsin", "history", "simulator"]:
                 home = STATE if each == "tocsin" else folder / each
                 home.mkdir(exist_ok=True)
                 command = [binary, *(mounted(word, services[each]) for word in services[each]["command"])]
                 service = Service(each, command, folder, **as_user(10001, home))
+                if each == "history":
+                    service.until(lambda: service.process.poll() == 0, "has ended well", 300)
+                    continue
                 running.append(service)
                 if each == "tocsin":
                     check = health_of_image()
