@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use detect::collect::{CollectConfig, Collector, Flush, RecordAt, Role};
-use detect::progress::SourceId;
+use detect::progress::{Progress, SourceId};
 use detect::record::PanesRecord;
 use wire::context::ContextRecord;
 
@@ -46,6 +46,8 @@ struct Part {
     last_record: Duration,
     last_progress: Duration,
     was_idle: bool,
+    /// What was last said of it.
+    said: Option<Progress>,
 }
 
 /// Folds the assigned partitions of one source.
@@ -61,6 +63,9 @@ pub struct CollectLoop<L: Log> {
     profiles: BTreeMap<String, Arc<wire::profile::Profile>>,
     parts: BTreeMap<u32, Part>,
     last_commit: Duration,
+    /// When the last record of any partition came, and when one last came after a silence of `idle` in all of them.
+    last_record: Duration,
+    woke_at: Duration,
     views: Arc<Views>,
     clock: Clock,
     look: Look,
@@ -112,6 +117,8 @@ impl<L: Log> CollectLoop<L> {
             profiles: BTreeMap::new(),
             parts: BTreeMap::new(),
             last_commit: Duration::ZERO,
+            last_record: Duration::ZERO,
+            woke_at: Duration::ZERO,
             views,
             clock,
             look: Look::default(),
@@ -138,7 +145,8 @@ impl<L: Log> CollectLoop<L> {
             self.turn(turn, now)?;
         }
         self.pause_what_is_ahead()?;
-        let due = now.mono >= self.last_commit + self.settings.commit_every;
+        let full = self.parts.values().any(|part| part.collector.should_flush());
+        let due = full || now.mono >= self.last_commit + self.settings.commit_every;
         let committed = due && self.commit(now)?;
         if self.look.is_due(now) {
             gauges::lag(&self.log, &self.consumer, "collect");
@@ -194,6 +202,12 @@ impl<L: Log> CollectLoop<L> {
             Event::Lost(tps) => turns.push(Turn::Lost(tps.to_vec())),
             Event::Gap { at, expected, found } => turns.push(Turn::Gap { at: at.clone(), expected, found }),
         })?;
+        if predictions + labels > 0 {
+            if now.mono >= self.last_record + self.settings.idle {
+                self.woke_at = now.mono;
+            }
+            self.last_record = now.mono;
+        }
         self.views.records.fetch_add(predictions + labels, Ordering::Relaxed);
         for (kind, n) in [("lead", predictions), ("labels", labels)] {
             if n > 0 {
@@ -267,6 +281,7 @@ impl<L: Log> CollectLoop<L> {
             last_record: now.mono,
             last_progress: Duration::ZERO,
             was_idle: false,
+            said: None,
         };
         self.parts.insert(partition, part);
         Ok(())
@@ -298,8 +313,18 @@ impl<L: Log> CollectLoop<L> {
     fn commit(&mut self, now: Now) -> Result<bool, LogError> {
         self.last_commit = now.mono;
         let (mut records, mut offsets) = (Vec::new(), Vec::new());
+        // After a common silence data comes to all partitions at once, but is not read at once: until each has had its
+        // chance none is idle, and that is said before anything new, or time would pass without the others.
+        let awake = self.woke_at + self.settings.idle;
+        let is_idle =
+            |part: &Part, idle: Duration| part.at_end && now.mono >= awake.max(part.last_record + idle);
+        for part in self.parts.values().filter(|part| part.was_idle) {
+            if let (false, Some(said)) = (is_idle(part, self.settings.idle), &part.said) {
+                push_progress(&self.settings, Progress { idle: false, ..said.clone() }, &mut records);
+            }
+        }
         for part in self.parts.values_mut() {
-            let idle = part.at_end && now.mono >= part.last_record + self.settings.idle;
+            let idle = is_idle(part, self.settings.idle);
             let turned_idle = idle != part.was_idle;
             let spoke = now.mono < part.last_progress + self.settings.progress_every;
             if !part.read && !turned_idle && spoke {
@@ -317,6 +342,7 @@ impl<L: Log> CollectLoop<L> {
                 metrics::gauge!(WATERMARK_AGE, "source" => part.source.to_string()).set(age);
             }
             let positions = flush.positions;
+            part.said = Some(flush.progress.clone());
             offsets.extend(positions.predictions.map(|o| (part.predictions.clone(), o)));
             offsets.extend(part.labels.clone().zip(positions.labels));
             records_of(&self.settings, &part.source, at, flush, &mut records);
@@ -412,11 +438,7 @@ fn records_of(
         records.push(NewRecord::new(topics.panes.as_str(), value).key(key).partition(partition));
     }
     // Behind the panes: whoever has read this progress has read what it is the progress of.
-    let progress = PanesRecord::Progress(flush.progress).encode();
-    for partition in 0..settings.judge_partitions {
-        let key = source.to_string();
-        records.push(NewRecord::new(topics.panes.as_str(), progress.clone()).key(key).partition(partition));
-    }
+    push_progress(settings, flush.progress, records);
     for dead in &flush.dead_letters {
         metrics::counter!(DEAD_LETTERS, "reason" => dead.reason.name()).increment(1);
         let key = format!("{}/{}/{}", dead.topic, dead.partition, dead.offset);
@@ -432,5 +454,15 @@ fn records_of(
     for (key, value) in flush.state {
         let key = [state_prefix(source), key].concat();
         records.push(state_record(&topics.state_collect, state_at, key, value));
+    }
+}
+
+/// To every panes partition: each judge must know how far all sources are.
+fn push_progress(settings: &Settings, progress: Progress, records: &mut Vec<NewRecord>) {
+    let key = progress.source.to_string();
+    let value = PanesRecord::Progress(progress).encode();
+    for partition in 0..settings.judge_partitions {
+        let record = NewRecord::new(settings.topics.panes.as_str(), value.clone());
+        records.push(record.key(key.as_str()).partition(partition));
     }
 }
