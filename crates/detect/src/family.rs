@@ -102,12 +102,19 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelMiss {
     /// It differs from the prediction.
-    Wrong { stratum: usize },
+    Wrong {
+        stratum: usize,
+    },
     /// |error| above this edge.
-    Off { stratum: usize, edge: usize },
+    Off {
+        stratum: usize,
+        edge: usize,
+    },
     /// The same over all strata: expected is what the strata's own references expect of the labels that came.
     WrongInAll,
-    OffInAll { edge: usize },
+    OffInAll {
+        edge: usize,
+    },
 }
 
 /// How a pane answers a test.

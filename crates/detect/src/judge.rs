@@ -31,6 +31,7 @@ use wire::{Incident, Timestamp};
 use crate::config::JudgeConfig;
 use crate::pane::Pane;
 use crate::record::PanesRecord;
+use crate::reference::cells::Cell;
 use model::{Model, ModelClosing, Name};
 use open::OpenPanes;
 use sources::Sources;
@@ -60,6 +61,8 @@ pub struct Judge {
     dirty: Dirty,
     out: Effects,
     restored: bool,
+    /// Slices of learning versions that wait for their version to be restored.
+    restored_cells: Vec<(String, String, i64, Cell)>,
 }
 
 /// What must be written in the transaction that commits [`Judge::resume_offset`].
@@ -115,6 +118,8 @@ struct Dirty {
     models: BTreeSet<String>,
     versions: BTreeSet<(String, Name)>,
     references: BTreeSet<(String, String)>,
+    /// Slices of learning versions that are forgotten.
+    cells: BTreeSet<(String, String, i64)>,
 }
 
 /// One stream as it stands, for views and metrics.
@@ -144,6 +149,7 @@ impl Judge {
             dirty: Dirty::default(),
             out: Effects::default(),
             restored: false,
+            restored_cells: vec![],
         }
     }
 
@@ -343,7 +349,8 @@ impl Judge {
             for version in model.close(closing, closed, &mut self.out) {
                 self.dirty.versions.insert((name.clone(), version));
             }
-            for version in model.forget(end) {
+            for (version, cells) in model.forget(end) {
+                self.dirty.cells.extend(cells.into_iter().map(|at| (name.clone(), version.0.clone(), at)));
                 self.dirty.versions.insert((name.clone(), version));
             }
             self.dirty.models.insert(name.clone());

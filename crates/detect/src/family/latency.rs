@@ -11,9 +11,7 @@ use super::{Count, Counting, Event, StreamPlan, TestPlan};
 use crate::pane::PaneCounts;
 
 pub(super) fn plan(profile: &Profile) -> StreamPlan {
-    let tests = (0..profile.latency_edges.len())
-        .map(|edge| TestPlan::new(Event::Slow(edge), 0))
-        .collect();
+    let tests = (0..profile.latency_edges.len()).map(|edge| TestPlan::new(Event::Slow(edge), 0)).collect();
     StreamPlan { family: Family::Latency, name: "latency".into(), tests }
 }
 

@@ -293,7 +293,10 @@ mod tests {
         assert_ne!(first.incident_id, other.incident_id);
         assert_eq!((first.opened_at, again.opened_at), (at(10), at(50)));
         let subject = Subject::model("m", "v");
-        assert_eq!(first.incident_id, Incident::id_of("n", Source::Detector, &subject, Family::Latency, at(9)));
+        assert_eq!(
+            first.incident_id,
+            Incident::id_of("n", Source::Detector, &subject, Family::Latency, at(9))
+        );
         assert!(!case.is_over(at(150), 3_600_000) && case.is_over(at(191), 3_600_000));
     }
 

@@ -8,7 +8,7 @@ use crate::config::{JudgeSettings, ModelSettings};
 use crate::family::{Counting, plan};
 use crate::pane::PaneCounts;
 use crate::reference::Reference;
-use crate::reference::cells::Cells;
+use crate::reference::cells::{Cell, Cells};
 use crate::reference::profile::{About, complete, provisional};
 
 /// First width of a slice, and most slices: a day takes slices of four minutes.
@@ -67,6 +67,20 @@ impl Learning {
             profile: None,
             digest: 0,
         }
+    }
+
+    /// Slices of time that have changed since they were last written; `None` for those that are no more.
+    pub(super) fn take_changed(&mut self) -> Vec<(i64, Option<Cell>)> {
+        self.cells.take_changed()
+    }
+
+    /// Puts back a slice that was written.
+    pub(super) fn restore_cell(&mut self, at: i64, cell: Cell) {
+        self.cells.restore(at, cell);
+    }
+
+    pub(super) fn cell_numbers(&self) -> Vec<i64> {
+        self.cells.numbers()
     }
 
     /// Takes in one closed base pane. Panes of another profile than the one in force teach nothing.

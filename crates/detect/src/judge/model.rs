@@ -234,15 +234,18 @@ impl Model {
         }
     }
 
-    /// Forgets versions that have long had no traffic. Returns their names.
-    pub(super) fn forget(&mut self, at: Timestamp) -> Vec<Name> {
+    /// Forgets versions that have long had no traffic. Returns their names, and the slices that they were learning.
+    pub(super) fn forget(&mut self, at: Timestamp) -> Vec<(Name, Vec<i64>)> {
         let gone = |v: &Version| at.since_ms(v.last_seen) > FORGET_MS && !v.has_open();
         let names: Vec<Name> =
             self.versions.iter().filter(|(_, v)| gone(v)).map(|(name, _)| name.clone()).collect();
-        for name in &names {
-            self.versions.remove(name);
+        let mut forgotten = vec![];
+        for name in names {
+            let version = self.versions.remove(&name).expect("its own key");
+            let cells = version.learning.map(|learning| learning.cell_numbers()).unwrap_or_default();
+            forgotten.push((name, cells));
         }
-        names
+        forgotten
     }
 
     fn judge_traffic(&mut self, at: ModelClosing<'_>, calls: u64, out: &mut Effects) {

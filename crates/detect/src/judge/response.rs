@@ -117,12 +117,7 @@ fn reset_page(judged: &[(usize, Judged)], streams: &mut [Stream]) {
 }
 
 /// Streams that alarm while it is open become parts of it.
-fn join(
-    open: &mut Open,
-    judged: &[(usize, Judged)],
-    settings: &FamilySettings,
-    streams: &mut [Stream],
-) {
+fn join(open: &mut Open, judged: &[(usize, Judged)], settings: &FamilySettings, streams: &mut [Stream]) {
     for (index, j) in judged.iter().filter(|(_, j)| j.ticket >= 1.0 && !j.moved.is_empty()) {
         add_parts(open, *index, &j.moved, settings);
         streams[*index].ticket.reset();

@@ -7,12 +7,13 @@ use serde::de::DeserializeOwned;
 use wire::Timestamp;
 
 use super::loaded::Loaded;
-use super::model::{Model, Name, Stored};
+use super::model::{Model, Stored};
 use super::sources::Sources;
 use super::telemetry::Telemetry;
 use super::version::Version;
 use super::{Counters, Judge};
 use crate::reference::Reference;
+use crate::reference::cells::Cell;
 
 /// First byte of every value. A reader refuses what is newer than itself.
 const SCHEMA: u8 = 1;
@@ -77,6 +78,11 @@ impl Judge {
                     .map_err(|source| RestoreError::DamagedJson { key: text.clone(), source })?;
                 self.known(name).references.insert(version, Arc::new(Loaded::new(reference)));
             }
+            "cell" => {
+                let (name, version, at): (String, String, i64) = name_of(&text, rest)?;
+                let cell: Cell = decode(&text, value)?;
+                self.restored_cells.push((name, version, at, cell));
+            }
             _ => return Err(RestoreError::Key(text)),
         }
         Ok(())
@@ -90,6 +96,12 @@ impl Judge {
     pub(super) fn rejoin(&mut self) {
         if !std::mem::take(&mut self.restored) {
             return;
+        }
+        for (model, version, at, cell) in std::mem::take(&mut self.restored_cells) {
+            let version = self.models.get_mut(&model).and_then(|m| m.versions.get_mut(&(version, None)));
+            if let Some(learning) = version.and_then(|v| v.learning.as_mut()) {
+                learning.restore_cell(at, cell);
+            }
         }
         for model in self.models.values_mut() {
             for ((_, segment), version) in &mut model.versions {
@@ -127,10 +139,20 @@ impl Judge {
             let json = |loaded: &Arc<Loaded>| serde_json::to_vec(&loaded.reference).expect("plain data");
             state.push((key("reference", &(model, version)), known.map(|loaded| encode(&json(loaded)))));
         }
+        for cell in dirty.cells {
+            state.push((key("cell", &cell), None));
+        }
         for (model, name) in dirty.versions {
-            let value = self.models.get(&model).and_then(|m| m.versions.get(&name)).map(encode);
-            let (version, segment): Name = name;
-            state.push((key("version", &(model, version, segment)), value));
+            let version = self.models.get_mut(&model).and_then(|m| m.versions.get_mut(&name));
+            if let Some(version) = version {
+                let of = |at: i64| key("cell", &(&model, &name.0, at));
+                state.extend(std::mem::take(&mut version.learned_cells).into_iter().map(|at| (of(at), None)));
+                let changed = version.learning.as_mut().map(|l| l.take_changed()).unwrap_or_default();
+                state.extend(changed.into_iter().map(|(at, cell)| (of(at), cell.as_ref().map(encode))));
+                state.push((key("version", &(&model, &name.0, &name.1)), Some(encode(version))));
+            } else {
+                state.push((key("version", &(&model, &name.0, &name.1)), None));
+            }
         }
     }
 }

@@ -524,7 +524,10 @@ mod tests {
             test(LabelMiss::WrongInAll, vec![0, 1]),
         ];
         let plan = StreamPlan { family: Family::Accuracy, name: "labels".into(), tests };
-        let rule = Rule::new(plan, vec![baseline(10, 1000, 1.0), baseline(400, 1000, 1.0), baseline(410, 2000, 1.0)]);
+        let rule = Rule::new(
+            plan,
+            vec![baseline(10, 1000, 1.0), baseline(400, 1000, 1.0), baseline(410, 2000, 1.0)],
+        );
         assert!((rule.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         let mut stream = Stream::new(&rule, false);
         let counts = [(1, 30), (4, 10), (5, 40)].map(|(k, n)| Some(Count::new(k, n)));

@@ -45,6 +45,9 @@ pub(super) struct Version {
     pub(super) last_seen: Timestamp,
     #[serde(skip)]
     pub(super) loaded: Option<Arc<Loaded>>,
+    /// Slices of a reference that was learned: their state is removed.
+    #[serde(skip)]
+    pub(super) learned_cells: Vec<i64>,
 }
 
 /// What closing a base pane must know.
@@ -86,6 +89,7 @@ impl Version {
             first_seen: at,
             last_seen: at,
             loaded: None,
+            learned_cells: vec![],
         }
     }
 
@@ -102,7 +106,8 @@ impl Version {
         self.profile = Some(profile.digest.clone());
         self.streams =
             loaded.rules.iter().map(|rule| Stream::new(rule, may_page(rule.family(), settings))).collect();
-        self.learning = None;
+        self.learned_cells
+            .extend(self.learning.take().map(|learning| learning.cell_numbers()).unwrap_or_default());
         self.loaded = Some(Arc::clone(loaded));
     }
 

@@ -220,7 +220,10 @@ mod tests {
             latency_edges: vec![50.0, 120.5],
             latency_objective_ms: Some(50.0),
             features: vec![
-                feature("age", FeatureFold::Numeric { centre: 0.0, scale: 1.0, edges: vec![18.0, 65.0], atoms: vec![] }),
+                feature(
+                    "age",
+                    FeatureFold::Numeric { centre: 0.0, scale: 1.0, edges: vec![18.0, 65.0], atoms: vec![] },
+                ),
                 feature("country", FeatureFold::Category { known: vec![category("DE")], other: vec![] }),
             ],
             prediction: None,
@@ -259,10 +262,14 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        for (share, want) in [(0.0004, "0.04 %"), (0.004, "0.4 %"), (0.0314, "3.1 %"), (0.125, "12 %"), (1.0, "100 %")] {
+        for (share, want) in
+            [(0.0004, "0.04 %"), (0.004, "0.4 %"), (0.0314, "3.1 %"), (0.125, "12 %"), (1.0, "100 %")]
+        {
             assert_eq!(percent(share), want);
         }
-        for (x, want) in [(0.5, "0.500"), (12.34, "12.3"), (1234.5, "1234"), (1.5e9, "1.50e9"), (-3.0, "-3.000")] {
+        for (x, want) in
+            [(0.5, "0.500"), (12.34, "12.3"), (1234.5, "1234"), (1.5e9, "1.50e9"), (-3.0, "-3.000")]
+        {
             assert_eq!(number(x), want);
         }
         for (ms, want) in [(40_000, "40 s"), (720_000, "12 min"), (12_600_000, "3.5 h")] {

@@ -1,6 +1,6 @@
 //! Slices of a reference's time: what each test counted in each, from which its rate, its day and its spread follow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -21,31 +21,74 @@ const WINDOWS_MS: [i64; 3] = [HOUR_MS, 6 * HOUR_MS, DAY_MS];
 /// Reference time from which hours of the day are told apart.
 const HOURS_FROM_MS: i64 = 3 * DAY_MS;
 
+/// Bursts are looked for in slices of so much.
+const MINUTE_MS: i64 = 60_000;
+/// Minutes in which bursts are looked for, most: 34 days.
+const MINUTES_MAX: usize = 50_000;
+
 /// Counts by slice of time. When there are too many slices, pairs of them become one.
+///
+/// The slices are not part of its written form: whoever keeps it writes those that [`Cells::take_changed`] names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cells {
     width_ms: i64,
     cells_max: usize,
     /// By number of the slice since the epoch.
+    #[serde(skip)]
     cells: BTreeMap<i64, Cell>,
+    minutes: usize,
     pub(crate) records: u64,
     pub(crate) labels: u64,
+    #[serde(skip)]
+    changed: BTreeSet<i64>,
 }
 
 /// One slice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Cell {
+pub struct Cell {
     /// Calls of the model: of all versions together.
     calls: u64,
     /// In the order of the plan's tests, all streams after one another.
     counts: Vec<Count>,
+    /// The tests of bursty families alone, by minute since the epoch.
+    minutes: BTreeMap<i64, Vec<Count>>,
+}
+
+/// Families whose records come in bursts of trouble that are normal: one such burst in the reference is none later.
+fn is_bursty(family: Family) -> bool {
+    matches!(family, Family::Latency | Family::Availability)
 }
 
 impl Cells {
     /// None yet. Slices start `width_ms` wide; from `cells_max` of them on they double.
     #[must_use]
     pub fn new(width_ms: i64, cells_max: usize) -> Self {
-        Self { width_ms, cells_max: cells_max.max(8), cells: BTreeMap::new(), records: 0, labels: 0 }
+        Self {
+            width_ms,
+            cells_max: cells_max.max(8),
+            cells: BTreeMap::new(),
+            minutes: 0,
+            records: 0,
+            labels: 0,
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Slices that have changed since the last call; `None` for those that are no more.
+    pub fn take_changed(&mut self) -> Vec<(i64, Option<Cell>)> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|at| (at, self.cells.get(&at).cloned())).collect()
+    }
+
+    /// Puts back a slice that was written.
+    pub fn restore(&mut self, at: i64, cell: Cell) {
+        self.cells.insert(at, cell);
+    }
+
+    /// The numbers of all slices.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<i64> {
+        self.cells.keys().copied().collect()
     }
 
     /// Event time from the first slice to the last.
@@ -59,19 +102,24 @@ impl Cells {
 
     /// Folds one pane of the reference.
     pub fn add(&mut self, plan: &[StreamPlan], with: Counting<'_>, start: Timestamp, pane: &PaneCounts) {
+        let tests = || plan.iter().flat_map(|stream| stream.tests.iter().map(|test| (stream.family, test)));
+        let counts: Vec<Count> =
+            tests().map(|(_, test)| count(test.event, with, pane, true).unwrap_or_default()).collect();
+        let room = self.minutes < MINUTES_MAX;
         let cell = self.cell(start);
-        let tests = plan.iter().flat_map(|stream| &stream.tests);
-        cell.counts.resize(tests.clone().count(), Count::default());
-        for (sum, test) in cell.counts.iter_mut().zip(tests) {
-            if let Some(count) = count(test.event, with, pane, true) {
-                sum.add(count);
-            }
+        cell.counts.resize(counts.len(), Count::default());
+        cell.counts.iter_mut().zip(&counts).for_each(|(sum, count)| sum.add(*count));
+        let minute = start.as_ms().div_euclid(MINUTE_MS);
+        let fresh = !cell.minutes.contains_key(&minute);
+        if room || !fresh {
+            let bursty = || tests().zip(&counts).filter(|((family, _), _)| is_bursty(*family));
+            let sums = cell.minutes.entry(minute).or_default();
+            sums.resize(bursty().count(), Count::default());
+            sums.iter_mut().zip(bursty()).for_each(|(sum, (_, count))| sum.add(*count));
+            self.minutes += usize::from(fresh);
         }
         self.records = self.records.saturating_add(pane.predictions);
         self.labels = self.labels.saturating_add(pane.labels.total());
-        while self.cells.len() > self.cells_max {
-            self.double();
-        }
     }
 
     /// Counts calls of the model, whatever the version.
@@ -81,13 +129,24 @@ impl Cells {
     }
 
     fn cell(&mut self, start: Timestamp) -> &mut Cell {
-        self.cells.entry(start.as_ms().div_euclid(self.width_ms)).or_default()
+        let number = |cells: &Self| start.as_ms().div_euclid(cells.width_ms);
+        let first = |cells: &Self| cells.cells.first_key_value().map_or(number(cells), |(at, _)| *at);
+        let last = |cells: &Self| cells.cells.last_key_value().map_or(number(cells), |(at, _)| *at);
+        let most = i64::try_from(self.cells_max).unwrap_or(i64::MAX);
+        while last(self).max(number(self)) - first(self).min(number(self)) >= most {
+            self.double();
+        }
+        let at = number(self);
+        self.changed.insert(at);
+        self.cells.entry(at).or_default()
     }
 
     fn double(&mut self) {
         self.width_ms *= 2;
         for (at, cell) in std::mem::take(&mut self.cells) {
+            self.changed.extend([at, at.div_euclid(2)]);
             let into = self.cells.entry(at.div_euclid(2)).or_default();
+            into.minutes.extend(cell.minutes);
             into.calls = into.calls.saturating_add(cell.calls);
             into.counts.resize(into.counts.len().max(cell.counts.len()), Count::default());
             for (sum, count) in into.counts.iter_mut().zip(cell.counts) {
@@ -101,21 +160,30 @@ impl Cells {
     pub fn finish(&self, profile: &Profile, timezone: &str) -> Reference {
         let zone = crate::config::zone(timezone).unwrap_or(TimeZone::UTC);
         let plan = plan(profile);
+        let of_day = |at: Timestamp| time_of_day_ms(&zone, at);
         let start_ms = self.cells.first_key_value().map_or(0, |(at, _)| at * self.width_ms);
         let start = Timestamp::EPOCH.plus_ms(start_ms);
         let window = [start, start.plus_ms(self.span_ms())];
         let dense = self.dense();
         let middles: Vec<i64> = (0_i64..)
             .zip(&dense)
-            .map(|(i, _)| time_of_day_ms(&zone, start.plus_ms(i * self.width_ms + self.width_ms / 2)))
+            .map(|(i, _)| of_day(start.plus_ms(i * self.width_ms + self.width_ms / 2)))
             .collect();
+        let mut bursty = 0..;
         let mut streams = Vec::with_capacity(plan.len());
         let mut at = 0;
         for stream in &plan {
             let series: Vec<Series> =
                 (at..at + stream.tests.len()).map(|test| self.series(&dense, &middles, test)).collect();
             at += stream.tests.len();
-            streams.push(self.stream(stream, &series));
+            let bursts: Vec<f64> = series
+                .iter()
+                .map(|one| match is_bursty(stream.family) {
+                    true => self.burst(bursty.next().expect("without end"), one, &of_day),
+                    false => 1.0,
+                })
+                .collect();
+            streams.push(self.stream(stream, &series, &bursts));
         }
         let traffic = self.traffic(&dense, &middles);
         Reference {
@@ -131,7 +199,7 @@ impl Cells {
 
     /// Slices without a gap: where nothing was counted, nothing was.
     fn dense(&self) -> Vec<&Cell> {
-        static EMPTY: Cell = Cell { calls: 0, counts: Vec::new() };
+        static EMPTY: Cell = Cell { calls: 0, counts: Vec::new(), minutes: BTreeMap::new() };
         let (Some((first, _)), Some((last, _))) = (self.cells.first_key_value(), self.cells.last_key_value())
         else {
             return vec![];
@@ -164,8 +232,26 @@ impl Cells {
                 Residual::new(count.k.min(count.n), count.n, day.at(*middle).rate.clamp(0.0, 1.0))
             })
             .collect();
-        let burst = burst(&counts, middles, &day);
-        Series { reference, residuals, burst }
+        Series { reference, residuals, day }
+    }
+
+    /// The least d at which the worst minute of the reference counts as normal, of a bursty family's test.
+    ///
+    /// As `stats::design_effect::burst_floor`, against the hour's own rate.
+    fn burst(&self, test: usize, series: &Series, of_day: &dyn Fn(Timestamp) -> i64) -> f64 {
+        let minutes = self.cells.values().flat_map(|cell| &cell.minutes);
+        let (mut most, mut filled) = (0.0_f64, 1_u64);
+        for (minute, counts) in minutes {
+            let Some(count) = counts.get(test).filter(|count| count.n > 0) else { continue };
+            let middle = Timestamp::EPOCH.plus_ms(minute * MINUTE_MS + MINUTE_MS / 2);
+            let rate = series.day.at(of_day(middle)).rate.clamp(1e-9, 1.0 - 1e-9);
+            // Fewer than usual is no burst.
+            if float(count.k) > rate * float(count.n) {
+                most = most.max(deviance(float(count.k.min(count.n)), float(count.n), rate));
+            }
+            filled += 1;
+        }
+        (1.3 * most / (2.0 * libm::log(4.0 * float(filled)) + 3.0)).max(1.0)
     }
 
     /// Spread of an hour's own rate from day to day.
@@ -191,7 +277,7 @@ impl Cells {
         design_effect(&residuals, window).unwrap_or(1.0).max(1.0) / fitted
     }
 
-    fn stream(&self, plan: &StreamPlan, series: &[Series]) -> StreamReference {
+    fn stream(&self, plan: &StreamPlan, series: &[Series], bursts: &[f64]) -> StreamReference {
         let mut shorter = vec![1.0_f64; series.len()];
         let mut most = vec![1.0_f64; series.len()];
         let length = series.first().map_or(0, |s| s.residuals.len());
@@ -225,12 +311,8 @@ impl Cells {
         }
         let tests = series
             .iter()
-            .zip(most)
-            .map(|(one, d)| {
-                // One burst in the reference is normal where bursts are what a family is made of.
-                let bursty = matches!(plan.family, Family::Latency | Family::Availability);
-                TestReference { d: round(if bursty { d.max(one.burst) } else { d }), ..one.reference.clone() }
-            })
+            .zip(most.iter().zip(bursts))
+            .map(|(one, (d, burst))| TestReference { d: round(d.max(*burst)), ..one.reference.clone() })
             .collect();
         StreamReference { family: plan.family, name: plan.name.clone(), tests }
     }
@@ -244,8 +326,8 @@ impl Cells {
 struct Series {
     reference: TestReference,
     residuals: Vec<Residual>,
-    /// The least d at which the worst slice of the reference counts as normal.
-    burst: f64,
+    /// What the hours expect of the event itself.
+    day: Baseline,
 }
 
 fn hourly(counts: &[Count], middles: &[i64], known: bool, k: impl Fn(&Count) -> u64) -> Option<Hours> {
@@ -258,25 +340,6 @@ fn hourly(counts: &[Count], middles: &[i64], known: bool, k: impl Fn(&Count) -> 
         }
         hours
     })
-}
-
-/// As `stats::design_effect::burst_floor`, against the hour's own rate.
-fn burst(counts: &[Count], middles: &[i64], day: &Baseline) -> f64 {
-    let most = counts
-        .iter()
-        .zip(middles)
-        .filter(|(count, _)| count.n > 0)
-        .map(|(count, middle)| {
-            let rate = day.at(*middle).rate.clamp(1e-9, 1.0 - 1e-9);
-            deviance(float(count.k.min(count.n)), float(count.n), rate)
-        })
-        .fold(0.0, f64::max);
-    let slices = float(counts.iter().filter(|count| count.n > 0).count().max(1) as u64);
-    (1.3 * most / (2.0 * stats_ln(4.0 * slices) + 3.0)).max(1.0)
-}
-
-fn stats_ln(x: f64) -> f64 {
-    libm::log(x)
 }
 
 /// Four significant digits or so: a spread is not known better, and the reference stays small.
@@ -399,7 +462,10 @@ mod tests {
         let hours = series.reference.hours.as_ref().expect("a week knows its hours");
         assert_eq!((hours.k[3], hours.n[3], hours.k[20]), (4200, 42_000, 12_600));
         let inside = series.residuals.iter().filter(|r| r.deviation.abs() < 1.0).count();
-        assert!(inside * 10 > series.residuals.len() * 8, "all but the hours of change are as expected: {inside}");
+        assert!(
+            inside * 10 > series.residuals.len() * 8,
+            "all but the hours of change are as expected: {inside}"
+        );
     }
 
     #[test]
@@ -416,13 +482,32 @@ mod tests {
     fn slices_double_when_there_are_too_many() {
         let mut cells = Cells::new(MINUTE_MS, 8);
         (0..100).for_each(|minute| cells.add_calls(at(minute), 1));
-        (0..100).for_each(|minute| cells.cell(at(minute)).counts = vec![Count::new(1, 2)]);
-        while cells.cells.len() > 8 {
-            cells.double();
-        }
+        assert!(cells.cells.len() <= 8);
         assert_eq!(cells.width_ms, 16 * MINUTE_MS);
         assert_eq!(cells.cells.values().map(|c| c.calls).sum::<u64>(), 100);
         assert_eq!(cells.span_ms(), 112 * MINUTE_MS);
+        let mut copy = cells.clone();
+        copy.cells.clear();
+        for (at, cell) in cells.take_changed() {
+            cell.into_iter().for_each(|cell| copy.restore(at, cell));
+        }
+        assert_eq!(copy.cells, cells.cells);
+        assert!(cells.take_changed().is_empty());
+    }
+
+    #[test]
+    fn one_burst_of_the_reference_is_normal() {
+        let mut cells = filled(7, |_| 10);
+        let series = |cells: &Cells| cells.series(&cells.dense(), &middles(cells), 0);
+        let of_day = |at: Timestamp| at.as_ms().rem_euclid(DAY_MS);
+        let calm = series(&cells);
+        assert!((cells.burst(0, &calm, &of_day) - 1.0).abs() < 1e-9);
+        let cell = cells.cell(at(500));
+        cell.minutes.insert(500, vec![Count::new(20, 100)]);
+        let after = series(&cells);
+        // 20 of 100 where 1 was due: a deviance of 85, where a week of independent minutes would not show 25.
+        let floor = cells.burst(0, &after, &of_day);
+        assert!(floor > 4.0 && floor < 20.0, "{floor}");
     }
 
     #[test]

@@ -207,7 +207,8 @@ fn recounted(known: &[Category], other: &[u64], counts: &crate::pane::CategoryCo
 fn edges(centre: f64, scale: f64, counts: &NumericCounts) -> Vec<f64> {
     let sketch = &counts.sketch;
     let total = super::baseline::float(sketch.count());
-    let mut heavy: Vec<_> = sketch.buckets().filter(|b| super::baseline::float(b.count) >= ATOM_SHARE * total).collect();
+    let mut heavy: Vec<_> =
+        sketch.buckets().filter(|b| super::baseline::float(b.count) >= ATOM_SHARE * total).collect();
     heavy.sort_by(|a, b| b.count.cmp(&a.count).then(a.lower.total_cmp(&b.lower)));
     let around = heavy.iter().take(ATOMS_MAX).flat_map(|bucket| [bucket.lower, bucket.upper]);
     let quantiles = QUANTILES.iter().filter_map(|q| sketch.quantile_bucket(*q)).map(|bucket| bucket.lower);
@@ -239,7 +240,8 @@ mod tests {
         for x in values {
             counts.sketch.add((x - centre) / scale);
         }
-        let fold = FeatureFold::Numeric { centre, scale, edges: edges(centre, scale, &counts), atoms: vec![] };
+        let fold =
+            FeatureFold::Numeric { centre, scale, edges: edges(centre, scale, &counts), atoms: vec![] };
         (fold, counts)
     }
 
@@ -271,9 +273,11 @@ mod tests {
 
     #[test]
     fn an_atom_has_a_bin_of_its_own() {
-        let values: Vec<f64> = (0..1000).map(|i| if i % 2 == 0 { 0.5 } else { f64::from(i) / 1000.0 }).collect();
+        let values: Vec<f64> =
+            (0..1000).map(|i| if i % 2 == 0 { 0.5 } else { f64::from(i) / 1000.0 }).collect();
         let (FeatureFold::Numeric { edges, .. }, _) = edges_of(&values) else { panic!("numeric") };
-        let (low, high) = (edges.iter().rfind(|e| **e <= 0.5).unwrap(), edges.iter().find(|e| **e > 0.5).unwrap());
+        let (low, high) =
+            (edges.iter().rfind(|e| **e <= 0.5).unwrap(), edges.iter().find(|e| **e > 0.5).unwrap());
         assert!(high - low < 0.05, "{low} {high}");
     }
 
