@@ -1,11 +1,27 @@
 //! Support for the tests beside it.
 
+pub mod fed;
+pub mod foreign;
+pub mod home;
 pub mod log_contract;
+pub mod pager;
+pub mod process;
+pub mod record;
 pub mod samples;
+pub mod stored;
+pub mod wait;
+pub mod web;
 
 /// Whether checked-in files are rewritten from what is computed now.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "tests are set up by the environment")]
 pub fn updating_golden() -> bool {
     std::env::var_os("UPDATE_GOLDEN").is_some()
+}
+
+/// A variable of the environment that sets up a test, if it is set and not empty.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "tests are set up by the environment")]
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,0 +1,237 @@
+//! The program as a person runs it, on the embedded log: telemetry in by HTTP, a page out, a person who takes it.
+
+use std::ops::Range;
+use std::process::Stdio;
+
+use fleet::{Fleet, FleetConfig, Scenario};
+use serde_json::Value;
+use tocsin_tests::fed::{Feed, as_it_is, slower};
+use tocsin_tests::home;
+use tocsin_tests::home::Home;
+use tocsin_tests::pager::{Answer, Pager};
+use tocsin_tests::process::Process;
+use tocsin_tests::{record, stored, wait};
+use wire::page::PageKind;
+use wire::topic::Topics;
+use wire::{Family, Incident, Timestamp};
+
+const MINUTE_MS: i64 = 60_000;
+/// Event time in a second of the clock, where the judge's answers must keep up with what is fed: a profile that it
+/// makes is in force a minute of event time later.
+const PACE: u32 = 60;
+
+/// A home that pages `pager` at once, and again only after an hour.
+fn home_of(pager: &Pager, name: &str) -> Home {
+    let home = home!(name);
+    home.write("hook.secret", Pager::secret());
+    home.configure(&format!(
+        r#"
+        [receiver.hook]
+        type = "webhook"
+        url = "{}"
+        secret_file = "hook.secret"
+        allow_private = true
+        timeout_s = 2
+        [policy.default]
+        steps = [{{ targets = ["hook/on-call"], delay_s = 3600 }}]
+        "#,
+        pager.url
+    ));
+    home
+}
+
+/// How many streams of a model have this verdict.
+fn verdicts(process: &Process, model: &str, verdict: &str) -> u64 {
+    let status = process.json("/v1/status");
+    let models = status["models"].as_array().cloned().unwrap_or_default();
+    let of_model = models.iter().filter(|m| m["model"] == model);
+    of_model.map(|m| m["verdicts"][verdict].as_u64().unwrap_or(0)).sum()
+}
+
+fn incidents(home: &Home, args: &[&str]) -> Vec<Value> {
+    home.json(&[&["incidents"], args].concat())
+}
+
+/// From the first record to a resolved incident, with nothing pinned: what healthy looks like is learned on the way.
+#[test]
+fn a_page_is_raised_taken_and_resolved() {
+    let pager = Pager::start();
+    let home = home_of(&pager, "story");
+    home.configure("[judge]\nwarmup_records = 500\nwarmup_s = 600");
+    let process = Process::start(&home, &[]);
+    let mut feed = Feed::new(&["fraud"], 2.0);
+    feed.play_until(&process, "fraud is judged", (120 * MINUTE_MS, PACE), as_it_is, || {
+        (verdicts(&process, "fraud", "ok") > 0).then_some(())
+    });
+    feed.play(&process, 5 * MINUTE_MS, PACE, as_it_is);
+    assert_eq!(incidents(&home, &["--all"]), Vec::<Value>::new(), "nothing is wrong yet");
+
+    let mut tail =
+        home.command(&["tail", "--lines", "2", "--json"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let slow = || slower("fraud", 4.0);
+    feed.play_until(&process, "a page", (30 * MINUTE_MS, PACE), slow(), || {
+        pager.triggers().into_iter().next()
+    });
+    let page = pager.triggers().remove(0);
+    let incident = &page.incident;
+    assert_eq!((incident.family, incident.subject.name.as_str()), (Family::Latency, "fraud"));
+    assert!(incident.severity.pages(), "{}", incident.severity);
+    let id = incident.incident_id.to_string();
+
+    let mut told = String::new();
+    std::io::Read::read_to_string(tail.stdout.as_mut().expect("piped"), &mut told).expect("two lines");
+    assert!(tail.wait().expect("it ends").success());
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(told.contains("\"incident\"") && told.contains(&id), "{told}");
+
+    let open = incidents(&home, &[]);
+    assert_eq!(open.len(), 1, "{open:#?}");
+    assert_eq!(open[0]["incident"]["incident_id"], id.as_str());
+    assert_eq!(home.json(&["show", &id[..8]])[0]["incident"]["incident_id"], id.as_str());
+    assert!(home.ok(&["show", &id]).contains("fraud"), "for people too");
+
+    assert!(home.ok(&["note", &id, "looking at the gateway"]).contains("noted"));
+    assert!(home.ok(&["ack", &id[..8], "--note", "mine"]).contains("acknowledged"));
+    let taken = &home.json(&["show", &id])[0];
+    assert_eq!((&taken["stage"], &taken["signal"]), (&"acknowledged".into(), &"open".into()));
+
+    // Whoever took it still has it after the process is gone.
+    process.kill();
+    let process = Process::start(&home, &[]);
+    let after = wait::until("the incident is known again", || home.json(&["show", &id]).into_iter().next());
+    assert_eq!((&after["stage"], &after["owner"]), (&"acknowledged".into(), &taken["owner"]));
+    feed.play(&process, 2 * MINUTE_MS, PACE, slow());
+    feed.play_until(&process, "the signal clears", (60 * MINUTE_MS, PACE), as_it_is, || {
+        (home.json(&["show", &id])[0]["signal"] == "cleared").then_some(())
+    });
+    assert!(home.ok(&["resolve", &id, "--reason", "the gateway was rolled back"]).contains("resolved"));
+    assert_eq!(incidents(&home, &[]), Vec::<Value>::new());
+    assert_eq!(incidents(&home, &["--all"]).len(), 1);
+    wait::until("the receiver is told that it is over", || {
+        pager.shown().iter().any(|s| s.page.kind == PageKind::Resolve).then_some(())
+    });
+    assert_eq!(home.json(&["audit", "verify"])[0]["ok"], true);
+
+    let refused = home.run(&["ack", &id]);
+    assert!(home.run(&["show", "zzzzzzzz"]).status.code() == Some(5), "no such incident");
+    assert!(refused.status.success(), "a command is durable even where it comes too late");
+    let (ended, said) = process.terminate();
+    assert!(ended.success(), "{ended}: {said}");
+    assert_eq!(home.run(&["incidents"]).status.code(), Some(3), "nobody answers any more");
+
+    assert_eq!(pager.triggers().len(), 1);
+    pager.assert_none_doubled();
+    let log = stored::embedded(&home.path("tocsin.log"));
+    let all: Vec<Incident> = stored::json(&log, &Topics::of("default").incidents);
+    record::assert_whole(&all);
+    let ids: std::collections::BTreeSet<_> = all.iter().map(|i| &i.incident_id).collect();
+    assert_eq!(ids.len(), 1, "{all:#?}");
+    assert_eq!(stored::counted(&log, "default").records(), feed.records, "every record is in a pane");
+}
+
+/// What an installation made of the telemetry.
+struct Outcome {
+    incidents: Vec<Incident>,
+    /// What woke someone, without ids that hold a time.
+    woken: Vec<String>,
+    counted: stored::Counted,
+}
+
+/// Trouble that comes, is found and ends: when it is certainly found, and when all is told.
+struct Story {
+    config: FleetConfig,
+    middle: Timestamp,
+    end: Timestamp,
+}
+
+impl Story {
+    fn new() -> Self {
+        let config = FleetConfig { seed: 3, scenario: Scenario::Latency, ..FleetConfig::default() };
+        let truth = Fleet::new(&config).truth().clone();
+        let change = &truth.changes[0];
+        assert!(change.end.is_some_and(|end| end > change.detect_by), "it ends after it is found");
+        Self { config, middle: change.detect_by, end: config.start.plus_ms(75 * MINUTE_MS) }
+    }
+
+    /// Puts a part of it into the log of a home where nothing runs.
+    fn lay_ready(&self, home: &Home, span: Range<Timestamp>) {
+        let log = stored::embedded(&home.path("tocsin.log"));
+        stored::lay_ready(&log, &Topics::of("default").telemetry, &self.config, span);
+    }
+}
+
+/// A home whose judge knows its references.
+fn prepared(pager: &Pager, name: &str) -> Home {
+    let home = home_of(pager, name);
+    home.pin_references();
+    // Nothing here is idle, however long it takes to kill it.
+    home.configure("[escalate]\nlease_s = 5\n[telemetry]\nidle_s = 3600");
+    // References enter the judge's log when it first runs; panes that were there before would be judged without.
+    let known = || {
+        let (ended, said) = Process::start(&home, &[]).terminate();
+        assert!(ended.success(), "{ended}: {said}");
+        (stored::references(&stored::embedded(&home.path("tocsin.log")), "default") == 5).then_some(())
+    };
+    wait::until("the judge has its references", known);
+    home
+}
+
+/// Runs until all that lies ready was judged and everything has ended well.
+fn run_out(home: &Home, pager: &Pager, story: &Story) -> Outcome {
+    let process = Process::start(home, &[]);
+    wait::until("all telemetry is judged", || {
+        let watermark: Option<Timestamp> = process.json("/v1/status")["watermark"].as_str()?.parse().ok();
+        watermark.filter(|w| *w >= story.end.plus_ms(-MINUTE_MS))
+    });
+    wait::until("the receiver is told that it is over", || {
+        pager.shown().iter().any(|s| s.page.kind == PageKind::Resolve).then_some(())
+    });
+    assert_eq!(home.json(&["audit", "verify"])[0]["ok"], true);
+    let (ended, said) = process.terminate();
+    assert!(ended.success(), "{ended}: {said}");
+    let log = stored::embedded(&home.path("tocsin.log"));
+    let incidents: Vec<Incident> = stored::json(&log, &Topics::of("default").incidents);
+    record::assert_whole(&incidents);
+    pager.assert_none_doubled();
+    let woken = pager.triggers().into_iter().map(|p| {
+        let i = &p.incident;
+        format!("{} {} generation {} round {} step {}", i.subject, i.family, i.generation, p.round, p.step)
+    });
+    Outcome { incidents, woken: woken.collect(), counted: stored::counted(&log, "default") }
+}
+
+/// Killed while a page is on its way, while it is refused, and after it arrived: the same incidents and the same pages,
+/// each once, as without.
+#[test]
+fn kills_change_nothing() {
+    let story = Story::new();
+    let calm = Pager::start();
+    let home = prepared(&calm, "undisturbed");
+    story.lay_ready(&home, story.config.start..story.middle);
+    let process = Process::start(&home, &[]);
+    wait::until("a page", || calm.triggers().pop());
+    process.terminate();
+    story.lay_ready(&home, story.middle..story.end);
+    let undisturbed = run_out(&home, &calm, &story);
+
+    let pager = Pager::start();
+    let home = prepared(&pager, "killed");
+    story.lay_ready(&home, story.config.start..story.middle);
+    for answer in [Answer::Hang, Answer::Status(500), Answer::Accept] {
+        pager.answer(answer);
+        let before = pager.requests();
+        let process = Process::start(&home, &[]);
+        wait::until("a page is on its way", || (pager.requests() > before).then_some(()));
+        process.kill();
+    }
+    story.lay_ready(&home, story.middle..story.end);
+    let killed = run_out(&home, &pager, &story);
+    assert!(
+        pager.shown().iter().any(|s| s.times > 1),
+        "no page came again: the kills were too late to say anything"
+    );
+    assert!(!undisturbed.woken.is_empty());
+    assert_eq!(killed.woken, undisturbed.woken);
+    assert_eq!(killed.counted, undisturbed.counted);
+    assert_eq!(record::essence(&killed.incidents), record::essence(&undisturbed.incidents));
+}

@@ -1,0 +1,369 @@
+//! The whole thing on a real Kafka: the simulated fleet in one process, tocsin in one or two, and clients that are not
+//! ours at both ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
+
+use fleet::{Found, Truth, score};
+use runtime::log::{KafkaConfig, KafkaLog};
+use serde_json::{Value, json};
+use tocsin_tests::foreign::{self, Follower};
+use tocsin_tests::home;
+use tocsin_tests::home::Home;
+use tocsin_tests::pager::{Answer, Pager};
+use tocsin_tests::process::Process;
+use tocsin_tests::{record, stored, wait};
+use wire::outbox::{OutboxRecord, OutboxState};
+use wire::page::PageKind;
+use wire::topic::Topics;
+use wire::{Change, Incident, Timestamp};
+
+const MINUTE_MS: i64 = 60_000;
+const START: &str = "2026-03-02T09:00:00Z";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().expect("a time")
+}
+
+/// A home on this Kafka whose judge knows its references, and who pages `pager`.
+fn home_on(brokers: &str, namespace: &str, pager: &Pager, instance: &str) -> Home {
+    let home = home!(&format!("{namespace}-{instance}"));
+    home.pin_references();
+    home.write("hook.secret", Pager::secret());
+    home.configure(&format!(
+        r#"
+        namespace = "{namespace}"
+        [log]
+        brokers = "{brokers}"
+        instance = "{instance}"
+        # Nothing here is idle, however long a kill takes.
+        [telemetry]
+        idle_s = 3600
+        [escalate]
+        lease_s = 5
+        [receiver.hook]
+        type = "webhook"
+        url = "{}"
+        secret_file = "hook.secret"
+        allow_private = true
+        timeout_s = 2
+        [policy.default]
+        acknowledge_expires_s = 86400
+        steps = [{{ targets = ["hook/on-call"], delay_s = 3600 }}]
+        [policy.tickets]
+        steps = [{{ targets = ["hook/tickets"], delay_s = 86400 }}]
+        "#,
+        pager.url
+    ));
+    home
+}
+
+/// `tocsin simulate` under way.
+struct Simulation {
+    child: std::process::Child,
+}
+
+impl Simulation {
+    fn start(home: &Home, brokers: &str, topic: &str, scenario: &str, (minutes, speed): (i64, f64)) -> Self {
+        let (length, speed) = (format!("{minutes}m"), speed.to_string());
+        let args = [
+            "simulate",
+            "--brokers",
+            brokers,
+            "--topic",
+            topic,
+            "--scenario",
+            scenario,
+            "--seed",
+            "5",
+            "--start",
+            START,
+            "--for",
+            &length,
+            "--speed",
+            &speed,
+            "--truth",
+            "truth.json",
+        ];
+        let child = home.command(&args).stdout(Stdio::null()).spawn().expect("it starts");
+        let simulation = Self { child };
+        wait::until("the truth is written", || {
+            std::fs::read(home.path("truth.json")).ok().filter(|t| !t.is_empty())
+        });
+        simulation
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let ended = self.child.try_wait().expect("it was started");
+        if let Some(status) = ended {
+            assert!(status.success(), "tocsin simulate: {status}");
+        }
+        ended.is_some()
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn truth(home: &Home) -> Truth {
+    serde_json::from_slice(&std::fs::read(home.path("truth.json")).expect("simulate wrote it"))
+        .expect("a truth")
+}
+
+fn watermark(process: &Process) -> Option<Timestamp> {
+    process.get("/v1/status").ok()?.json()["watermark"].as_str()?.parse().ok()
+}
+
+/// Incidents as a foreign client reads them now.
+fn incidents(brokers: &str, namespace: &str) -> Vec<Incident> {
+    let topic = Topics::of(namespace).incidents;
+    let read = foreign::consume(brokers, &topic).into_iter().map(|c| {
+        let incident: Incident = serde_json::from_value(c.value).expect("an incident");
+        assert_eq!(c.key, incident.incident_id.as_str(), "the key is the incident");
+        incident
+    });
+    read.collect()
+}
+
+/// Takes each incident that pages, as soon as it pages, from the command line.
+fn take_what_pages(home: &Home, pager: &Pager, taken: &mut BTreeSet<String>) {
+    for page in pager.triggers() {
+        let id = page.incident.incident_id.to_string();
+        if taken.insert(id.clone()) {
+            assert_eq!(home.json(&["ack", &id, "--note", "mine"]).len(), 1);
+        }
+    }
+}
+
+/// Telemetry of a client that is not ours: one model, one second.
+const FOREIGN: usize = 600;
+
+fn produce(brokers: &str, topic: &str) {
+    let records: Vec<(String, String)> = (0..FOREIGN)
+        .map(|i| {
+            let id = format!("mine-{i}");
+            let time = at(START).plus_ms(i64::try_from(i).expect("small"));
+            let record = json!({"prediction_id": id, "event_time": time, "model": "mine", "version": "1", "latency_ms": 7.5});
+            (id, record.to_string())
+        })
+        .collect();
+    foreign::produce(brokers, topic, &records);
+}
+
+/// One installation: the process that collects and judges, the one that escalates (perhaps the same), their homes.
+struct Installation<'a> {
+    home: &'a Home,
+    judging: &'a Process,
+    namespace: String,
+}
+
+/// Plays a scenario and holds everything that came of it against its truth.
+fn play(brokers: &str, it: &Installation<'_>, pager: &Pager, scenario: &str, (minutes, speed): (i64, f64)) {
+    let topics = Topics::of(&it.namespace);
+    let follower = Follower::start(brokers, &topics.incidents);
+    produce(brokers, &topics.telemetry);
+    let mut taken = BTreeSet::new();
+    let mut simulation = Simulation::start(it.home, brokers, &topics.telemetry, scenario, (minutes, speed));
+    while !simulation.has_ended() {
+        take_what_pages(it.home, pager, &mut taken);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let end = at(START).plus_ms((minutes - 1) * MINUTE_MS);
+    wait::until("all telemetry is judged", || {
+        take_what_pages(it.home, pager, &mut taken);
+        watermark(it.judging).filter(|w| *w >= end)
+    });
+    let all = wait::until("the follower has all that is there", || {
+        let all = incidents(brokers, &it.namespace);
+        (follower.seen().len() == all.len()).then_some(all)
+    });
+    let ids = |i: &Incident| (i.incident_id.to_string(), i.sequence);
+    let followed =
+        follower.seen().iter().map(|c| serde_json::from_value(c.value.clone()).expect("an incident"));
+    assert_eq!(followed.map(|i| ids(&i)).collect::<Vec<_>>(), all.iter().map(ids).collect::<Vec<_>>());
+    record::assert_whole(&all);
+
+    let truth = truth(it.home);
+    let seen = record::seen(&all);
+    let score = score(&truth, &seen, end);
+    assert_eq!(score.found.len(), truth.changes.len(), "{score:#?}\n{seen:#?}\n{truth:#?}");
+    assert!(
+        score.is_clean() && score.pending.is_empty() && score.repeats.is_empty(),
+        "{score:#?}\n{seen:#?}"
+    );
+    for Found { change, seen: which, .. } in &score.found {
+        answered(it, pager, &all, &truth.changes[*change], &seen[*which], end);
+    }
+    pager.assert_none_doubled();
+    let telemetry: u64 = foreign::consume(brokers, &topics.history)
+        .iter()
+        .filter(|c| c.value["model"] == "mine")
+        .map(|c| c.value["predictions"].as_u64().expect("a count"))
+        .sum();
+    assert_eq!(telemetry, FOREIGN as u64, "what a foreign client wrote is in the panes");
+    wait::until("the audit chain is whole", || {
+        (it.home.json(&["audit", "verify"])[0]["ok"] == true).then_some(())
+    });
+}
+
+/// That the incident which found a change paged once, was taken, and is over if the change is.
+fn answered(
+    it: &Installation<'_>,
+    pager: &Pager,
+    all: &[Incident],
+    change: &fleet::Change,
+    seen: &fleet::Seen,
+    end: Timestamp,
+) {
+    let what = &change.what;
+    let same = |i: &&Incident| {
+        i.changed_at == seen.opened && i.family == seen.family && i.subject.name == seen.model
+    };
+    let incident = all.iter().find(same).expect("it was seen");
+    let id = &incident.incident_id;
+    let paged: Vec<_> = pager.triggers().into_iter().filter(|p| p.incident.incident_id == *id).collect();
+    let targets: BTreeSet<&str> = paged.iter().map(|p| p.target.as_str()).collect();
+    assert_eq!(targets.len(), paged.len(), "{what}: somebody was told twice: {paged:#?}");
+    let due = if incident.severity.pages() { "on-call" } else { "tickets" };
+    assert!(targets.contains(due), "{what}: {due} was not told, only {targets:?}");
+    let view = &it.home.json(&["show", id.as_str()])[0];
+    let timeline = view["timeline"].as_array().cloned().unwrap_or_default();
+    assert!(timeline.iter().any(|r| r["change"] == "acknowledged"), "{what}: nobody has it: {view:#}");
+    if change.settled.is_some_and(|settled| settled <= end) {
+        let last = all.iter().rfind(|i| i.incident_id == *id).expect("it was seen");
+        assert_eq!(last.change, Change::Cleared, "{what}: it is over");
+    }
+}
+
+#[test]
+fn the_story_in_one_process() {
+    let Some(brokers) =
+        foreign::kafka("the whole story on a real Kafka: simulate, run, pages, commands, audit")
+    else {
+        return;
+    };
+    let (pager, namespace) = (Pager::start(), foreign::namespace("story"));
+    let home = home_on(&brokers, &namespace, &pager, "1");
+    let process = Process::start(&home, &[]);
+    let it = Installation { home: &home, judging: &process, namespace };
+    play(&brokers, &it, &pager, "story", (360, 180.0));
+    let (ended, said) = process.terminate();
+    assert!(ended.success(), "{ended}: {said}");
+}
+
+#[test]
+fn roles_in_two_processes() {
+    let Some(brokers) =
+        foreign::kafka("collect and judge in one process, escalate in another, on a real Kafka")
+    else {
+        return;
+    };
+    let (pager, namespace) = (Pager::start(), foreign::namespace("roles"));
+    let first = home_on(&brokers, &namespace, &pager, "1");
+    let second = home_on(&brokers, &namespace, &pager, "2");
+    let judging = Process::start(&first, &["--roles", "collect,judge"]);
+    let escalating = Process::start(&second, &["--roles", "escalate"]);
+    let it = Installation { home: &second, judging: &judging, namespace };
+    play(&brokers, &it, &pager, "latency", (75, 180.0));
+    for process in [judging, escalating] {
+        let (ended, said) = process.terminate();
+        assert!(ended.success(), "{ended}: {said}");
+    }
+}
+
+/// How often the process is killed: 3 in CI, 10 by hand (`TOCSIN_TEST_KILLS=10`).
+fn kills() -> i64 {
+    tocsin_tests::env("TOCSIN_TEST_KILLS").map_or(3, |n| n.parse().expect("TOCSIN_TEST_KILLS is a number"))
+}
+
+/// Every page that left was delivered or called off, and the receiver shows what was delivered.
+fn assert_no_page_lost(brokers: &str, namespace: &str, pager: &Pager) {
+    let log = KafkaLog::connect(KafkaConfig::new(brokers)).expect("it is there");
+    let records: Vec<OutboxRecord> = stored::json(&log, &Topics::of(namespace).outbox);
+    let last: BTreeMap<_, _> = records.iter().map(|r| (&r.page.notification_id, r)).collect();
+    let shown: BTreeSet<_> = pager.shown().into_iter().map(|s| s.page.notification_id).collect();
+    for (id, r) in &last {
+        assert!(r.state.is_final(), "{id} is still {:?}", r.state);
+        assert!(!matches!(r.state, OutboxState::Failed { .. }), "{id}: {:?}", r.state);
+        let delivered = matches!(r.state, OutboxState::Delivered { .. });
+        assert!(!delivered || shown.contains(id), "{id} was lost: {:#?}", r.page);
+    }
+    for id in &shown {
+        assert!(last.contains_key(id), "{id} was never decided");
+    }
+}
+
+/// Killed again and again in the middle of trouble: the same incidents as an installation that nobody disturbed makes of
+/// the same telemetry, and no page lost or doubled.
+#[test]
+fn kills_change_nothing() {
+    let Some(brokers) = foreign::kafka("kill -9 in the middle of trouble, on a real Kafka") else { return };
+    let (kills, minutes) = (kills(), 180);
+    let (pager, calm) = (Pager::start(), Pager::start());
+    let (killed, undisturbed) = (foreign::namespace("killed"), foreign::namespace("calm"));
+    let homes = [home_on(&brokers, &killed, &pager, "1"), home_on(&brokers, &undisturbed, &calm, "1")];
+    let telemetry = Topics::of(&killed).telemetry;
+    homes[1].configure(&format!("[telemetry]\ntopic = \"{telemetry}\""));
+    let [home, other] = &homes;
+    let prepare = |home: &Home, namespace: &str| {
+        // References enter the judge's log when it first runs; panes that were there before would be judged without.
+        wait::until("the judge has its references", || {
+            let (ended, said) = Process::start(home, &[]).terminate();
+            assert!(ended.success(), "{ended}: {said}");
+            let log = KafkaLog::connect(KafkaConfig::new(&brokers)).expect("it is there");
+            (stored::references(&log, namespace) == 5).then_some(())
+        });
+    };
+    prepare(home, &killed);
+    prepare(other, &undisturbed);
+
+    // Slow enough for a restart (a group waits 6 s for who was killed) within each trouble.
+    let speed = 60.0 * f64::from(i32::try_from(minutes).expect("small"))
+        / (20.0 * f64::from(i32::try_from(kills.max(3)).expect("small")));
+    let mut simulation = Simulation::start(home, &brokers, &telemetry, "story", (minutes, speed));
+    let truth = truth(home);
+    let (first, last) = (truth.changes[0].start, truth.end.plus_ms(-20 * MINUTE_MS));
+    for kill in 1..=kills {
+        let moment = first.plus_ms(last.since_ms(first) * kill / (kills + 1));
+        // In every second life no page is confirmed, though all are taken.
+        pager.answer(if kill % 2 == 0 { Answer::Hang } else { Answer::Accept });
+        let process = Process::start(home, &[]);
+        wait::until("the next moment to kill it", || watermark(&process).filter(|w| *w >= moment));
+        process.kill();
+    }
+    pager.answer(Answer::Accept);
+    let end = at(START).plus_ms((minutes - 1) * MINUTE_MS);
+    let run_out = |home: &Home| {
+        let process = Process::start(home, &[]);
+        wait::until("all telemetry is judged", || watermark(&process).filter(|w| *w >= end));
+        assert_eq!(home.json(&["audit", "verify"])[0]["ok"], true);
+        process
+    };
+    wait::until("the simulation ends", || simulation.has_ended().then_some(()));
+    let processes = [run_out(home), run_out(other)];
+    let all = incidents(&brokers, &killed);
+    record::assert_whole(&all);
+    assert_eq!(record::essence(&all), record::essence(&incidents(&brokers, &undisturbed)));
+    pager.assert_none_doubled();
+    let settled = || {
+        let views: Vec<Value> = home.json(&["incidents", "--all"]);
+        let states = views.iter().flat_map(|v| v["pages"].as_array().cloned().unwrap_or_default());
+        let done = ["delivered", "failed", "cancelled"];
+        states
+            .into_iter()
+            .all(|p| done.contains(&p["state"]["is"].as_str().unwrap_or_default()))
+            .then_some(())
+    };
+    wait::until("every page has left", settled);
+    for process in processes {
+        let (ended, said) = process.terminate();
+        assert!(ended.success(), "{ended}: {said}");
+    }
+    assert_no_page_lost(&brokers, &killed, &pager);
+    let woken = pager.shown().iter().filter(|s| s.page.kind == PageKind::Trigger).count();
+    assert!(woken >= 3, "{woken} pages in a story of five troubles");
+}
