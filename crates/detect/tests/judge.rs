@@ -50,6 +50,11 @@ static LEARNS: LazyLock<Arc<JudgeConfig>> = LazyLock::new(|| {
     Arc::new(settings)
 });
 
+/// Records with their offsets.
+fn numbered(log: &[PanesRecord]) -> impl Iterator<Item = (i64, &PanesRecord)> {
+    (0..).zip(log)
+}
+
 /// Everything a judge said, as bytes, although it was stopped and started at `cuts`.
 fn judged(config: &Arc<JudgeConfig>, log: &[PanesRecord], cuts: &[usize]) -> Vec<u8> {
     let mut state: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
@@ -63,7 +68,8 @@ fn judged(config: &Arc<JudgeConfig>, log: &[PanesRecord], cuts: &[usize]) -> Vec
         if end || cut == Some(at) {
             let effects = judge.take_effects();
             said.extend(
-                serde_json::to_vec(&(&effects.incidents, &effects.history, &effects.context)).unwrap(),
+                serde_json::to_vec(&(&effects.incidents, &effects.history, &effects.context))
+                    .expect("plain data"),
             );
             for (key, value) in effects.state {
                 match value {
@@ -74,17 +80,20 @@ fn judged(config: &Arc<JudgeConfig>, log: &[PanesRecord], cuts: &[usize]) -> Vec
             if end {
                 return said;
             }
-            let resume = judge.resume_offset().map_or(0, |offset| usize::try_from(offset).unwrap());
+            let resume = judge
+                .resume_offset()
+                .map_or(0, |offset| usize::try_from(offset).expect("a place in the log"));
             judge = Judge::new(0, Arc::clone(config));
             for (key, value) in &state {
-                judge.restore(key, value).unwrap();
+                judge.restore(key, value).expect("its own state");
             }
-            for offset in resume..at {
-                judge.handle(i64::try_from(offset).unwrap(), log[offset].clone());
+            for (offset, record) in numbered(log).take(at).skip(resume) {
+                judge.handle(offset, record.clone());
             }
             cut = cuts.next();
         }
-        judge.handle(i64::try_from(at).unwrap(), log[at].clone());
+        let (offset, record) = numbered(log).nth(at).expect("within the log");
+        judge.handle(offset, record.clone());
         at += 1;
     }
 }
@@ -93,7 +102,7 @@ fn judged(config: &Arc<JudgeConfig>, log: &[PanesRecord], cuts: &[usize]) -> Vec
 fn without_commits(said: &[u8]) -> Vec<serde_json::Value> {
     let mut parts = vec![vec![], vec![], vec![]];
     for commit in serde_json::Deserializer::from_slice(said).into_iter::<[Vec<serde_json::Value>; 3]>() {
-        for (all, some) in parts.iter_mut().zip(commit.unwrap()) {
+        for (all, some) in parts.iter_mut().zip(commit.expect("its own text")) {
             all.extend(some);
         }
     }

@@ -59,6 +59,11 @@ impl Gather {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn predictions(&self) -> u64 {
+        self.counts.as_ref().map_or(0, |counts| counts.predictions)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.counts.is_none()
     }

@@ -169,7 +169,7 @@ impl Cells {
             .zip(&dense)
             .map(|(i, _)| of_day(start.plus_ms(i * self.width_ms + self.width_ms / 2)))
             .collect();
-        let mut bursty = 0..;
+        let mut bursty = 0_usize;
         let mut streams = Vec::with_capacity(plan.len());
         let mut at = 0;
         for stream in &plan {
@@ -178,9 +178,12 @@ impl Cells {
             at += stream.tests.len();
             let bursts: Vec<f64> = series
                 .iter()
-                .map(|one| match is_bursty(stream.family) {
-                    true => self.burst(bursty.next().expect("without end"), one, &of_day),
-                    false => 1.0,
+                .map(|one| {
+                    if !is_bursty(stream.family) {
+                        return 1.0;
+                    }
+                    bursty += 1;
+                    self.burst(bursty - 1, one, &of_day)
                 })
                 .collect();
             streams.push(self.stream(stream, &series, &bursts));

@@ -1,0 +1,174 @@
+//! The fold by hand-made records: order, lateness, silence, bounds, state.
+
+use super::*;
+use crate::pane::{PaneCounts, PaneKey};
+use crate::progress::{Progress, SourceId};
+use wire::context::{Deployment, Lineage};
+use wire::{Change, Family, Severity, Subject};
+
+const PANE_MS: i64 = 10_000;
+
+fn judge_with(change: impl FnOnce(&mut JudgeConfig)) -> Judge {
+    let mut config = JudgeConfig::default();
+    change(&mut config);
+    Judge::new(0, Arc::new(config))
+}
+
+fn at(pane: i64) -> Timestamp {
+    Timestamp::EPOCH.plus_ms(1_000_000 * PANE_MS + pane * PANE_MS)
+}
+
+fn partial(model: &str, pane: i64, predictions: u64) -> PanesRecord {
+    let mut counts = PaneCounts::empty(None, 8);
+    counts.predictions = predictions;
+    counts.status[0] = predictions;
+    let key = PaneKey { model: model.into(), version: "v1".into(), segment: None, start: at(pane) };
+    PanesRecord::Partial(Pane { key, profile: 0, counts })
+}
+
+fn source(partition: u32) -> SourceId {
+    SourceId { topic: "t".into(), partition }
+}
+
+fn progress(partition: u32, watermark: i64) -> PanesRecord {
+    PanesRecord::Progress(Progress {
+        source: source(partition),
+        watermark: Some(at(watermark)),
+        read_to: 0,
+        caught_up: false,
+        idle: false,
+        sources: vec![source(0), source(1)],
+    })
+}
+
+fn feed(judge: &mut Judge, records: Vec<PanesRecord>) {
+    for record in records {
+        let offset = judge.resume_of_all();
+        judge.handle(offset, record);
+    }
+}
+
+impl Judge {
+    fn resume_of_all(&self) -> i64 {
+        self.next_offset
+    }
+
+    fn predictions(&self, model: &str) -> u64 {
+        let version = &self.models[model].versions[&("v1".to_owned(), None)];
+        version.gather.predictions()
+    }
+}
+
+#[test]
+fn partial_panes_merge_until_time_has_passed_them() {
+    let mut judge = judge_with(|_| ());
+    feed(&mut judge, vec![partial("a", 0, 3), partial("a", 0, 4), progress(0, 2)]);
+    assert_eq!((judge.watermark(), judge.counters().panes), (None, 0), "the other source was never heard of");
+    assert_eq!((judge.resume_offset(), judge.oldest_open()), (Some(0), Some(at(0))));
+    feed(&mut judge, vec![progress(1, 1)]);
+    assert_eq!((judge.watermark(), judge.counters().panes), (Some(at(1)), 1));
+    assert_eq!((judge.predictions("a"), judge.resume_offset(), judge.oldest_open()), (7, Some(4), None));
+    feed(&mut judge, vec![partial("a", 0, 100), partial("a", 1, 1), progress(1, 2)]);
+    assert_eq!((judge.counters().late, judge.predictions("a")), (1, 8), "what is late is nowhere else");
+}
+
+#[test]
+fn a_source_that_fell_silent_is_one_ticket_and_its_panes_are_incomplete() {
+    let mut judge = judge_with(|_| ());
+    feed(&mut judge, vec![partial("a", 0, 20), progress(0, 3), progress(1, 0)]);
+    feed(&mut judge, vec![PanesRecord::GaveUp { source: source(1), pane: at(0) }]);
+    feed(&mut judge, vec![PanesRecord::GaveUp { source: source(1), pane: at(0) }, progress(0, 4)]);
+    assert_eq!((judge.counters().panes, judge.counters().incomplete), (1, 4));
+    feed(&mut judge, vec![progress(1, 4), progress(0, 5)]);
+    let told: Vec<_> = judge.take_effects().incidents;
+    let what: Vec<_> = told.iter().map(|i| (i.change, i.severity, i.family)).collect();
+    let ticket = |change| (change, Severity::Sev3, Family::Telemetry);
+    assert_eq!(what, [ticket(Change::Opened), ticket(Change::Cleared)]);
+    assert_eq!(told[0].subject.to_string(), "platform:telemetry/t/1");
+    assert!(told[0].title.contains("t/1"));
+    assert_eq!(judge.counters().incomplete, 4, "it is waited for again");
+}
+
+#[test]
+fn another_partition_tells_of_the_silent_source_if_it_is_its_own() {
+    let told: Vec<usize> = (0..4)
+        .map(|partition| {
+            let mut config = JudgeConfig::default();
+            config.partitions = 4;
+            let mut judge = Judge::new(partition, Arc::new(config));
+            feed(&mut judge, vec![PanesRecord::GaveUp { source: source(7), pane: at(0) }]);
+            judge.take_effects().incidents.len()
+        })
+        .collect();
+    assert_eq!(told.iter().sum::<usize>(), 1, "{told:?}");
+}
+
+#[test]
+fn tables_have_bounds_and_what_is_beyond_is_counted() {
+    let mut judge = judge_with(|config| {
+        config.judge.open_panes_max = 100;
+        config.judge.keys_max = 2;
+    });
+    feed(&mut judge, (0..150).map(|pane| partial("a", pane, 1)).collect());
+    assert_eq!(judge.counters().forced, 50);
+    assert_eq!(judge.counters().incomplete, 50);
+    feed(&mut judge, vec![partial("b", 200, 1), progress(0, 300), progress(1, 300), partial("c", 310, 1)]);
+    assert_eq!(judge.counters().over, 1, "the third version has no place");
+}
+
+#[test]
+fn a_long_silence_is_passed_over() {
+    let mut judge = judge_with(|_| ());
+    let years = 3 * 365 * 8640;
+    feed(
+        &mut judge,
+        vec![partial("a", 0, 20), partial("a", years, 20), progress(0, years + 1), progress(1, years + 1)],
+    );
+    assert_eq!(judge.counters().panes, 2);
+    assert_eq!(judge.oldest_open(), None);
+}
+
+#[test]
+fn what_surrounds_a_model_is_kept_and_bounded() {
+    let mut judge = judge_with(|_| ());
+    let deployment = |i: i64| Deployment {
+        model: "a".into(),
+        version: format!("v{i}"),
+        event_time: at(i),
+        change: "deployed".into(),
+        by: None,
+        commit: None,
+        image: None,
+    };
+    // Out of order, and one of them twice.
+    let order = (0..40).map(|i| (i * 7) % 40).chain([39]);
+    feed(&mut judge, order.map(|i| PanesRecord::Context(ContextRecord::Deployment(deployment(i)))).collect());
+    let lineage = |i| Lineage { subject: Subject::model("a", "v1"), event_time: at(i), upstream: vec![] };
+    feed(&mut judge, vec![PanesRecord::Context(ContextRecord::Lineage(lineage(5)))]);
+    feed(&mut judge, vec![PanesRecord::Context(ContextRecord::Lineage(lineage(3)))]);
+    let mut again = judge_with(|_| ());
+    for (key, value) in judge.take_effects().state {
+        again.restore(&key, &value.expect("nothing was removed")).expect("its own state");
+    }
+    for judge in [&judge, &again] {
+        let known = &judge.models["a"].surroundings;
+        let shown: Vec<_> = known.deployments(at(38)).iter().map(|d| d.version.clone()).collect();
+        assert_eq!(shown, ["v38", "v37", "v36", "v35", "v34"]);
+        assert_eq!(known.lineage().map(|l| l.event_time), Some(at(5)), "the later one holds");
+    }
+}
+
+#[test]
+fn state_that_is_not_its_own_is_refused() {
+    for (key, value, want) in [
+        (&b"meta"[..], &[][..], "damaged state \"meta\""),
+        (b"meta", &[1, 255], "damaged state \"meta\""),
+        (b"meta", &[9, 0], "newer"),
+        (b"version/[\"a\"]", &[1], "damaged state"),
+        (b"nothing", &[1], "unknown key \"nothing\""),
+        (&[0xff, 0xfe], &[1], "unknown key"),
+    ] {
+        let error = judge_with(|_| ()).restore(key, value).expect_err("not its own").to_string();
+        assert!(error.contains(want), "{error}");
+    }
+}
