@@ -121,7 +121,6 @@ impl Follower {
     ///
     /// # Panics
     /// Never: nobody panics with it in hand.
-    #[must_use]
     pub fn seen(&self) -> MutexGuard<'_, Vec<Consumed>> {
         self.seen.lock().expect("nobody panics with it")
     }

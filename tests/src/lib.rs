@@ -1,4 +1,5 @@
 //! Support for the tests beside it.
+#![expect(clippy::missing_panics_doc, reason = "support panics where a test must fail")]
 
 pub mod fed;
 pub mod foreign;
@@ -14,7 +15,6 @@ pub mod web;
 
 /// Whether checked-in files are rewritten from what is computed now.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "tests are set up by the environment")]
 pub fn updating_golden() -> bool {
     std::env::var_os("UPDATE_GOLDEN").is_some()
 }

@@ -191,7 +191,9 @@ fn serve(stream: &TcpStream, state: &State) -> std::io::Result<()> {
         Answer::Hang => {
             // Until the sender gives up (or the test has ended).
             let mut one = [0];
-            while !state.ended.load(Ordering::Relaxed) && !matches!(reader.read(&mut one), Ok(0)) {}
+            while !state.ended.load(Ordering::Relaxed) && !matches!(reader.read(&mut one), Ok(0)) {
+                std::thread::yield_now();
+            }
             return Ok(());
         }
     };
