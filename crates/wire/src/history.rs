@@ -21,7 +21,7 @@ pub struct History {
     /// Latency quantiles in ms by name: p50, p95, p99.
     pub latency_ms: BTreeMap<String, f64>,
     pub labels: u64,
-    /// Measures for people by name: accuracy, f1, mae, psi.<feature>, …
+    /// Measures for people by name: accuracy, f1, mae, `psi.FEATURE`, …
     pub measures: BTreeMap<String, f64>,
     pub streams: Vec<StreamHistory>,
     #[serde(default)]

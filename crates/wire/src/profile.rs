@@ -88,7 +88,7 @@ pub struct FeatureProfile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FeatureFold {
-    /// Exact counts at `edges` (ascending; bin i holds edges[i-1] <= x < edges[i]; first and last are open) and a
+    /// Exact counts at `edges` (ascending; bin i holds `edges[i-1] <= x < edges[i]`; first and last are open) and a
     /// sketch of (x - centre)/scale. Values in `atoms` are counted apart, before the edges.
     Numeric { centre: f64, scale: f64, edges: Vec<f64>, atoms: Vec<f64> },
     /// Known categories as keyed hashes (see `privacy`), with the clear name where it may be published. Anything else
