@@ -91,6 +91,12 @@ fn days_from_civil(y: i64, m: i64, d: i64) -> i64 {
     era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
 }
 
+/// How many days a month (1 to 12) has.
+fn days_of(y: i64, m: i64) -> i64 {
+    let (next_y, next_m) = if m == 12 { (y + 1, 1) } else { (y, m + 1) };
+    days_from_civil(next_y, next_m, 1) - days_from_civil(y, m, 1)
+}
+
 impl FromStr for Timestamp {
     type Err = NotATimestamp;
 
@@ -119,8 +125,8 @@ fn fixed_form(b: &[u8]) -> Option<Timestamp> {
     let (y, m, d) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
     let (h, min, s) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
     let milli = if b.len() == 23 { digits(20, 23)? } else { 0 };
-    // Days past the 28th and leap seconds are left to jiff, which knows which exist.
-    if !(1..=12).contains(&m) || !(1..=28).contains(&d) || y == 0 || h > 23 || min > 59 || s > 59 {
+    // Leap seconds are left to jiff. Days are not: it has no times in the last two of the range.
+    if !(1..=12).contains(&m) || !(1..=days_of(y, m)).contains(&d) || y == 0 || h > 23 || min > 59 || s > 59 {
         return None;
     }
     Timestamp::from_ms(((days_from_civil(y, m, d) * 24 + h) * 60 + min) * 60_000 + s * 1000 + milli)
@@ -176,6 +182,11 @@ mod tests {
             ("2026-03-02T11:00:00.123+01:00", Some(1_772_445_600_123)),
             ("2024-02-29T00:00:00Z", Some(1_709_164_800_000)),
             ("2023-02-29T00:00:00Z", None),
+            ("1900-02-29T00:00:00Z", None),
+            ("2026-04-31T00:00:00Z", None),
+            ("2026-12-32T00:00:00Z", None),
+            ("0001-01-01T00:00:00Z", Some(MIN_MS)),
+            ("9999-12-31T23:59:59.999Z", Some(MAX_MS)),
             ("2026-13-01T00:00:00Z", None),
             ("yesterday", None),
             ("", None),
@@ -192,7 +203,7 @@ mod tests {
         }
 
         #[test]
-        fn agrees_with_jiff(ms in MIN_MS..=MAX_MS) {
+        fn agrees_with_jiff(ms in MIN_MS..=jiff::Timestamp::MAX.as_millisecond()) {
             let want = jiff::Timestamp::from_millisecond(ms).unwrap();
             prop_assert_eq!(Timestamp(ms).to_string(), format!("{want:.3}"));
         }
