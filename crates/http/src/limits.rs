@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use crate::problem::Problem;
 
@@ -51,17 +51,17 @@ pub(crate) fn busy(what: &str) -> Problem {
     Problem::new(503, "busy", format!("as many {what} are in work as this listener takes")).retry_after(1)
 }
 
+/// A body that is too long is read on and forgotten up to this many times what it may have: most senders read no
+/// answer while they write, and a connection that is closed on them tells them nothing.
+const FORGOTTEN_MAX: usize = 8;
+
 /// Reads a body of at most `bytes_max` bytes that comes within `time`.
 pub(crate) async fn read_body(
     headers: &HeaderMap,
-    body: Body,
+    mut body: Body,
     bytes_max: usize,
     time: Duration,
 ) -> Result<Bytes, Problem> {
-    let too_large = || {
-        Problem::new(413, "body-too-large", format!("the body has more than {bytes_max} bytes"))
-            .fix("send it in smaller parts, or raise body_bytes_max under [http]")
-    };
     if let Some(encoding) =
         headers.get(CONTENT_ENCODING).filter(|e| !e.as_bytes().eq_ignore_ascii_case(b"identity"))
     {
@@ -70,20 +70,45 @@ pub(crate) async fn read_body(
             .at("header Content-Encoding")
             .fix("send the body as it is"));
     }
+    let deadline = Instant::now() + time;
     let announced =
         headers.get(CONTENT_LENGTH).and_then(|l| l.to_str().ok()).and_then(|l| l.parse::<usize>().ok());
     if announced.is_some_and(|n| n > bytes_max) {
-        return Err(too_large());
+        // Who asks first (`Expect: 100-continue`) has not sent it yet, and need not.
+        let sent = !headers.contains_key(EXPECT);
+        if sent {
+            forget(&mut body, bytes_max, deadline).await;
+        }
+        return Err(too_large(bytes_max));
     }
-    match timeout(time, Limited::new(body, bytes_max).collect()).await {
+    match timeout_at(deadline, Limited::new(&mut body, bytes_max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            forget(&mut body, bytes_max, deadline).await;
+            Err(too_large(bytes_max))
+        }
         Ok(Err(_)) => Err(Problem::new(400, "body-cut", "the body ended before its end")),
         Err(_) => Err(Problem::new(
             408,
             "body-too-slow",
             format!("the body did not come within {} s", time.as_secs()),
         )),
+    }
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    Problem::new(413, "body-too-large", format!("the body has more than {bytes_max} bytes"))
+        .fix("send it in smaller parts, or raise body_bytes_max under [http]")
+}
+
+/// Reads on without keeping anything: to the end, [`FORGOTTEN_MAX`] or the deadline.
+async fn forget(body: &mut Body, bytes_max: usize, deadline: Instant) {
+    let mut left = bytes_max.saturating_mul(FORGOTTEN_MAX);
+    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
 }
 
