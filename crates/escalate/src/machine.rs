@@ -9,7 +9,7 @@ use wire::command::{Command, Role};
 use wire::outbox::{OutboxRecord, Outcome};
 use wire::page::Page;
 use wire::response::Response;
-use wire::{Incident, IncidentId, NotificationId, Source, Timestamp};
+use wire::{CommandId, Incident, IncidentId, NotificationId, Source, Timestamp};
 
 use crate::answers::{Answer, Answers, Kept};
 use crate::audit::{Anchor, Entry, cut};
@@ -82,6 +82,8 @@ pub struct Machine {
     dirty: BTreeSet<IncidentId>,
     /// Touched since someone asked.
     changed: BTreeSet<IncidentId>,
+    /// Commands whose answers came or went since someone asked.
+    answered: BTreeSet<CommandId>,
 }
 
 impl Machine {
@@ -96,6 +98,7 @@ impl Machine {
             desk: Desk::new(partition, policy),
             dirty: BTreeSet::new(),
             changed: BTreeSet::new(),
+            answered: BTreeSet::new(),
         }
     }
 
@@ -140,8 +143,13 @@ impl Machine {
                 self.desk.people.learn(&pseudonym, &name);
             }
             Record::Person(pseudonym, None) => self.desk.people.forget(&pseudonym),
-            Record::Answer(id, Some(kept)) => self.answers.insert(id, kept),
-            Record::Answer(id, None) => self.answers.remove(&id),
+            Record::Answer(id, kept) => {
+                self.answered.insert(id.clone());
+                match kept {
+                    Some(kept) => self.answers.insert(id, kept),
+                    None => self.answers.remove(&id),
+                }
+            }
         }
         Ok(())
     }
@@ -238,10 +246,12 @@ impl Machine {
         };
         let kept = Kept { order: self.desk.head.sequence, answer };
         self.desk.effects.push(store::answer(&command_id, Some(&kept)));
+        self.answered.insert(command_id.clone());
         self.answers.insert(command_id, kept);
         let max = self.desk.current.limits().commands_max as usize;
         while let Some(id) = self.answers.shed(max) {
             self.desk.effects.push(store::answer(&id, None));
+            self.answered.insert(id);
         }
     }
 

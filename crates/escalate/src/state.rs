@@ -265,6 +265,51 @@ impl IncidentState {
         }
     }
 
+    /// The last page of each alert that is open, with what is known of the incident now.
+    pub(crate) fn standing(&self, directory: &Directory) -> Vec<Page> {
+        let open = self.alerts.iter().filter(|(_, alert)| alert.open);
+        open.map(|(key, alert)| {
+            let sent = |p: &&PageEntry| p.alert_key == *key && p.attempts > 0 && p.kind != PageKind::Resolve;
+            match self.pages.iter().rev().find(sent) {
+                Some(entry) => self.page(entry, directory),
+                None => self.page(&self.trigger_of(key, alert), directory),
+            }
+        })
+        .collect()
+    }
+
+    /// Stands in for the trigger of an alert, whose own entry was dropped for its age.
+    fn trigger_of(&self, key: &AlertKey, alert: &Alert) -> PageEntry {
+        let (kind, at) = (PageKind::Trigger, self.position);
+        let (receiver, target) = (alert.receiver.clone(), alert.target.clone());
+        let notification_id = NotificationId::for_page(
+            self.id(),
+            alert.generation,
+            at.round,
+            at.step,
+            &target,
+            &receiver,
+            kind.name(),
+        );
+        PageEntry {
+            notification_id,
+            alert_key: key.clone(),
+            kind,
+            receiver,
+            target,
+            generation: alert.generation,
+            at,
+            sequence: self.incident.sequence,
+            decided_at: self.since,
+            escalates_at: None,
+            owner: self.people.owner().map(Into::into),
+            fallback: false,
+            attempts: 1,
+            state: PageState::Delivered { reference: None },
+            dirty: false,
+        }
+    }
+
     /// Drops what nothing refers to any more. Ended pages go oldest first, beyond `pages_max`.
     pub(crate) fn prune(&mut self, pages_max: usize) {
         let mut excess = self.pages.len().saturating_sub(pages_max);

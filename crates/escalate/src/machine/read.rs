@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use wire::page::Page;
 use wire::{CommandId, IncidentId, Timestamp};
 
 use super::Machine;
@@ -27,6 +28,20 @@ impl Machine {
     pub fn take_changed(&mut self) -> Vec<(IncidentId, Option<IncidentView>)> {
         let changed = std::mem::take(&mut self.changed);
         changed.into_iter().map(|id| (id.clone(), self.incident_view(&id))).collect()
+    }
+
+    /// Commands whose answers changed since the last call, in order of their ids; `None` for one that is no longer kept.
+    pub fn take_answered(&mut self) -> Vec<(CommandId, Option<Answer>)> {
+        let answered = std::mem::take(&mut self.answered);
+        answered.into_iter().map(|id| (id.clone(), self.answers.get(&id).cloned())).collect()
+    }
+
+    /// The last page of every open alert, for receivers that forget an alert unless it is said again.
+    ///
+    /// Cost: one look at each known incident.
+    #[must_use]
+    pub fn standing(&self) -> Vec<Page> {
+        self.incidents.values().flat_map(|state| state.standing(&self.desk.people)).collect()
     }
 
     /// What became of a command; `None` if it has not come, or too many came since.

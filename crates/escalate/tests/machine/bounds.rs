@@ -69,6 +69,13 @@ fn ended_pages_are_dropped_oldest_first() {
     let view = script.machine().incidents().next().unwrap();
     assert_eq!((view.pages.len(), view.pages_dropped), (10, 23));
     assert_eq!(view.round, 28);
+    // The alerts of those that were dropped stand open as well.
+    let standing = script.machine().standing();
+    let to: Vec<_> = standing.iter().map(|p| (p.kind, p.target.as_str())).collect();
+    assert_eq!(to.len(), 3, "{to:?}");
+    for target in ["ana", "bo", "lead"] {
+        assert!(to.contains(&(Trigger, target)), "{target} in {to:?}");
+    }
 }
 
 #[test]

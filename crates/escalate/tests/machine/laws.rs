@@ -365,6 +365,7 @@ impl World {
         assert_eq!(machine.anchor(), self.machine.anchor());
         let views = |m: &Machine| m.incidents().collect::<Vec<_>>();
         assert_eq!(views(&machine), views(&self.machine), "what was restored is what was");
+        assert_eq!(machine.standing(), self.machine.standing(), "open alerts are known again");
         self.machine = machine;
         // What the old owner began may arrive until its lease ends; nobody hears of it. A new owner counts anew.
         self.under_way.retain(|u| u.until > self.now);
@@ -419,9 +420,13 @@ impl World {
         let failed = |key: &AlertKey| {
             self.pages.iter().any(|(_, k, s)| k == key && matches!(s, OutboxState::Failed { .. }))
         };
-        let open = self.receiver.open.iter().filter(|(key, _)| !failed(key));
-        let left: Vec<_> = open.filter(|(_, id)| done.contains(*id)).collect();
+        let open: Vec<_> = self.receiver.open.iter().filter(|(key, _)| !failed(key)).collect();
+        let left: Vec<_> = open.iter().filter(|(_, id)| done.contains(*id)).collect();
         assert!(left.is_empty(), "alerts left open: {left:?}");
+        // A receiver that forgets would be told again of each alert that stands there.
+        let standing: BTreeSet<AlertKey> = self.machine.standing().into_iter().map(|p| p.alert_key).collect();
+        let unsaid: Vec<_> = open.iter().filter(|(key, _)| !standing.contains(*key)).collect();
+        assert!(unsaid.is_empty(), "alerts that nobody keeps alive: {unsaid:?}");
         // The chain holds up to the head.
         let verified =
             escalate::verify(0, self.audit.iter().cloned(), std::slice::from_ref(self.machine.anchor()));
