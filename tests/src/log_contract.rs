@@ -228,6 +228,7 @@ macro_rules! for_each_law {
             groups::paused_partitions_wait_and_lose_nothing,
             groups::polls_are_bounded_and_at_once,
             groups::two_members_share_and_never_hold_the_same,
+            groups::who_gets_nothing_is_told_so,
             groups::partners_must_match,
             groups::two_leads_are_both_shared_out,
             groups::a_position_out_of_range_is_a_gap,

@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 use detect::collect::CollectConfig;
 use detect::decode::{Attributes, Decoded, Kind as RecordKind};
 use http_api::{
-    AuditPage, AuditQuery, AuditReport, BackendError, CommandReceipt, IncidentPage, IncidentQuery,
-    IncidentsState, IngestRecord, Ingested, NewCommand, Readiness, RoleReadiness, TailEvent,
+    AnswerState, AuditPage, AuditQuery, AuditReport, BackendError, CommandAnswer, CommandReceipt,
+    IncidentPage, IncidentQuery, IncidentsState, IngestRecord, Ingested, NewCommand, Readiness,
+    RoleReadiness, TailEvent,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use receivers::Inbox;
@@ -71,8 +72,21 @@ impl<L: Log> Backend<L> {
         }
     }
 
+    /// Partitions of incidents here and in all. An error when there are none here: "no such incident" would be wrong.
+    fn here(&self) -> Result<[u32; 2], BackendError> {
+        match self.partitions("escalate") {
+            Some([here, of]) if here > 0 => Ok([here, of]),
+            Some(_) | None => Err(BackendError::NotHere { role: "escalate" }),
+        }
+    }
+
+    fn partitions(&self, role: &str) -> Option<[u32; 2]> {
+        self.views.partitions(role).map(|(here, of)| [u32::try_from(here).unwrap_or(u32::MAX), of])
+    }
+
     /// The incident whose id is this, or begins so.
     fn find(&self, id: &str) -> Result<(IncidentId, Arc<Value>), BackendError> {
+        self.here()?;
         if let Some(found) = self.views.incidents.get(&IncidentId::new(id)) {
             return Ok((found.key().clone(), Arc::clone(found.value())));
         }
@@ -138,6 +152,11 @@ impl<L: Log> http_api::Backend for Backend<L> {
 
     fn command(&self, new: NewCommand) -> Result<CommandReceipt, BackendError> {
         let (incident_id, view) = self.find(&new.incident)?;
+        if let Some(command_id) = new.command_id.clone()
+            && self.views.answer_to(&command_id).is_some()
+        {
+            return Ok(CommandReceipt { command_id, incident_id, repeated: true });
+        }
         let now = self.clock.now().wall;
         let sequence = view.pointer("/timeline").and_then(Value::as_array).map_or(0, Vec::len);
         let command_id = new.command_id.unwrap_or_else(|| {
@@ -161,7 +180,18 @@ impl<L: Log> http_api::Backend for Backend<L> {
         Ok(CommandReceipt { command_id, incident_id, repeated: false })
     }
 
+    fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError> {
+        self.here()?;
+        let (answer, why) = match self.views.answer_to(id) {
+            None => (AnswerState::Unknown, None),
+            Some(escalate::Answer::Accepted) => (AnswerState::Accepted, None),
+            Some(escalate::Answer::Refused { why }) => (AnswerState::Refused, Some(why)),
+        };
+        Ok(CommandAnswer { command_id: id.clone(), answer, why })
+    }
+
     fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError> {
+        let partitions = self.here()?;
         let mut found: Vec<(String, IncidentId, Arc<Value>)> = self
             .views
             .incidents
@@ -185,7 +215,8 @@ impl<L: Log> http_api::Backend for Backend<L> {
         let page: Vec<_> = found.iter().skip(from).take(query.limit).collect();
         let more = from + page.len() < found.len();
         let next = page.last().filter(|_| more).map(|(opened, id, _)| format!("{opened}/{id}"));
-        Ok(IncidentPage { incidents: page.iter().map(|(_, _, v)| Value::clone(v)).collect(), total, next })
+        let incidents = page.iter().map(|(_, _, v)| Value::clone(v)).collect();
+        Ok(IncidentPage { incidents, total, partitions, next })
     }
 
     fn incident(&self, id: &str) -> Result<Value, BackendError> {
@@ -233,7 +264,12 @@ impl<L: Log> http_api::Backend for Backend<L> {
             .views
             .readiness()
             .into_iter()
-            .map(|(name, why)| RoleReadiness { name: name.to_owned(), ready: why.is_none(), why })
+            .map(|(name, why)| RoleReadiness {
+                name: name.to_owned(),
+                ready: why.is_none(),
+                why,
+                partitions: self.partitions(name),
+            })
             .collect();
         Readiness { ready: !roles.is_empty() && roles.iter().all(|r| r.ready), roles }
     }

@@ -12,6 +12,10 @@ use crate::demo::screen;
 use crate::failure::{Failure, Kind};
 use crate::term::{Look, Out, visible};
 
+/// How long a command is waited for. A worker that has just taken over may need a few seconds.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
+const ANSWER_ASK: Duration = Duration::from_millis(50);
+
 /// # Errors
 /// When the server does not answer, or refuses.
 pub(crate) fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Result<(), Failure> {
@@ -22,6 +26,7 @@ pub(crate) fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Res
         list.iter().for_each(|i| out.json(i));
         return Ok(());
     }
+    say_whose(&answer, out);
     if list.is_empty() {
         out.line(if args.all {
             "No incident is known."
@@ -57,6 +62,18 @@ pub(crate) fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Res
         ));
     }
     Ok(())
+}
+
+/// Where other processes hold some of the incidents, that is said.
+fn say_whose(answer: &Value, out: &Out) {
+    let partitions = |i: usize| answer["partitions"][i].as_u64().unwrap_or(0);
+    let (here, of) = (partitions(0), partitions(1));
+    if here < of {
+        out.line(out.paint(
+            Look::Yellow,
+            format!("This process answers for {here} of {of} partitions; ask the others for the rest."),
+        ));
+    }
 }
 
 /// # Errors
@@ -152,36 +169,56 @@ pub(crate) fn note(args: &NoteArgs, global: &Global, out: &Out) -> Result<(), Fa
     command(&args.id.id, "note", &json!({"text": args.text}), global, out)
 }
 
+/// Sends a command and waits until it was carried out or refused.
 fn command(id: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Result<(), Failure> {
     let client = Client::new(global)?;
     let id = checked_id(id)?;
     let random = crate::secrets::random::<16>().map_err(|e| Failure::new(Kind::CannotStart, e))?;
     let key = wire::id::base32(&random);
-    let receipt = client.post(&format!("/v1/incidents/{id}/{what}"), &key, &without_nulls(body))?;
+    let mut told = client.post(&format!("/v1/incidents/{id}/{what}"), &key, &without_nulls(body))?;
+    let answer = wait_for_answer(&client, text(&told, "command_id"))?;
     if out.json {
-        out.json(&receipt);
-        return Ok(());
-    }
-    // The receipt says that it is durable; what people want to know is what came of it.
-    for _ in 0..50 {
-        std::thread::sleep(Duration::from_millis(100));
-        let view = client.get(&format!("/v1/incidents/{id}"))?;
-        let timeline = view.get("timeline").and_then(Value::as_array);
-        let wanted = match what {
-            "ack" => "acknowledged",
-            "resolve" => "resolved",
-            _ => "noted",
-        };
-        let done = timeline.and_then(|t| t.last()).filter(|last| text(last, "change") == wanted);
-        if let Some(done) = done {
-            let until =
-                done.get("until").and_then(Value::as_str).map(|u| format!(" until {u}")).unwrap_or_default();
-            let title = visible(text(&view["incident"], "title"));
-            out.line(format!("{}{until}: {title}", out.paint(Look::Green, wanted)));
-            return Ok(());
+        for field in ["answer", "why"] {
+            told[field] = answer[field].clone();
         }
+        out.json(&without_nulls(&told));
     }
-    out.line("accepted and durable; the escalation worker has not taken it in yet (is its role running?)");
+    match text(&answer, "answer") {
+        "accepted" if out.json => Ok(()),
+        "accepted" => say_done(&client, text(&told, "incident_id"), what, out),
+        "refused" => Err(Failure::new(Kind::No, format!("refused: {}", visible(text(&answer, "why"))))),
+        _ => Err(Failure::new(
+            Kind::No,
+            "the command is durable and not carried out yet: the escalation worker is busy or does not run; \
+             `tocsin show` will tell",
+        )),
+    }
+}
+
+/// The receipt says that it is durable; what people want to know is what came of it.
+fn wait_for_answer(client: &Client, command_id: &str) -> Result<Value, Failure> {
+    let mut left = ANSWER_WAIT;
+    loop {
+        let answer = client.get(&format!("/v1/commands/{command_id}"))?;
+        if text(&answer, "answer") != "unknown" || left.is_zero() {
+            return Ok(answer);
+        }
+        std::thread::sleep(ANSWER_ASK);
+        left = left.saturating_sub(ANSWER_ASK);
+    }
+}
+
+fn say_done(client: &Client, id: &str, what: &str, out: &Out) -> Result<(), Failure> {
+    let view = client.get(&format!("/v1/incidents/{id}"))?;
+    let done = match what {
+        "ack" => "acknowledged",
+        "resolve" => "resolved",
+        _ => "noted",
+    };
+    let until = view.get("acknowledged_until").and_then(Value::as_str).filter(|_| what == "ack");
+    let until = until.map(|u| format!(" until {u}")).unwrap_or_default();
+    let title = visible(text(&view["incident"], "title"));
+    out.line(format!("{}{until}: {title}", out.paint(Look::Green, done)));
     Ok(())
 }
 

@@ -23,6 +23,8 @@ pub trait Backend: Send + Sync + 'static {
     fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError>;
     /// Writes a command. Returns once it is durable; a repeat with the same id writes nothing.
     fn command(&self, command: NewCommand) -> Result<CommandReceipt, BackendError>;
+    /// What became of a command.
+    fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError>;
     fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError>;
     /// One incident, by its id or the first letters of it.
     fn incident(&self, id: &str) -> Result<Value, BackendError>;
@@ -48,17 +50,16 @@ pub enum BackendError {
     /// Several ids begin so.
     #[error("{0} incidents begin with these letters: write more of the id")]
     Ambiguous(usize),
-    /// It cannot be done in the state it is in.
-    #[error("{0}")]
-    Conflict(String),
     /// It can never be done.
     #[error("{0}")]
     Invalid(String),
     /// Not now: the log cannot be reached, or is catching up.
     #[error("{why}")]
     Unavailable { why: String, retry_after_s: u64 },
-    /// The role that answers this does not run in this process.
-    #[error("the role {role} does not run in this process")]
+    /// Another process answers this: the role does not run here, or others hold all of its partitions.
+    #[error(
+        "this process has no partition of the role {role}: it does not run here, or others hold all of them"
+    )]
     NotHere { role: &'static str },
     /// A fault of tocsin. Logged with the id of the request; the caller is told only that id.
     #[error("{0}")]
@@ -96,9 +97,28 @@ pub struct NewCommand {
 pub struct CommandReceipt {
     pub command_id: CommandId,
     pub incident_id: IncidentId,
-    /// It had been written before; nothing was written now.
+    /// It had been carried out before; nothing was written now.
     #[serde(default)]
     pub repeated: bool,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandAnswer {
+    pub command_id: CommandId,
+    pub answer: AnswerState,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerState {
+    /// Not taken in yet, never sent, or so long ago that it is not kept.
+    Unknown,
+    Accepted,
+    Refused,
 }
 
 /// Which incidents.
@@ -129,6 +149,9 @@ pub struct IncidentPage {
     pub incidents: Vec<Value>,
     /// Of all that match, not only of these.
     pub total: u64,
+    /// Partitions of incidents that this process answers for, and how many there are: others know the rest.
+    #[serde(default)]
+    pub partitions: [u32; 2],
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -181,6 +204,9 @@ pub struct RoleReadiness {
     pub ready: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Partitions that it works on here, and how many there are. None here is a standby, which is ready too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<[u32; 2]>,
 }
 
 /// One event of the stream.

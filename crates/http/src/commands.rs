@@ -1,4 +1,4 @@
-//! Commands on an incident. Answered 202 once they are durable; they take effect a moment later.
+//! Commands on an incident. Answered 202 once they are durable; what became of them can be asked a moment later.
 
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
@@ -11,7 +11,7 @@ use wire::CommandId;
 use wire::command::{Action, TEXT_BYTES_MAX};
 
 use crate::auth::Auth;
-use crate::backend::NewCommand;
+use crate::backend::{CommandAnswer, NewCommand};
 use crate::ingest::media_type;
 use crate::layer::{Lane, Shared};
 use crate::limits::read_body;
@@ -109,6 +109,16 @@ pub(crate) async fn note(
         .await
 }
 
+pub(crate) async fn answer(
+    State(shared): State<Shared>,
+    Path(id): Id,
+) -> Result<Json<CommandAnswer>, Problem> {
+    let Some(id) = command_id(&id) else {
+        return Err(Problem::new(404, "not-found", "no command has such an id").fix(COMMAND_ID));
+    };
+    Ok(Json(shared.call(shared.room(Lane::Call)?, move |backend| backend.answer(&id)).await?))
+}
+
 async fn write<T: DeserializeOwned>(
     shared: &Shared,
     incident: String,
@@ -166,15 +176,19 @@ pub(crate) fn checked_id(id: String) -> Result<String, Problem> {
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let fine = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
-    match value.to_str() {
-        Ok(key) if (1..=128).contains(&key.len()) && key.as_bytes().iter().all(fine) => {
-            Ok(Some(CommandId::new(key)))
-        }
-        Ok(_) | Err(_) => Err(Problem::new(400, "idempotency-key", "the key cannot be used")
+    match value.to_str().ok().and_then(command_id) {
+        Some(id) => Ok(Some(id)),
+        None => Err(Problem::new(400, "idempotency-key", "the key cannot be used")
             .at("header Idempotency-Key")
-            .fix("1 to 128 letters, digits and - _ . :")),
+            .fix(COMMAND_ID)),
     }
+}
+
+const COMMAND_ID: &str = "1 to 128 letters, digits and - _ . :";
+
+fn command_id(text: &str) -> Option<CommandId> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    ((1..=128).contains(&text.len()) && text.bytes().all(fine)).then(|| CommandId::new(text))
 }
 
 fn checked_span(for_s: Option<u64>) -> Result<Option<u64>, Problem> {

@@ -21,8 +21,9 @@ pub use auth::{Auth, Caller, NewToken, generate_token};
 pub use axum::Router;
 pub use axum::body::Bytes;
 pub use backend::{
-    AuditHead, AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandReceipt, IncidentPage,
-    IncidentQuery, IncidentsState, IngestRecord, Ingested, NewCommand, Readiness, RoleReadiness, TailEvent,
+    AnswerState, AuditHead, AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandAnswer,
+    CommandReceipt, IncidentPage, IncidentQuery, IncidentsState, IngestRecord, Ingested, NewCommand,
+    Readiness, RoleReadiness, TailEvent,
 };
 pub use config::{HttpConfig, TokenConfig};
 pub use problem::{Problem, ProblemDetails, Rejected};

@@ -108,7 +108,6 @@ impl From<BackendError> for Problem {
         match error {
             BackendError::NotFound { .. } => Self::new(404, "not-found", text),
             BackendError::Ambiguous(_) => Self::new(409, "ambiguous-id", text),
-            BackendError::Conflict(_) => Self::new(409, "conflict", text),
             BackendError::Invalid(_) => Self::new(422, "invalid", text),
             BackendError::Unavailable { retry_after_s, .. } => {
                 Self::new(503, "unavailable", text).retry_after(retry_after_s.max(1))

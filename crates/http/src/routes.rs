@@ -58,6 +58,7 @@ pub enum Endpoint {
     Resolve,
     Close,
     Note,
+    CommandAnswer,
     Tail,
     Inbox,
     Audit,
@@ -117,6 +118,12 @@ pub const ROUTES: &[Route] = &[
     post("/v1/incidents/{id}/close", RESPONDER, Endpoint::Close, "Close a resolved incident: {reason}"),
     post("/v1/incidents/{id}/note", RESPONDER, Endpoint::Note, "Write a note: {text}"),
     get(
+        "/v1/commands/{id}",
+        VIEWER,
+        Endpoint::CommandAnswer,
+        "What became of a command: accepted, refused and why, or unknown",
+    ),
+    get(
         "/v1/tail",
         VIEWER,
         Endpoint::Tail,
@@ -163,6 +170,7 @@ fn handler(route: &Route) -> MethodRouter<Shared> {
         Endpoint::Resolve => on(method, commands::resolve),
         Endpoint::Close => on(method, commands::close),
         Endpoint::Note => on(method, commands::note),
+        Endpoint::CommandAnswer => on(method, commands::answer),
         Endpoint::Tail => on(method, tail::tail),
         Endpoint::Inbox => on(method, views::inbox),
         Endpoint::Audit => on(method, views::audit),

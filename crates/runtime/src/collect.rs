@@ -149,7 +149,7 @@ impl<L: Log> CollectLoop<L> {
         let due = full || now.mono >= self.last_commit + self.settings.commit_every;
         let committed = due && self.commit(now)?;
         if self.look.is_due(now) {
-            gauges::lag(&self.log, &self.consumer, "collect");
+            gauges::lag(&self.log, &self.consumer, &self.look, "collect");
             self.tables();
         }
         Ok(Stepped { worked: records > 0 || committed, next: None })
@@ -176,7 +176,7 @@ impl<L: Log> CollectLoop<L> {
 
     fn poll(&mut self, now: Now) -> Result<(Vec<Turn>, usize), LogError> {
         let mut turns = Vec::new();
-        let (parts, topic) = (&mut self.parts, self.spec.topic.as_str());
+        let (parts, look, topic) = (&mut self.parts, &mut self.look, self.spec.topic.as_str());
         let (mut predictions, mut labels) = (0u64, 0u64);
         let polled = self.consumer.poll(Duration::ZERO, 10_000, &mut |event| match event {
             Event::Record(r) => {
@@ -188,7 +188,8 @@ impl<L: Log> CollectLoop<L> {
                     .record(RecordAt { role, offset: r.offset, value: r.value }, |name| r.headers.get(name));
                 part.took(is_lead, now);
             }
-            Event::End { at, .. } => {
+            Event::End { at, position } => {
+                look.ended(at, position);
                 if let Some(part) = parts.get_mut(&at.partition) {
                     if *at.topic == *topic {
                         part.at_end = true;

@@ -18,6 +18,8 @@ use crate::sends::Sends;
 use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
 use crate::views::{self, Views};
 
+const ROLE: &str = "escalate";
+
 /// A machine that this loop can run: `escalate::Machine`, and what will wrap it.
 pub trait Machine: Send {
     type Input: From<escalate::Input>;
@@ -33,6 +35,10 @@ pub trait Machine: Send {
     fn deadline(&self) -> Option<Timestamp>;
     /// Incidents that changed since the last call, rendered for people; `None` for those that are forgotten.
     fn changed(&mut self) -> Vec<(wire::IncidentId, Option<serde_json::Value>)>;
+    /// What became of commands since the last call; `None` for those that are forgotten.
+    fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)>;
+    /// The last page of every open alert.
+    fn standing(&self) -> Vec<wire::page::Page>;
 }
 
 impl Machine for escalate::Machine {
@@ -54,6 +60,14 @@ impl Machine for escalate::Machine {
     fn changed(&mut self) -> Vec<(wire::IncidentId, Option<serde_json::Value>)> {
         let view = |v| serde_json::to_value(v).expect("a view is plain data");
         self.take_changed().into_iter().map(|(id, v)| (id, v.map(view))).collect()
+    }
+
+    fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)> {
+        self.take_answered()
+    }
+
+    fn standing(&self) -> Vec<wire::page::Page> {
+        self.standing()
     }
 }
 
@@ -139,7 +153,8 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             client_id: format!("{}-escalate", settings.instance),
             start: Start::Earliest,
         })?;
-        views.set_ready("escalate", Some("its partitions".into()));
+        views.set_ready(ROLE, Some("its partitions".into()));
+        views.set_partitions(ROLE, 0, settings.escalate_partitions);
         Ok(Self {
             log,
             settings,
@@ -186,7 +201,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             worked |= self.commit(partition, now)?;
         }
         if self.look.is_due(now) {
-            gauges::lag(&self.log, &self.consumer, "escalate");
+            gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
             gauges::incidents_open(&self.views);
         }
         let next = self.parts.values().filter_map(|p| p.machine.deadline()).min();
@@ -195,7 +210,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
 
     fn poll(&mut self) -> Result<Vec<Arrived>, LogError> {
         let mut arrived = Vec::new();
-        let incidents = &self.settings.topics.incidents;
+        let (incidents, look) = (&self.settings.topics.incidents, &mut self.look);
         self.consumer.poll(Duration::ZERO, 500, &mut |event| match event {
             Event::Assigned(tps) => arrived.push(Arrived::Assigned(tps.to_vec())),
             Event::Revoked(tps) => arrived.push(Arrived::Revoked(tps.to_vec())),
@@ -203,7 +218,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             Event::Gap { at, expected, found } => {
                 arrived.push(Arrived::Gap { at: at.clone(), expected, found });
             }
-            Event::End { .. } => (),
+            Event::End { at, position } => look.ended(at, position),
             Event::Record(r) => {
                 let input = if r.topic == incidents.as_str() {
                     read::<Incident>(r.value).map(|i| escalate::Input::Incident(Box::new(i)))
@@ -223,17 +238,18 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 for partition in self.led(&tps) {
                     self.open(partition, now)?;
                 }
-                self.views.set_ready("escalate", None);
+                self.views.set_ready(ROLE, None);
+                self.views.set_partitions(ROLE, self.parts.len(), self.settings.escalate_partitions);
             }
             Arrived::Revoked(tps) => {
                 for partition in self.led(&tps) {
                     self.commit(partition, now)?;
-                    self.parts.remove(&partition);
+                    self.let_go(partition);
                 }
             }
             Arrived::Lost(tps) => {
                 for partition in self.led(&tps) {
-                    self.parts.remove(&partition);
+                    self.let_go(partition);
                 }
             }
             Arrived::Gap { at, expected, found } => {
@@ -283,8 +299,22 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         let mut part = Part { transaction, machine, carry: Vec::new(), offsets: BTreeMap::new() };
         part.handle(escalate::Input::Started { owner: self.settings.instance.clone() }, now.wall);
         self.views.show(part.machine.changed());
+        self.views.answer(partition, part.machine.answered());
+        self.sends.keep_alive(part.machine.standing());
         self.parts.insert(partition, part);
         Ok(())
+    }
+
+    /// Another process works on this partition, or will: what is shown and repeated of it is its business.
+    fn let_go(&mut self, partition: u32) {
+        if self.parts.remove(&partition).is_none() {
+            return;
+        }
+        let of = self.settings.escalate_partitions;
+        let its = |id: &wire::IncidentId| wire::partition::of_incident(id, of) == partition;
+        self.views.forget(partition, &its);
+        self.sends.forget(&its);
+        self.views.set_partitions(ROLE, self.parts.len(), of);
     }
 
     /// True when something was committed.
@@ -306,7 +336,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             Ok(()) => self.committed(partition, carry),
             Err(LogError::Fenced { .. }) => {
                 tracing::warn!(partition, "another process took this partition over; given up");
-                self.parts.remove(&partition);
+                self.let_go(partition);
             }
             Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
                 tracing::warn!(partition, error = %e, "commit did not hold; going back to the last one");
@@ -322,6 +352,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
     fn committed(&mut self, partition: u32, carry: Vec<Carry>) {
         let Some(part) = self.parts.get_mut(&partition) else { return };
         self.views.show(part.machine.changed());
+        self.views.answer(partition, part.machine.answered());
         for one in carry {
             match one {
                 Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, lease),

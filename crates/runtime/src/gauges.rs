@@ -6,8 +6,8 @@ use std::time::Duration;
 use wire::{Family, Severity};
 
 use crate::clock::Now;
-use crate::log::{Consumer, Log};
-use crate::metrics::{INCIDENTS_OPEN, LAG};
+use crate::log::{Consumer, Log, Offset, TopicPartition};
+use crate::metrics::{INCIDENTS_OPEN, LAG, NOT_JUDGED};
 use crate::views::Views;
 
 /// How often the ends of partitions are asked for.
@@ -17,6 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(crate) struct Look {
     next: Duration,
+    /// Where reading stood when all had been delivered. What lies behind it are markers.
+    ended: BTreeMap<TopicPartition, Offset>,
 }
 
 impl Look {
@@ -28,18 +30,44 @@ impl Look {
         }
         due
     }
+
+    /// All that was committed in a partition has been delivered.
+    pub(crate) fn ended(&mut self, at: &TopicPartition, position: Offset) {
+        match self.ended.get_mut(at) {
+            Some(known) => *known = position,
+            None => drop(self.ended.insert(at.clone(), position)),
+        }
+    }
 }
 
 /// Records between where the consumer stands and the end, by partition. A log that does not answer leaves the last
 /// figure standing.
-pub(crate) fn lag<L: Log>(log: &L, consumer: &L::Consumer, role: &'static str) {
+pub(crate) fn lag<L: Log>(log: &L, consumer: &L::Consumer, look: &Look, role: &'static str) {
     for at in consumer.assignment() {
         let Some(position) = consumer.position(&at) else { continue };
         let Ok(ends) = log.ends(&at) else { continue };
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        let behind = (ends.stable - position).max(0) as f64;
+        let behind = if look.ended.get(&at).is_some_and(|end| *end >= position) {
+            0.0
+        } else {
+            (ends.stable - position).max(0) as f64
+        };
         let (topic, partition) = (at.topic.to_string(), at.partition.to_string());
         metrics::gauge!(LAG, "role" => role, "topic" => topic, "partition" => partition).set(behind);
+    }
+}
+
+/// What a judge could not judge as it should, by reason.
+pub(crate) fn judge(partition: u32, counters: &detect::judge::Counters) {
+    let reasons = [
+        ("late", counters.late),
+        ("misshapen", counters.misshapen),
+        ("forced", counters.forced),
+        ("incomplete", counters.incomplete),
+        ("over_bound", counters.over),
+    ];
+    for (reason, n) in reasons {
+        metrics::counter!(NOT_JUDGED, "reason" => reason, "partition" => partition.to_string()).absolute(n);
     }
 }
 

@@ -25,6 +25,8 @@ use crate::restore::restore;
 use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
 use crate::views::{self, Views};
 
+const ROLE: &str = "judge";
+
 /// State key under which the loop keeps what it has passed on to its own panes partition.
 const PASSED_ON: &[u8] = b"\0runtime/passed-on";
 
@@ -96,7 +98,8 @@ impl<L: Log> JudgeLoop<L> {
             client_id: format!("{}-judge", settings.instance),
             start: Start::Earliest,
         })?;
-        views.set_ready("judge", Some("its partitions".into()));
+        views.set_ready(ROLE, Some("its partitions".into()));
+        views.set_partitions(ROLE, 0, settings.judge_partitions);
         let context = Follower::new(log.clone(), &settings.topics.context);
         Ok(Self {
             log,
@@ -131,13 +134,17 @@ impl<L: Log> JudgeLoop<L> {
             worked |= self.commit(partition, now)?;
         }
         if self.look.is_due(now) {
-            gauges::lag(&self.log, &self.consumer, "judge");
+            gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
+            for (partition, part) in &self.parts {
+                gauges::judge(*partition, &part.judge.counters());
+            }
         }
         Ok(Stepped { worked, next: None })
     }
 
     fn poll(&mut self) -> Result<Vec<Arrived>, LogError> {
         let mut arrived = Vec::new();
+        let look = &mut self.look;
         self.consumer.poll(Duration::ZERO, 2_000, &mut |event| match event {
             Event::Assigned(tps) => arrived.push(Arrived::Assigned(tps.to_vec())),
             Event::Revoked(tps) => arrived.push(Arrived::Revoked(tps.to_vec())),
@@ -145,7 +152,7 @@ impl<L: Log> JudgeLoop<L> {
             Event::Gap { at, expected, found } => {
                 arrived.push(Arrived::Gap { at: at.clone(), expected, found });
             }
-            Event::End { .. } => (),
+            Event::End { at, position } => look.ended(at, position),
             Event::Record(r) => {
                 let record = r.value.and_then(|v| PanesRecord::decode(v).ok()).map(Box::new);
                 arrived.push(Arrived::Record {
@@ -165,18 +172,21 @@ impl<L: Log> JudgeLoop<L> {
                 for tp in tps {
                     self.open(tp.partition, now)?;
                 }
-                self.views.set_ready("judge", None);
+                self.views.set_ready(ROLE, None);
+                self.say_partitions();
             }
             Arrived::Revoked(tps) => {
                 for tp in tps {
                     self.write(tp.partition, now)?;
                     self.parts.remove(&tp.partition);
                 }
+                self.say_partitions();
             }
             Arrived::Lost(tps) => {
                 for tp in tps {
                     self.parts.remove(&tp.partition);
                 }
+                self.say_partitions();
             }
             Arrived::Gap { at, expected, found } => {
                 tracing::error!(topic = %at.topic, partition = at.partition, expected, found, "panes expired before they were judged");
@@ -197,6 +207,10 @@ impl<L: Log> JudgeLoop<L> {
             }
         }
         Ok(())
+    }
+
+    fn say_partitions(&self) {
+        self.views.set_partitions(ROLE, self.parts.len(), self.settings.judge_partitions);
     }
 
     fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError> {

@@ -233,6 +233,7 @@ pub enum Event<'a> {
     Record(Record<'a>),
     /// These are ours from now on, leads and partners. Nothing of them is delivered before the next poll,
     /// which looks up where they start unless [`Consumer::seek`] says so in between: fence, restore, then poll.
+    /// Empty: the group has shared everything out, and nothing (more) fell to us.
     Assigned(&'a [TopicPartition]),
     /// These go to another member. They are ours until the next poll (or close): finish and commit first.
     Revoked(&'a [TopicPartition]),

@@ -8,6 +8,7 @@ pub const LAG: &str = "tocsin_lag_records";
 pub const WATERMARK_AGE: &str = "tocsin_watermark_age_seconds";
 pub const PANES_CLOSED: &str = "tocsin_panes_closed_total";
 pub const PANE_LATENCY: &str = "tocsin_pane_latency_seconds";
+pub const NOT_JUDGED: &str = "tocsin_panes_not_judged_total";
 pub const INCIDENTS_OPEN: &str = "tocsin_incidents_open";
 pub const INCIDENTS: &str = "tocsin_incidents_total";
 pub const PAGES: &str = "tocsin_pages_total";
@@ -28,6 +29,10 @@ pub fn describe() {
     describe_gauge!(LAG, "Records not yet read, by role, topic and partition");
     describe_gauge!(WATERMARK_AGE, Unit::Seconds, "Wall clock minus watermark; meaningless in fast replay");
     describe_counter!(PANES_CLOSED, "Panes judged");
+    describe_counter!(
+        NOT_JUDGED,
+        "Parts of panes that came late or did not fit, and panes closed early or without all of their data, by reason"
+    );
     describe_histogram!(PANE_LATENCY, Unit::Seconds, "From the commit of a pane's last part to its verdict");
     describe_gauge!(INCIDENTS_OPEN, "Incidents whose signal is open, by severity and family");
     describe_counter!(INCIDENTS, "Incident records, by change, severity and family");

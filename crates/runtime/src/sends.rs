@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
-use wire::{AlertKey, NotificationId};
+use wire::{AlertKey, IncidentId, NotificationId};
 
 use crate::clock::Clock;
 use crate::metrics::PAGES;
@@ -22,7 +22,7 @@ const IN_FLIGHT_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Sent {
     pub notification_id: NotificationId,
-    pub incident_id: wire::IncidentId,
+    pub incident_id: IncidentId,
     pub attempt: u32,
     pub outcome: Outcome,
 }
@@ -33,6 +33,10 @@ pub trait Sends: Send {
     fn start(&mut self, page: Page, attempt: u32, lease: Duration);
     /// Outcomes that have come in since the last call.
     fn outcomes(&mut self) -> Vec<Sent>;
+    /// Alerts that stand open, as their last pages say: receivers that forget are to hear of them from now on.
+    fn keep_alive(&mut self, standing: Vec<Page>);
+    /// Other processes see to these incidents from now on.
+    fn forget(&mut self, theirs: &dyn Fn(&IncidentId) -> bool);
 }
 
 /// The receivers of the config, each behind a bulkhead of its own.
@@ -130,6 +134,22 @@ impl Sends for Receivers {
     fn outcomes(&mut self) -> Vec<Sent> {
         self.remind();
         self.outcomes.try_iter().collect()
+    }
+
+    fn keep_alive(&mut self, standing: Vec<Page>) {
+        let now = self.clock.now().mono;
+        for page in standing {
+            let forgetful =
+                self.receivers.get(&page.receiver).is_some_and(|(r, _)| r.resend_every().is_some());
+            if forgetful {
+                // At once: nobody knows how long it has not been said.
+                self.reminders.entry(page.alert_key.clone()).or_insert((page, now));
+            }
+        }
+    }
+
+    fn forget(&mut self, theirs: &dyn Fn(&IncidentId) -> bool) {
+        self.reminders.retain(|_, (page, _)| !theirs(&page.incident.incident_id));
     }
 }
 

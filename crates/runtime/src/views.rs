@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
+use escalate::Answer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use wire::outbox::Outcome;
 use wire::page::Page;
 use wire::response::Response;
-use wire::{Incident, IncidentId, Timestamp};
+use wire::{CommandId, Incident, IncidentId, Timestamp};
 
 /// Most events that a slow reader of the tail may lag behind before it loses some (and is told).
 const TAIL_EVENTS_MAX: usize = 4096;
@@ -46,8 +47,12 @@ pub struct Views {
     /// Incidents as the escalation worker knows them, rendered once at each change.
     pub incidents: DashMap<IncidentId, Arc<serde_json::Value>>,
     pub models: DashMap<(String, String), ModelView>,
-    /// Role and partition, with why it is not ready.
+    /// What became of the latest commands, with the partition of the incident.
+    answers: DashMap<CommandId, (u32, Answer)>,
+    /// Role, with why it is not ready.
     ready: DashMap<&'static str, Option<String>>,
+    /// Role, with how many partitions this process works on, of how many.
+    partitions: DashMap<&'static str, (usize, u32)>,
     pub records: AtomicU64,
     pub dead_letters: AtomicU64,
     pub panes: AtomicU64,
@@ -61,7 +66,9 @@ impl Default for Views {
         Self {
             incidents: DashMap::new(),
             models: DashMap::new(),
+            answers: DashMap::new(),
             ready: DashMap::new(),
+            partitions: DashMap::new(),
             records: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             panes: AtomicU64::new(0),
@@ -85,6 +92,39 @@ impl Views {
                 None => drop(self.incidents.remove(&id)),
             }
         }
+    }
+
+    /// Takes in what became of commands; `None` removes one.
+    pub fn answer(&self, partition: u32, answered: Vec<(CommandId, Option<Answer>)>) {
+        for (id, answer) in answered {
+            match answer {
+                Some(answer) => drop(self.answers.insert(id, (partition, answer))),
+                None => drop(self.answers.remove(&id)),
+            }
+        }
+    }
+
+    /// What became of a command, as long as it is kept.
+    #[must_use]
+    pub fn answer_to(&self, id: &CommandId) -> Option<Answer> {
+        self.answers.get(id).map(|known| known.1.clone())
+    }
+
+    /// Drops what is shown of a partition that another process works on.
+    pub fn forget(&self, partition: u32, its: &dyn Fn(&IncidentId) -> bool) {
+        self.incidents.retain(|id, _| !its(id));
+        self.answers.retain(|_, (of, _)| *of != partition);
+    }
+
+    /// Says how many partitions of a role are worked on here, of how many there are.
+    pub fn set_partitions(&self, role: &'static str, here: usize, of: u32) {
+        self.partitions.insert(role, (here, of));
+    }
+
+    /// Partitions of a role here, and how many there are; `None` when the role does not run here.
+    #[must_use]
+    pub fn partitions(&self, role: &str) -> Option<(usize, u32)> {
+        self.partitions.get(role).map(|known| *known.value())
     }
 
     #[must_use]

@@ -221,6 +221,31 @@ pub fn two_members_share_and_never_hold_the_same<S: Subject>(subject: &S) {
     assert_eq!(other.got.len() + one.got.len(), 240, "and nothing comes again");
 }
 
+pub fn who_gets_nothing_is_told_so<S: Subject>(subject: &S) {
+    let (log, names) = (subject.log(), Names::new("standby"));
+    let (a, p) = (topic(&log, &names, "a", 1), topic(&log, &names, "p", 1));
+    let both = [at(&a, 0), at(&p, 0)];
+    let mut holder = log.consumer(spec(&names, "g", &[&a], &[&p])).expect("joins");
+    poll_until_held(&mut holder, &both);
+    let mut standby = log.consumer(spec(&names, "g", &[&a], &[&p])).expect("joins");
+    let shared = |holder: &mut <S::Log as Log>::Consumer,
+                  standby: &mut <S::Log as Log>::Consumer,
+                  told: &mut Vec<Told>| {
+        drop(poll(holder, 10));
+        told.extend(poll(standby, 10));
+        // Which of them gets the partition is the group's affair.
+        told.iter().any(|t| matches!(t, Told::Assigned(_)))
+    };
+    let mut told = vec![];
+    let known = (0..rounds()).any(|_| shared(&mut holder, &mut standby, &mut told));
+    assert!(known, "it learns what it has, were it nothing: {told:?}");
+    if standby.assignment().is_empty() {
+        assert_eq!(told, [Told::Assigned(vec![])]);
+        holder.close().expect("leaves");
+        poll_until_held(&mut standby, &both);
+    }
+}
+
 pub fn partners_must_match<S: Subject>(subject: &S) {
     let (log, names) = (subject.log(), Names::new("match"));
     let (lead, narrow) = (topic(&log, &names, "lead", 2), topic(&log, &names, "narrow", 1));

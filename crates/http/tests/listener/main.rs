@@ -31,6 +31,7 @@ fn fine(route: &Route) -> (String, &'static str) {
         Endpoint::Status
         | Endpoint::Incidents
         | Endpoint::Incident
+        | Endpoint::CommandAnswer
         | Endpoint::Tail
         | Endpoint::Inbox
         | Endpoint::Audit
@@ -235,7 +236,6 @@ async fn what_the_backend_says_becomes_a_status() {
     for (id, status, word) in [
         ("gone", 404, "not-found"),
         ("many", 409, "ambiguous-id"),
-        ("conflict", 409, "conflict"),
         ("invalid", 422, "invalid"),
         ("later", 503, "unavailable"),
         ("elsewhere", 503, "role-not-here"),
@@ -251,6 +251,18 @@ async fn what_the_backend_says_becomes_a_status() {
         }
     }
     assert_eq!(running.get("/v1/incidents/abc").await.status, 200, "a panic ends one request only");
+}
+
+#[tokio::test]
+async fn what_became_of_a_command_can_be_asked() {
+    let running = Running::start("").await;
+    let refused = running.get("/v1/commands/refused").await.json();
+    assert_eq!(refused["answer"], "refused");
+    assert_eq!(refused["why"], "it is closed");
+    let accepted = running.get("/v1/commands/accepted").await.json();
+    assert_eq!((accepted["answer"].as_str(), accepted.get("why")), (Some("accepted"), None));
+    assert_eq!(running.get("/v1/commands/a:b.c-d_e").await.json()["answer"], "unknown");
+    assert_eq!(running.get("/v1/commands/a%20b").await.status, 404, "no command has such an id");
 }
 
 #[tokio::test]

@@ -45,15 +45,27 @@ impl Backend for Memory {
         self.commands.lock().unwrap().push(command);
         Ok(CommandReceipt { command_id, incident_id, repeated: false })
     }
+    fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError> {
+        let (answer, why) = match id.as_str() {
+            "refused" => (AnswerState::Refused, Some("it is closed".into())),
+            "accepted" => (AnswerState::Accepted, None),
+            _ => (AnswerState::Unknown, None),
+        };
+        Ok(CommandAnswer { command_id: id.clone(), answer, why })
+    }
     fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError> {
         self.queries.lock().unwrap().push(query.clone());
-        Ok(IncidentPage { incidents: vec![json!({"incident_id": "a"})], total: 7, next: Some("n".into()) })
+        Ok(IncidentPage {
+            incidents: vec![json!({"incident_id": "a"})],
+            total: 7,
+            partitions: [1, 1],
+            next: Some("n".into()),
+        })
     }
     fn incident(&self, id: &str) -> Result<Value, BackendError> {
         match id {
             "gone" => Err(BackendError::NotFound { what: "incident" }),
             "many" => Err(BackendError::Ambiguous(3)),
-            "conflict" => Err(BackendError::Conflict("it is closed".into())),
             "invalid" => Err(BackendError::Invalid("never".into())),
             "later" => Err(BackendError::Unavailable { why: "catching up".into(), retry_after_s: 7 }),
             "elsewhere" => Err(BackendError::NotHere { role: "escalate" }),

@@ -47,6 +47,8 @@ struct Member {
     busy: bool,
     /// Version at which it was last in accord with the group.
     seen: Option<u64>,
+    /// It knows what it has.
+    told: bool,
 }
 
 impl Member {
@@ -66,7 +68,8 @@ impl Group {
         self.joined += 1;
         self.version += 1;
         let (owned, revoking) = (BTreeSet::new(), BTreeSet::new());
-        let member = Member { lead, partners, owned, revoking, polled: now, busy: false, seen: None };
+        let member =
+            Member { lead, partners, owned, revoking, polled: now, busy: false, seen: None, told: false };
         self.members.insert(self.joined, member);
         self.joined
     }
@@ -138,9 +141,12 @@ impl Group {
         let member = self.members.get_mut(&id).expect("it polls, so it is here");
         // Whoever has just gained looks again: that may have moved what the others should have.
         member.seen = free.is_empty().then_some(version);
+        // Once a member knows what it has, even if that is nothing, it is told.
+        let first = wanted.is_empty() && !std::mem::replace(&mut member.told, true);
         if free.is_empty() {
-            return Turn::Quiet;
+            return if first { Turn::Assigned(vec![]) } else { Turn::Quiet };
         }
+        member.told = true;
         let events = member.with_partners(&free);
         member.owned.extend(free);
         Turn::Assigned(events)

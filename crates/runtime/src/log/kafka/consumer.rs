@@ -133,10 +133,11 @@ impl KafkaConsumer {
         if all.is_empty() {
             // Nothing moves, yet the group waits for the word.
             self.settle(sink)?;
-            return Ok(Look::Nothing);
         }
         if assign {
             sink(Event::Assigned(&all));
+        } else if all.is_empty() {
+            return Ok(Look::Nothing);
         } else if lost {
             sink(Event::Lost(&all));
         } else {
