@@ -237,6 +237,11 @@ impl Judge {
         self.sources.reached()
     }
 
+    /// Source partitions that are known of, heard or not, in order.
+    pub fn known_sources(&self) -> impl Iterator<Item = &crate::progress::SourceId> {
+        self.sources.known()
+    }
+
     /// Totals since the state began.
     #[must_use]
     pub fn counters(&self) -> Counters {

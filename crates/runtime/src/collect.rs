@@ -23,6 +23,10 @@ use crate::restore::restore;
 use crate::settings::{Settings, Stepped, json_record, state_record};
 use crate::views::{self, Views};
 
+mod idle;
+
+use idle::Silence;
+
 /// Where one stream of telemetry comes from.
 #[derive(Clone, Debug)]
 pub struct SourceSpec {
@@ -41,13 +45,8 @@ struct Part {
     labels_at_end: bool,
     /// Something was read since the last commit.
     read: bool,
-    /// Read to the end when last looked at, and since when nothing has come.
-    at_end: bool,
-    last_record: Duration,
+    silence: Silence,
     last_progress: Duration,
-    was_idle: bool,
-    /// What was last said of it.
-    said: Option<Progress>,
 }
 
 /// Folds the assigned partitions of one source.
@@ -63,9 +62,6 @@ pub struct CollectLoop<L: Log> {
     profiles: BTreeMap<String, Arc<wire::profile::Profile>>,
     parts: BTreeMap<u32, Part>,
     last_commit: Duration,
-    /// When the last record of any partition came, and when one last came after a silence of `idle` in all of them.
-    last_record: Duration,
-    woke_at: Duration,
     views: Arc<Views>,
     clock: Clock,
     look: Look,
@@ -117,8 +113,6 @@ impl<L: Log> CollectLoop<L> {
             profiles: BTreeMap::new(),
             parts: BTreeMap::new(),
             last_commit: Duration::ZERO,
-            last_record: Duration::ZERO,
-            woke_at: Duration::ZERO,
             views,
             clock,
             look: Look::default(),
@@ -192,7 +186,7 @@ impl<L: Log> CollectLoop<L> {
                 look.ended(at, position);
                 if let Some(part) = parts.get_mut(&at.partition) {
                     if *at.topic == *topic {
-                        part.at_end = true;
+                        part.silence.at_end = true;
                     } else {
                         part.labels_at_end = true;
                     }
@@ -203,12 +197,6 @@ impl<L: Log> CollectLoop<L> {
             Event::Lost(tps) => turns.push(Turn::Lost(tps.to_vec())),
             Event::Gap { at, expected, found } => turns.push(Turn::Gap { at: at.clone(), expected, found }),
         })?;
-        if predictions + labels > 0 {
-            if now.mono >= self.last_record + self.settings.idle {
-                self.woke_at = now.mono;
-            }
-            self.last_record = now.mono;
-        }
         self.views.records.fetch_add(predictions + labels, Ordering::Relaxed);
         for (kind, n) in [("lead", predictions), ("labels", labels)] {
             if n > 0 {
@@ -278,11 +266,8 @@ impl<L: Log> CollectLoop<L> {
             predictions_paused: false,
             labels_at_end: false,
             read: false,
-            at_end: false,
-            last_record: now.mono,
+            silence: Silence::since(now.mono),
             last_progress: Duration::ZERO,
-            was_idle: false,
-            said: None,
         };
         self.parts.insert(partition, part);
         Ok(())
@@ -314,26 +299,24 @@ impl<L: Log> CollectLoop<L> {
     fn commit(&mut self, now: Now) -> Result<bool, LogError> {
         self.last_commit = now.mono;
         let (mut records, mut offsets) = (Vec::new(), Vec::new());
-        // After a common silence data comes to all partitions at once, but is not read at once: until each has had its
-        // chance none is idle, and that is said before anything new, or time would pass without the others.
-        let awake = self.woke_at + self.settings.idle;
-        let is_idle =
-            |part: &Part, idle: Duration| part.at_end && now.mono >= awake.max(part.last_record + idle);
-        for part in self.parts.values().filter(|part| part.was_idle) {
-            if let (false, Some(said)) = (is_idle(part, self.settings.idle), &part.said) {
-                push_progress(&self.settings, Progress { idle: false, ..said.clone() }, &mut records);
-            }
-        }
-        for part in self.parts.values_mut() {
-            let idle = is_idle(part, self.settings.idle);
-            let turned_idle = idle != part.was_idle;
-            let spoke = now.mono < part.last_progress + self.settings.progress_every;
-            if !part.read && !turned_idle && spoke {
+        let after = self.settings.idle;
+        // Where one wakes, the judge wants to hear of the others anew: what they said while it slept holds no more.
+        let woke =
+            self.parts.values().any(|p| p.silence.said_idle && !p.silence.may_be_idle(now.mono, after));
+        let (awake, asleep): (Vec<_>, Vec<_>) =
+            self.parts.values_mut().partition(|p| !p.silence.may_be_idle(now.mono, after));
+        for part in awake.into_iter().chain(asleep) {
+            let due = woke || now.mono >= part.last_progress + self.settings.progress_every;
+            if !part.read && !due && part.silence.said_idle {
                 continue;
             }
-            part.was_idle = idle;
+            let idle = part.silence.is_idle(&self.log, &self.consumer, &part.predictions, now.mono, after);
+            if !part.read && !due && idle == part.silence.said_idle {
+                continue;
+            }
+            part.silence.said_idle = idle;
             part.last_progress = now.mono;
-            let flush = part.collector.flush(part.at_end, idle);
+            let flush = part.collector.flush(part.silence.at_end, idle);
             self.views.dead_letters.fetch_add(flush.dead_letters.len() as u64, Ordering::Relaxed);
             let at = wire::partition::of_model(&part.source.to_string(), self.settings.collect_partitions);
             part.read = false;
@@ -343,7 +326,6 @@ impl<L: Log> CollectLoop<L> {
                 metrics::gauge!(WATERMARK_AGE, "source" => part.source.to_string()).set(age);
             }
             let positions = flush.positions;
-            part.said = Some(flush.progress.clone());
             offsets.extend(positions.predictions.map(|o| (part.predictions.clone(), o)));
             offsets.extend(part.labels.clone().zip(positions.labels));
             records_of(&self.settings, &part.source, at, flush, &mut records);
@@ -412,8 +394,7 @@ impl Part {
     fn took(&mut self, is_lead: bool, now: Now) {
         self.read = true;
         if is_lead {
-            self.at_end = false;
-            self.last_record = now.mono;
+            self.silence.broken(now.mono);
         } else {
             self.labels_at_end = false;
         }

@@ -51,7 +51,6 @@ struct Part<L: Log> {
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     at: Duration,
-    idle: bool,
     gave_up: bool,
 }
 
@@ -229,7 +228,10 @@ impl<L: Log> JudgeLoop<L> {
             return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
         }
         tracing::info!(partition, records, "judge state restored");
+        // A source that speaks no more must be missed by a new owner too.
+        let heard = Heard { at: now.mono, gave_up: false };
         let part = Part {
+            heard: judge.known_sources().map(|source| (source.clone(), heard)).collect(),
             transaction,
             judge,
             next: None,
@@ -238,7 +240,6 @@ impl<L: Log> JudgeLoop<L> {
             passed_on,
             inject: Vec::new(),
             passed_on_dirty: false,
-            heard: BTreeMap::new(),
             last_commit: now.mono,
         };
         self.parts.insert(partition, part);
@@ -283,7 +284,7 @@ impl<L: Log> JudgeLoop<L> {
     fn give_up_on_the_silent(&mut self, now: Now) {
         for (partition, part) in &mut self.parts {
             for (source, heard) in &mut part.heard {
-                if heard.idle || heard.gave_up || now.mono < heard.at + self.settings.hold_max {
+                if heard.gave_up || now.mono < heard.at + self.settings.hold_max {
                     continue;
                 }
                 heard.gave_up = true;
@@ -387,7 +388,13 @@ impl<L: Log> JudgeLoop<L> {
 impl<L: Log> Part<L> {
     fn judge_one(&mut self, offset: Offset, record: PanesRecord, now: Now) {
         if let PanesRecord::Progress(p) = &record {
-            self.heard.insert(p.source.clone(), Heard { at: now.mono, idle: p.idle, gave_up: false });
+            let heard = Heard { at: now.mono, gave_up: false };
+            for source in &p.sources {
+                if !self.heard.contains_key(source) {
+                    self.heard.insert(source.clone(), heard);
+                }
+            }
+            self.heard.insert(p.source.clone(), heard);
         }
         self.judge.handle(offset, record);
     }

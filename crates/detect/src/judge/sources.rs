@@ -21,6 +21,9 @@ pub(super) struct Sources {
 struct Source {
     watermark: Option<Timestamp>,
     idle: bool,
+    /// Another one woke since it said that it is idle: does that still hold? It is waited for until it speaks.
+    #[serde(default)]
+    asked: bool,
     /// Nothing was heard of it for too long; it is not waited for until it speaks again.
     given_up: bool,
     heard: bool,
@@ -37,11 +40,23 @@ impl Sources {
         }
         let source = self.known.entry(progress.source.clone()).or_default();
         let was_given_up = std::mem::take(&mut source.given_up);
+        let woke = source.idle && !progress.idle;
         source.watermark = source.watermark.max(progress.watermark);
         source.idle = progress.idle;
         source.heard = true;
+        source.asked = false;
+        if woke {
+            self.ask(&progress.source);
+        }
         self.advance();
         was_given_up
+    }
+
+    /// After a common silence data comes to all partitions, but is not read at once: were the others still taken for
+    /// idle, time would pass without what they have.
+    fn ask(&mut self, woke: &SourceId) {
+        let others = self.known.iter_mut().filter(|(id, source)| *id != woke && source.idle);
+        others.for_each(|(_, source)| source.asked = true);
     }
 
     /// Stops waiting for a source until it speaks again. True if it was waited for.
@@ -58,6 +73,11 @@ impl Sources {
         self.reached
     }
 
+    /// All that anyone has named, in order.
+    pub(super) fn known(&self) -> impl Iterator<Item = &SourceId> {
+        self.known.keys()
+    }
+
     /// The highest watermark: where profiles may begin, so that no pane of theirs is under way.
     pub(super) fn highest(&self) -> Option<Timestamp> {
         self.known.values().filter_map(|s| s.watermark).max()
@@ -70,7 +90,8 @@ impl Sources {
 
     /// The lowest watermark of those waited for. Where all are idle, all that they have is there: the highest.
     fn advance(&mut self) {
-        let waited: Vec<&Source> = self.known.values().filter(|s| !s.given_up && !s.idle).collect();
+        let waited: Vec<&Source> =
+            self.known.values().filter(|s| !s.given_up && (!s.idle || s.asked)).collect();
         let now = if waited.is_empty() {
             let idle = self.known.values().filter(|s| s.idle && !s.given_up);
             idle.filter_map(|s| s.watermark).max()
@@ -120,6 +141,28 @@ mod tests {
         sources.progress(&says(0, Some(9), true));
         sources.progress(&says(1, Some(7), true));
         assert_eq!(sources.reached(), Some(at(9)), "all are idle: nothing is missing");
+    }
+
+    #[test]
+    fn idle_sources_are_asked_again_when_one_wakes() {
+        let mut sources = Sources::default();
+        sources.progress(&says(0, Some(5), true));
+        sources.progress(&says(1, Some(3), true));
+        assert_eq!(sources.reached(), Some(at(5)));
+        sources.progress(&says(0, Some(9), false));
+        assert_eq!(sources.reached(), Some(at(5)), "the other one may have woken too");
+        sources.progress(&says(0, Some(10), false));
+        assert_eq!(sources.reached(), Some(at(5)), "and is still to be heard");
+        let mut slept_on = sources.clone();
+        slept_on.progress(&says(1, Some(3), true));
+        assert_eq!(slept_on.reached(), Some(at(10)), "it had not");
+        sources.progress(&says(1, Some(7), false));
+        assert_eq!(sources.reached(), Some(at(7)), "it had");
+        slept_on.progress(&says(0, Some(10), true));
+        slept_on.progress(&says(0, Some(11), false));
+        assert!(slept_on.give_up(&id(1)));
+        assert_eq!(slept_on.reached(), Some(at(11)), "nobody is there to answer");
+        assert!(!slept_on.lacks(at(11)), "and it was idle when last heard");
     }
 
     #[test]
