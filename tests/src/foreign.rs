@@ -9,11 +9,10 @@ use serde_json::Value;
 
 /// The Kafka that tests may use, if one is named. Where it is not, says in plain words what is not tested.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "what was not tested must be seen")]
 pub fn kafka(what: &str) -> Option<String> {
     let named = crate::env("TOCSIN_TEST_KAFKA");
     if named.is_none() {
-        eprintln!("NOT TESTED: {what}. Name a Kafka: TOCSIN_TEST_KAFKA=$(tests/kafka/kafka.sh start)");
+        crate::not_tested(&format!("{what}. Name a Kafka: TOCSIN_TEST_KAFKA=$(tests/kafka/kafka.sh start)"));
         return None;
     }
     assert!(

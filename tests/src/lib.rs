@@ -1,6 +1,7 @@
 //! Support for the tests beside it.
 #![expect(clippy::missing_panics_doc, reason = "support panics where a test must fail")]
 
+pub mod documented;
 pub mod fed;
 pub mod foreign;
 pub mod home;
@@ -24,4 +25,13 @@ pub fn updating_golden() -> bool {
 #[expect(clippy::disallowed_methods, reason = "tests are set up by the environment")]
 pub fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Says what this run leaves out, straight to the terminal: what a test prints is shown only when it fails.
+///
+/// `.ci/run` looks for these lines and takes none.
+pub fn not_tested(what: &str) {
+    use std::io::Write as _;
+    let said = writeln!(std::io::stderr(), "\nNOT TESTED: {what}");
+    said.expect("standard error can be written");
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use runtime::log::{Cleanup, Log, NewRecord, TopicSpec};
 use serde_json::{Value, json};
+use tocsin_tests::documented::Schemas;
 use tocsin_tests::home;
 use tocsin_tests::home::Home;
 use tocsin_tests::process::Process;
@@ -350,6 +351,7 @@ fn straight_into_the_log() {
         assert_eq!(got, want, "{} at {offset}", case.name);
     }
     assert!(of.is_empty(), "dead letters of nothing: {of:?}");
+    assert_eq!(Schemas::read().check_topics(&log, "default")["deadletter"], letters.len());
     let (counted, _) = expected(cases.iter().map(|c| c.fate));
     assert_eq!(stored::counted(&log, "default"), counted);
     for letter in &letters {

@@ -1,6 +1,5 @@
 //! Every law of a log, on the embedded log and, where one is named, on a real Kafka.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, Once};
 use std::time::Duration;
@@ -99,14 +98,11 @@ fn kafka() -> Option<Kafka> {
     static SAY: Once = Once::new();
     let brokers = tocsin_tests::env("TOCSIN_TEST_KAFKA");
     if brokers.is_none() {
-        // Straight to the terminal: what tests print is shown only when they fail.
         SAY.call_once(|| {
-            let said = writeln!(
-                std::io::stderr(),
-                "\nNOT TESTED: the laws of a log on a real Kafka, because TOCSIN_TEST_KAFKA=host:port names none. \
-                 (On the embedded log they are.)"
+            tocsin_tests::not_tested(
+                "the laws of a log on a real Kafka, because TOCSIN_TEST_KAFKA=host:port names none. \
+                 (On the embedded log they are.)",
             );
-            said.expect("standard error can be written");
         });
     }
     brokers.map(|brokers| Kafka { brokers })
