@@ -28,7 +28,7 @@ pub(crate) struct Global {
     /// File with the token to show to the running process
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// What is logged to the terminal: error, warn, info, debug, or per part as in `info,runtime=debug`
+    /// What is logged to the terminal: error, warn, info, debug, or per part as in `info,tocsin_runtime=debug`
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
     /// How it is logged
@@ -162,6 +162,9 @@ pub(crate) struct SimulateArgs {
     /// Which trouble happens; `--scenario help` lists them
     #[arg(long, default_value = "story")]
     pub scenario: String,
+    /// Event time without trouble before it begins, as 26h: what a detector without references learns from
+    #[arg(long, value_name = "DURATION")]
+    pub quiet: Option<String>,
     /// Seconds of event time in a second of the clock; 0 is as fast as the broker takes it
     #[arg(long, default_value_t = 1.0)]
     pub speed: f64,

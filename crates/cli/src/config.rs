@@ -103,6 +103,10 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
     if let Err((key, why)) = config.log.check() {
         faults.push(Fault::of_key(file, source, &[Part::Key("log"), Part::Key(key)], why));
     }
+    if config.http.is_open_to_all() {
+        let why = http_api::BindError::OpenToAll { address: config.http.address }.to_string();
+        faults.push(Fault::of_key(file, source, &[Part::Key("http"), Part::Key("address")], why));
+    }
     let policy = match policy(&config) {
         Ok(policy) => Some(policy),
         Err(errors) => {
@@ -114,7 +118,7 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
         }
     };
     for (name, receiver) in &config.receiver {
-        if let Err(why) = check_secrets(receiver, &dir) {
+        if let Err(why) = check_secrets(name, receiver, &dir) {
             faults.push(Fault::of_key(file, source, &[Part::Key("receiver"), Part::Key(name)], why));
         }
     }
@@ -200,8 +204,8 @@ fn check_namespace(name: &str) -> Result<(), String> {
 }
 
 /// That each secret is where the config says, without keeping it.
-fn check_secrets(receiver: &ReceiverConfig, dir: &Path) -> Result<(), String> {
-    receivers::Receiver::build("check", receiver, &|source| secret(source, dir))
+fn check_secrets(name: &str, receiver: &ReceiverConfig, dir: &Path) -> Result<(), String> {
+    receivers::Receiver::build(name, receiver, &|source| secret(source, dir))
         .map(drop)
         .map_err(|e| e.to_string())
 }

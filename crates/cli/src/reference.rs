@@ -11,7 +11,7 @@ use detect::reference::{Reference, ReferenceBuilder};
 use crate::args::ReferenceBuildArgs;
 use crate::config;
 use crate::failure::{Failure, Kind};
-use crate::term::{Out, thousands};
+use crate::term::{Out, thousands, visible, warn};
 
 /// Reads the input twice: once to learn how to fold it, once to fold it.
 ///
@@ -32,7 +32,11 @@ pub(crate) fn build(args: &ReferenceBuildArgs, out: &Out) -> Result<(), Failure>
     }
     let built = builder.finish();
     for (model, version, records) in &built.refused {
-        tracing::warn!(model, version, records, "too few records for a reference");
+        let (model, version) = (visible(model), visible(version));
+        let records = thousands(*records);
+        warn(format!(
+            "{model} {version}: {records} records are too few for a reference (it takes about 1500, and no reference was made)"
+        ));
     }
     let references = built.references;
     if references.is_empty() {

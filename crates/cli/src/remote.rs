@@ -35,9 +35,10 @@ pub(crate) fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Res
         });
         return Ok(());
     }
+    let people_width = list.iter().map(|view| people(view).chars().count()).max().unwrap_or(0).max(6) + 2;
     out.line(out.paint(
         Look::Dim,
-        format!("{:<10}{:<6}{:<14}{:<9}{:<14}TITLE", "ID", "SEV", "FAMILY", "OPENED", "PEOPLE"),
+        format!("{:<10}{:<6}{:<14}{:<9}{:<people_width$}TITLE", "ID", "SEV", "FAMILY", "OPENED", "PEOPLE"),
     ));
     for view in &list {
         let i = &view["incident"];
@@ -51,7 +52,7 @@ pub(crate) fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Res
         };
         let people = people(view);
         out.line(format!(
-            "{:<10}{}{:<14}{:<9}{:<14}{}{}",
+            "{:<10}{}{:<14}{:<9}{:<people_width$}{}{}",
             screen::short(text(i, "incident_id")),
             out.paint(look, format!("{severity:<6}")),
             text(i, "family"),

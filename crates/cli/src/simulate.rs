@@ -72,11 +72,12 @@ fn plan(args: &SimulateArgs) -> Result<(FleetConfig, Pace), Failure> {
     if !args.speed.is_finite() || args.speed < 0.0 {
         return Err(usage(format!("--speed {} must be 0 or more", args.speed)));
     }
+    let quiet_ms = args.quiet.as_deref().map_or(Ok(0), feed::duration_ms).map_err(usage)?;
     let length = match &args.for_ {
         Some(text) => feed::duration_ms(text).map_err(usage)?,
-        None => scenario.length_ms(),
+        None => quiet_ms + scenario.length_ms(),
     };
-    let config = FleetConfig { seed: args.seed, start, rate: args.rate, scenario, quiet_ms: 0 };
+    let config = FleetConfig { seed: args.seed, start, rate: args.rate, scenario, quiet_ms };
     Ok((config, Pace { start, end: start.plus_ms(length), speed: args.speed }))
 }
 

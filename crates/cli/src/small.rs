@@ -25,7 +25,7 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
             );
             out.line(format!("  log         {log}"));
             out.line(format!(
-                "  budget      {} false pages and {} false tickets a week for the whole fleet",
+                "  budget      false pages a week for the whole fleet: {}, false tickets: {}",
                 c.budget.pages_per_week, c.budget.tickets_per_week
             ));
             let references = match checked.references.len() {
@@ -34,7 +34,7 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
             };
             out.line(format!("  references  {references}"));
             out.line(format!(
-                "  routes      {}, to {} policies, {} receivers",
+                "  routing     routes: {}, policies: {}, receivers: {}",
                 c.route.len(),
                 c.policy.len(),
                 c.receiver.len()

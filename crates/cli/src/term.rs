@@ -67,6 +67,12 @@ impl Out {
     }
 }
 
+/// One line of warning on standard error, beside what a command answers.
+pub(crate) fn warn(text: impl Display) {
+    let mut err = io::stderr().lock();
+    drop(writeln!(err, "warning: {text}"));
+}
+
 /// Rewrites the status line on standard error; an empty text clears it.
 pub(crate) fn status(text: &str) {
     let mut err = io::stderr().lock();

@@ -30,6 +30,14 @@ pub struct HttpConfig {
     pub call_timeout: Duration,
 }
 
+impl HttpConfig {
+    /// Others reach the address, and nothing says who may do what: the listener will not start.
+    #[must_use]
+    pub fn is_open_to_all(&self) -> bool {
+        self.tokens.is_empty() && !self.address.ip().to_canonical().is_loopback()
+    }
+}
+
 /// The HTTP listener: telemetry, commands, views, metrics, health.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -56,7 +56,7 @@ impl Server {
     pub async fn bind(config: HttpConfig) -> Result<Self, BindError> {
         let address = config.address;
         let open = config.tokens.is_empty();
-        if open && !address.ip().to_canonical().is_loopback() {
+        if config.is_open_to_all() {
             return Err(BindError::OpenToAll { address });
         }
         let unusable = |source| BindError::Listen { address, source };

@@ -421,6 +421,18 @@ fn records_of(
     }
     // Behind the panes: whoever has read this progress has read what it is the progress of.
     push_progress(settings, flush.progress, records);
+    if let Some(first) = flush.dead_letters.first() {
+        // One line a commit at most: where to look, never what was in it.
+        tracing::warn!(
+            topic = %first.topic,
+            partition = first.partition,
+            offset = first.offset,
+            reason = first.reason.name(),
+            detail = %first.detail,
+            others = flush.dead_letters.len() - 1,
+            "records that cannot be read went to the dead letters"
+        );
+    }
     for dead in &flush.dead_letters {
         metrics::counter!(DEAD_LETTERS, "reason" => dead.reason.name()).increment(1);
         let key = format!("{}/{}/{}", dead.topic, dead.partition, dead.offset);

@@ -105,6 +105,14 @@ impl LogConfig {
                 format!("{key:?} is a secret: use sasl_password_env or sasl_password_file"),
             ));
         }
+        let protocol = self.kafka.get("security.protocol").map(|p| p.to_ascii_uppercase());
+        if let Some(protocol) = protocol.filter(|p| p.ends_with("SSL") && !cfg!(feature = "tls")) {
+            let why = format!(
+                "security.protocol = {protocol}: this tocsin was built without TLS to Kafka; `cargo install` it with \
+                 `--features tls`"
+            );
+            return Err(("kafka", why));
+        }
         let fixed =
             ["enable.auto.commit", "isolation.level", "group.id", "transactional.id", "bootstrap.servers"];
         if let Some(key) = fixed.iter().find(|k| self.kafka.contains_key(**k)) {

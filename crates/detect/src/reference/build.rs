@@ -102,6 +102,7 @@ impl ReferenceBuilder {
         self.offset = 0;
         self.collector = collector(&self.collect);
         for ((model, version), building) in &mut self.versions {
+            building.records = 0;
             let counts = building.counts.take();
             let first = building.profile.take();
             let (Some(first), Some(counts)) = (first, counts) else { continue };
@@ -109,7 +110,6 @@ impl ReferenceBuilder {
             let profile = Arc::new(complete(about, &first, &counts));
             building.plan = plan(&profile);
             building.profile = Some(Arc::clone(&profile));
-            building.records = 0;
             self.collector.profile(profile);
         }
     }

@@ -292,7 +292,12 @@ fn cannot_open(path: &Path, error: io::Error) -> LogError {
 }
 
 fn locked(path: &Path) -> Result<File, LogError> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let mut how = OpenOptions::new();
+    how.read(true).write(true).create(true).truncate(false);
+    // It holds telemetry as it came: nobody else's to read.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut how, 0o600);
+    let file = how.open(path);
     let file = file.map_err(|error| cannot_open(path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
