@@ -230,8 +230,8 @@ pub struct ModelSettings {
     /// Time zone of the model's users, whose day its traffic follows, e.g. `Europe/Berlin`.
     #[serde(deserialize_with = "parse::zone_name")]
     pub timezone: String,
-    /// Drift of features or predictions may page by itself. Normally it is a ticket until accuracy or availability
-    /// confirms it.
+    /// Drift of features, predictions or scores may page, from the part of the page budget that is kept for it.
+    /// Otherwise it is a ticket, however large: whether it hurts is for accuracy and availability to say.
     pub drift_may_page: bool,
     /// The model's part of the budgets, compared with other models'. Above 0, at most 1000.
     #[serde(deserialize_with = "parse::weight")]

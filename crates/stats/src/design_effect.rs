@@ -24,7 +24,9 @@ impl Residual {
         Self { deviation: float(k) - float(n) * p, variance: float(n) * p * (1.0 - p) }
     }
 
-    fn plus(self, other: Self) -> Self {
+    /// Both together: of two panes, or of two kinds of records that are told apart no more.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
         Self { deviation: self.deviation + other.deviation, variance: self.variance + other.variance }
     }
 }

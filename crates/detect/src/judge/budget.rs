@@ -14,8 +14,8 @@ const FAMILIES: [(Family, [f64; 2]); 7] = [
     (Family::Availability, [0.3, 0.15]),
     (Family::Traffic, [0.2, 0.1]),
     (Family::DataQuality, [0.0, 0.15]),
-    (Family::Drift, [0.05, 0.2]),
-    (Family::Prediction, [0.0, 0.1]),
+    (Family::Drift, [0.03, 0.2]),
+    (Family::Prediction, [0.02, 0.1]),
     (Family::Accuracy, [0.2, 0.15]),
 ];
 

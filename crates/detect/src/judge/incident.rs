@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use stats::Side;
-use stats::effect::closing_samples;
+use stats::effect::{Z_GATE, closing_samples, effect};
 use wire::incident::Context;
 use wire::{Change, Family, Incident, IncidentId, Severity, Source, Subject, Timestamp};
 use wire::{Effect, Evidence};
@@ -15,6 +15,8 @@ use crate::reference::baseline::float;
 pub(super) const PARTS_MAX: usize = 12;
 /// Slices of a recovery: all must be filled, and together show less than the threshold.
 const SLICES: usize = 4;
+/// A slice that fills slowly ends after so long, with what it has.
+const SLICE_MAX_MS: i64 = 900_000;
 
 /// One subject and family: at most one incident is open.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,12 +66,19 @@ pub(super) struct Part {
 }
 
 /// The last records of a test, in four slices, against half of its effect.
+///
+/// A slice ends when it has its records and its quarter of the time that a recovery must last; or after a quarter of an
+/// hour, when fewer records must then rule out half of the effect.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recovery {
     /// Records of a slice.
     need: u64,
     /// Effect below which it has recovered.
     threshold: f64,
+    /// Effect that so few records as make no full slices must rule out.
+    half: f64,
+    /// Design effect.
+    d: f64,
     slices: Vec<Slice>,
     filling: Slice,
 }
@@ -96,7 +105,14 @@ impl Part {
             side: moved.side,
             evidence: moved.evidence,
             since: moved.since,
-            recovery: Recovery { need, threshold, slices: vec![], filling },
+            recovery: Recovery {
+                need,
+                threshold,
+                half: moved.estimate / 2.0,
+                d: moved.d,
+                slices: vec![],
+                filling,
+            },
             effect: Effect { estimate: moved.estimate, lower: moved.lower, upper: moved.upper },
             value: share,
             reference: moved.null,
@@ -104,15 +120,22 @@ impl Part {
         }
     }
 
-    /// Takes in a judged pane.
-    pub(super) fn follow(&mut self, count: Count, null: Null, at: Timestamp) {
+    /// Takes in a judged pane. `least_ms` is how long a recovery must last.
+    pub(super) fn follow(
+        &mut self,
+        count: Count,
+        null: Null,
+        (from, until): (Timestamp, Timestamp),
+        least_ms: i64,
+    ) {
         let recovery = &mut self.recovery;
         let slice = &mut recovery.filling;
-        slice.from.get_or_insert(at);
+        let lasted_ms = until.since_ms(*slice.from.get_or_insert(from));
         slice.k = slice.k.saturating_add(count.k.min(count.n));
         slice.n = slice.n.saturating_add(count.n);
         slice.expected += null.rate * float(count.n);
-        if slice.n >= recovery.need {
+        let full = slice.n >= recovery.need && lasted_ms * SLICES as i64 >= least_ms;
+        if full || (slice.n > 0 && lasted_ms >= SLICE_MAX_MS) {
             if recovery.slices.len() == SLICES {
                 recovery.slices.remove(0);
             }
@@ -121,7 +144,7 @@ impl Part {
         }
     }
 
-    /// Its effect over the last full slices, with the share and the null's share. `None` until all are full.
+    /// Its effect over the last slices, with the share and the null's share. `None` until all have ended.
     pub(super) fn now(&self) -> Option<Recent> {
         if self.recovery.slices.len() < SLICES {
             return None;
@@ -131,9 +154,16 @@ impl Part {
             .slices
             .iter()
             .fold((0, 0, 0.0), |(k, n, expected), s| (k + s.k, n + s.n, expected + s.expected));
-        let (value, reference) = (float(k) / float(n.max(1)), expected / float(n.max(1)));
-        let from = self.recovery.slices.first()?.from?;
-        Some(Recent { value, reference, effect: self.side.sign() * (value - reference), samples: n, from })
+        let reference = (expected / float(n.max(1))).clamp(0.0, 1.0);
+        // The reference is known from far more records than four slices hold.
+        let e = effect(k.min(n), n, reference, f64::INFINITY, self.recovery.d, self.side, Z_GATE)?;
+        Some(Recent {
+            value: float(k) / float(n.max(1)),
+            reference,
+            effect: Effect { estimate: e.estimate, lower: e.lower, upper: e.upper },
+            samples: n,
+            from: self.recovery.slices.first()?.from?,
+        })
     }
 
     /// Start of the oldest records that its numbers are read from.
@@ -141,10 +171,19 @@ impl Part {
         self.recovery.slices.first().and_then(|slice| slice.from)
     }
 
+    /// The same, if the slices hold as many records as they should.
+    pub(super) fn now_for_sure(&self) -> Option<Recent> {
+        self.now().filter(|now| now.samples >= self.recovery.need.saturating_mul(SLICES as u64))
+    }
+
     /// Whether it is back, and has been for `least_ms`.
     pub(super) fn recovered(&self, at: Timestamp, least_ms: i64) -> bool {
-        self.now()
-            .is_some_and(|now| now.effect < self.recovery.threshold && at.since_ms(now.from) >= least_ms)
+        let enough = self.now_for_sure().is_some();
+        self.now().is_some_and(|now| {
+            now.effect.estimate < self.recovery.threshold
+                && (enough || now.effect.upper < self.recovery.half)
+                && at.since_ms(now.from) >= least_ms
+        })
     }
 }
 
@@ -153,7 +192,7 @@ impl Part {
 pub(super) struct Recent {
     pub(super) value: f64,
     pub(super) reference: f64,
-    pub(super) effect: f64,
+    pub(super) effect: Effect,
     pub(super) samples: u64,
     pub(super) from: Timestamp,
 }
@@ -326,13 +365,13 @@ mod tests {
         let mut part = part();
         let fed = |part: &mut Part, share_of_100: u64, from: i64| {
             (0..40).for_each(|i| {
-                part.follow(Count::new(share_of_100 / 4, 25), null(), at(from + i));
+                part.follow(Count::new(share_of_100 / 4, 25), null(), (at(from + i), at(from + i + 1)), 0);
             });
         };
         fed(&mut part, 40, 0);
         let now = part.now().unwrap();
-        assert!((now.effect - 0.3).abs() < 1e-9 && !part.recovered(at(40), 0));
-        part.follow(Count::new(2, 25), null(), at(41));
+        assert!((now.effect.estimate - 0.3).abs() < 1e-9 && !part.recovered(at(40), 0));
+        part.follow(Count::new(2, 25), null(), (at(40), at(41)), 0);
         assert!(!part.recovered(at(41), 0), "a single good pane is no recovery");
         fed(&mut part, 12, 42);
         assert!(part.recovered(at(82), 0), "{:?}", part.now());

@@ -11,9 +11,12 @@ use super::stream::{Judged, Moved, Stream};
 use super::version::Closing;
 use super::words;
 use crate::config::{FamilySettings, ModelSettings};
+use crate::family::{Event, LabelMiss, StreamPlan};
 
-/// Tests of one stream that an incident follows, most.
+/// Tests of one stream that an incident follows, most; of accuracy's, those of one stratum of label delay: late labels
+/// still tell of predictions that early ones have shown to be over.
 const PARTS_OF_STREAM: usize = 3;
+const PARTS_OF_STRATUM: usize = 2;
 /// Contributors that an incident tells of, most.
 const CONTRIBUTORS_MAX: usize = 10;
 /// An open incident is told again when its effect is half as large again, and larger by so much.
@@ -38,7 +41,7 @@ pub(super) fn respond(
     }
     let Some(open) = &mut case.open else { return };
     open.incomplete |= at.incomplete;
-    join(open, &judged, settings, streams);
+    join(open, &judged, loaded, settings, streams);
     let lasted = at.end.since_ms(open.opened_at) >= LASTS_MS;
     let page = page_severity(&judged, settings, at.settings, lasted);
     let reached = harm(open, settings, at.settings);
@@ -95,7 +98,7 @@ fn opening(
     let open = case.open(&whose, severity, (first, at.end), reopen_ms);
     open.incomplete = at.incomplete;
     for (index, j) in judged.iter().filter(|(_, j)| alarmed(j)) {
-        add_parts(open, *index, &j.moved, settings);
+        add_parts(open, *index, &loaded.rules[*index].plan, &j.moved, settings);
         streams[*index].ticket.reset();
     }
     if severity.pages() {
@@ -116,22 +119,39 @@ fn reset_page(judged: &[(usize, Judged)], streams: &mut [Stream]) {
     }
 }
 
-/// Streams that alarm while it is open become parts of it.
-fn join(open: &mut Open, judged: &[(usize, Judged)], settings: &FamilySettings, streams: &mut [Stream]) {
+/// Tests that move while it is open become parts of it: it is over when they are back too.
+fn join(
+    open: &mut Open,
+    judged: &[(usize, Judged)],
+    loaded: &Loaded,
+    settings: &FamilySettings,
+    streams: &mut [Stream],
+) {
     for (index, j) in judged.iter().filter(|(_, j)| j.ticket >= 1.0 && !j.moved.is_empty()) {
-        add_parts(open, *index, &j.moved, settings);
+        add_parts(open, *index, &loaded.rules[*index].plan, &j.moved, settings);
         streams[*index].ticket.reset();
     }
 }
 
-fn add_parts(open: &mut Open, stream: usize, moved: &[Moved], settings: &FamilySettings) {
+fn add_parts(open: &mut Open, stream: usize, plan: &StreamPlan, moved: &[Moved], settings: &FamilySettings) {
     for one in moved {
-        let known = |part: &&Part| part.stream == stream;
-        let of_stream = open.parts.iter().filter(known).count();
+        let stratum = stratum(plan, one.test);
+        let most = if stratum.is_some() { PARTS_OF_STRATUM } else { PARTS_OF_STREAM };
+        let known = |part: &&Part| part.stream == stream && self::stratum(plan, part.test) == stratum;
+        let like_it = open.parts.iter().filter(known).count();
         let same = open.parts.iter().filter(known).any(|part| part.test == one.test && part.side == one.side);
-        if open.parts.len() < PARTS_MAX && of_stream < PARTS_OF_STREAM && !same {
+        if open.parts.len() < PARTS_MAX && like_it < most && !same {
             open.parts.push(Part::new(stream, one, settings.least_effect));
         }
+    }
+}
+
+/// Which labels a test counts: of one stratum, or (the last number) all. `None` for what is no label.
+fn stratum(plan: &StreamPlan, test: usize) -> Option<usize> {
+    match plan.tests.get(test)?.event {
+        Event::Label(LabelMiss::Wrong { stratum } | LabelMiss::Off { stratum, .. }) => Some(stratum),
+        Event::Label(LabelMiss::WrongInAll | LabelMiss::OffInAll { .. }) => Some(usize::MAX),
+        Event::Slow(_) | Event::Failed(_) | Event::Faulty(..) | Event::Record(_) | Event::Value(..) => None,
     }
 }
 
@@ -157,15 +177,17 @@ fn page_severity(
     })
 }
 
-/// A page of a model of the first tier is `sev1` once its effect is large.
+/// A page of a model of the first tier is `sev1` once its effect is certainly large.
 fn harm(open: &Open, settings: &FamilySettings, model: &ModelSettings) -> Option<Severity> {
-    let most = open.parts.iter().filter_map(|part| part.now()).map(|now| now.effect).fold(0.0, f64::max);
-    (open.severity.pages() && model.tier == 1 && most >= settings.sev1_effect).then_some(Severity::Sev1)
+    let sure =
+        open.parts.iter().filter_map(|part| part.now()).map(|now| now.effect.lower).fold(0.0, f64::max);
+    (open.severity.pages() && model.tier == 1 && sure >= settings.sev1_effect).then_some(Severity::Sev1)
 }
 
 /// The effect now, if it is worse than what was told by both measures.
 fn worse(open: &Open, settings: &FamilySettings) -> Option<f64> {
-    let most = open.parts.iter().filter_map(|part| part.now()).map(|now| now.effect).fold(0.0, f64::max);
+    let now = open.parts.iter().filter_map(|part| part.now_for_sure());
+    let most = now.map(|now| now.effect.estimate).fold(0.0, f64::max);
     let absolute = WORSE.1.max(2.0 * settings.least_effect);
     (most >= open.told * WORSE.0 && most >= open.told + absolute).then_some(most)
 }
@@ -273,11 +295,10 @@ fn shares(part: &Part, inverted: bool) -> [f64; 2] {
 /// The numbers of the last full slices, where there are some.
 fn refresh(part: &mut Part) {
     let Some(now) = part.now() else { return };
-    let half = (part.effect.upper - part.effect.estimate).max(0.0);
     part.value = now.value;
     part.reference = now.reference;
     part.samples = now.samples;
-    part.effect = Effect { estimate: now.effect, lower: now.effect - half, upper: now.effect + half };
+    part.effect = now.effect;
 }
 
 fn finite(effect: Effect) -> Effect {

@@ -359,8 +359,10 @@ impl Stream {
         }
     }
 
-    /// Starts again, after an incident has cleared. What was learned stays.
+    /// Starts again, after an incident has cleared. What was learned stays; what waits to be judged is still of the
+    /// incident.
     pub(super) fn restart(&mut self) {
+        self.drop_pending();
         self.ticket.reset();
         if let Some(page) = &mut self.page {
             page.reset();

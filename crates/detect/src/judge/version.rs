@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wire::profile::Profile;
-use wire::{Digest, Family, Subject, Timestamp};
+use wire::{Digest, Family, Severity, Subject, Timestamp};
 
 use super::Effects;
 use super::history::Gather;
@@ -194,6 +194,7 @@ impl Version {
     fn judge(&mut self, at: &Closing<'_>, loaded: &Arc<Loaded>, out: &mut Effects) {
         let mut judged: BTreeMap<Family, Vec<(usize, Judged)>> = BTreeMap::new();
         let healthy = !self.has_open();
+        let recovery_ms = i64::from(at.config.judge.recovery_s) * 1000;
         let streams_of = |family| loaded.rules.iter().filter(|rule| rule.family() == family).count();
         for index in 0..self.streams.len() {
             let rule = &loaded.rules[index];
@@ -208,16 +209,13 @@ impl Version {
                 at.part * weight / crate::reference::baseline::float(streams_of(family).max(1) as u64)
             });
             let mut grants = budget::grant(&at.config.budget, at.config.partitions, part, stream.span_ms());
-            if let Some(open) = &case.open {
-                grants[1] = 0.0;
-                if open.severity.pages() {
-                    grants[0] = 0.0;
-                }
-            }
-            if stream.page.is_none() {
+            let severity = case.open.as_ref().map(|open| open.severity);
+            if stream.page.is_none() || severity.is_some_and(Severity::pages) {
                 grants[0] = 0.0;
             }
-            out.granted = [out.granted[0] + grants[0], out.granted[1] + grants[1]];
+            // While an incident is open, an alarm adds to what it follows and opens nothing; then D starts again.
+            let spent = if severity.is_some() { 0.0 } else { grants[1] };
+            out.granted = [out.granted[0] + grants[0], out.granted[1] + spent];
             let settings = at.config.judge.family(family);
             let middle = stream.from.unwrap_or(at.start).plus_ms(stream.span_ms() / 2);
             let terms = Terms {
@@ -228,7 +226,8 @@ impl Version {
             };
             for part in case.open.iter_mut().flat_map(|open| &mut open.parts).filter(|p| p.stream == index) {
                 let null = stream.null(rule, part.test, terms);
-                part.follow(stream.pending[part.test], null, stream.from.unwrap_or(at.start));
+                let panes = (stream.from.unwrap_or(at.start), at.end);
+                part.follow(stream.pending[part.test], null, panes, recovery_ms);
             }
             let one = stream.judge(rule, terms, (settings.least_effect, settings.least_records));
             judged.entry(family).or_default().push((index, one));

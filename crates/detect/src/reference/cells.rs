@@ -173,8 +173,9 @@ impl Cells {
         let mut streams = Vec::with_capacity(plan.len());
         let mut at = 0;
         for stream in &plan {
-            let series: Vec<Series> =
+            let mut series: Vec<Series> =
                 (at..at + stream.tests.len()).map(|test| self.series(&dense, &middles, test)).collect();
+            pool(stream, &mut series);
             at += stream.tests.len();
             let bursts: Vec<f64> = series
                 .iter()
@@ -331,6 +332,17 @@ struct Series {
     residuals: Vec<Residual>,
     /// What the hours expect of the event itself.
     day: Baseline,
+}
+
+/// What is pooled is expected as its members are, so it varies as they do: that their mix changes is no surprise.
+fn pool(plan: &StreamPlan, series: &mut [Series]) {
+    for (at, test) in plan.tests.iter().enumerate().filter(|(_, test)| !test.pool.is_empty()) {
+        let sum = |slice: usize| {
+            let members = test.pool.iter().map(|&i| series[i].residuals[slice]);
+            members.fold(Residual::default(), Residual::plus)
+        };
+        series[at].residuals = (0..series[at].residuals.len()).map(sum).collect();
+    }
 }
 
 fn hourly(counts: &[Count], middles: &[i64], known: bool, k: impl Fn(&Count) -> u64) -> Option<Hours> {

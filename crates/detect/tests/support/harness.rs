@@ -32,6 +32,12 @@ pub fn judge_config(budget: BudgetSettings) -> JudgeConfig {
     JudgeConfig::new("test", 1, 10_000, JudgeSettings::default(), budget, models)
 }
 
+/// What the demo judges by: the config that `tocsin init` writes says nothing of any model.
+pub fn demo_config() -> JudgeConfig {
+    let (judge, budget) = (JudgeSettings::default(), BudgetSettings::default());
+    JudgeConfig::new("default", 1, 10_000, judge, budget, BTreeMap::new())
+}
+
 /// References of the steady fleet over `days`, that end where `before` begins.
 pub fn references(
     config: &Arc<JudgeConfig>,
@@ -99,6 +105,27 @@ impl Outcome {
 
     pub fn pages(&self) -> usize {
         self.seen().iter().filter(|seen| seen.severity == Urgency::Page).count()
+    }
+
+    /// The troubles that were over two hours before the end and whose incident is still open.
+    pub fn stuck(&self) -> Vec<String> {
+        let last: BTreeMap<_, _> = self.incidents.iter().map(|i| (&i.incident_id, i)).collect();
+        let over =
+            |change: &&fleet::Change| change.end.is_some_and(|end| self.through.since_ms(end) >= 2 * HOUR_MS);
+        let open = |change: &&fleet::Change| {
+            last.values().any(|i| {
+                i.change != Change::Cleared && i.family == change.family && i.subject.name == change.model
+            })
+        };
+        self.truth.changes.iter().filter(over).filter(open).map(|change| change.what.clone()).collect()
+    }
+
+    /// The title under which something seen was told.
+    pub fn title_of(&self, seen: &Seen) -> &str {
+        let is = |i: &&Incident| {
+            i.changed_at == seen.opened && i.family == seen.family && i.subject.name == seen.model
+        };
+        self.incidents.iter().find(is).map_or("", |i| &i.title)
     }
 
     pub fn opened(&self) -> impl Iterator<Item = &Incident> {
