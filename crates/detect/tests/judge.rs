@@ -13,7 +13,7 @@ use tocsin_detect::config::{BudgetSettings, JudgeConfig};
 use tocsin_detect::judge::Judge;
 use tocsin_detect::record::PanesRecord;
 use tocsin_detect::reference::Reference;
-use wire::{Change, Family};
+use wire::{Change, Family, Incident};
 
 /// Less traffic than the fleet's own, so that references are a matter of seconds.
 const RATE: f64 = 0.4;
@@ -161,6 +161,47 @@ fn troubles_are_found_and_nothing_else_pages() {
         let stays = outcome.truth.changes[0].end.is_none();
         let cleared = outcome.incidents.iter().any(|i| i.family == family && i.change == Change::Cleared);
         assert!(stays || cleared, "{scenario} is over:\n{}", found(&outcome));
+    }
+}
+
+/// All records of a family's incident in a scenario, two hours beyond its end.
+fn life(scenario: Scenario, family: Family, seed: u64) -> (Outcome, Vec<Incident>) {
+    let config = fleet(scenario, seed);
+    let for_ms = scenario.length_ms() + 2 * HOUR_MS;
+    let outcome = play(&READY.config, &READY.references, &config, for_ms, false);
+    let told = outcome.incidents.iter().filter(|i| i.family == family).cloned().collect();
+    (outcome, told)
+}
+
+#[test]
+fn a_trouble_is_one_incident_from_its_beginning_to_its_end() {
+    // Late labels tell of a trouble for an hour after early ones have shown that it is over.
+    for (scenario, family, clears_ms) in [
+        (Scenario::Latency, Family::Latency, HOUR_MS / 2),
+        (Scenario::Accuracy, Family::Accuracy, 2 * HOUR_MS),
+    ] {
+        for seed in [12, 13] {
+            let (outcome, told) = life(scenario, family, seed);
+            let change = &outcome.truth.changes[0];
+            let [opened, .., cleared] = &told[..] else { panic!("{scenario}:\n{}", found(&outcome)) };
+            assert!(told.iter().all(|i| i.generation == 1), "{scenario}:\n{}", found(&outcome));
+            let began = opened.evidence.window[0].since_ms(change.start);
+            assert!(began.abs() <= 300_000, "{scenario}: said to have begun {} s after it did", began / 1000);
+            assert!(opened.evidence.window[1] == opened.changed_at, "and lasts until now");
+            assert_eq!(cleared.change, Change::Cleared, "{scenario}:\n{}", found(&outcome));
+            let late = cleared.changed_at.since_ms(change.end.expect("it ends"));
+            assert!((0..=clears_ms).contains(&late), "{scenario} cleared after {} s", late / 1000);
+        }
+    }
+}
+
+#[test]
+fn a_version_that_is_gone_is_not_judged_by_what_it_left() {
+    for seed in [11, 12, 13] {
+        let (outcome, told) = life(Scenario::Rollout, Family::Availability, seed);
+        let openings = told.iter().filter(|i| i.change == Change::Opened).count();
+        assert_eq!(openings, 1, "{}", found(&outcome));
+        assert_eq!(told.last().map(|i| i.change), Some(Change::Cleared), "{}", found(&outcome));
     }
 }
 
