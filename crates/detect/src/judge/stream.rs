@@ -499,6 +499,12 @@ mod tests {
         }
         assert!(last.ticket >= 1.0 && last.moved.is_empty(), "{last:?}");
         assert!(last.page.abs() < 1e-12, "it holds no page D");
+        stream.gather(&[Some(Count::new(9, 9))], Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(10_000));
+        stream.restart();
+        assert!(
+            stream.gathered() == 0 && stream.ticket.value() < 1e-12,
+            "what waited belongs to what is over"
+        );
     }
 
     #[test]
