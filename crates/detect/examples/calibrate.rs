@@ -138,11 +138,17 @@ impl Totals {
             outcome.counters.granted[0],
             outcome.counters.granted[1],
         );
+        let mut after = String::new();
         for found in &score.found {
-            let change = &outcome.truth.changes[found.change];
-            self.delays.entry(change.family.name()).or_default().push(found.delay_ms / 1000);
+            let family = outcome.truth.changes[found.change].family.name();
+            let delay_s = found.delay_ms / 1000;
+            self.delays.entry(family).or_default().push(delay_s);
+            write!(after, " {family} after {delay_s} s").expect("a string takes all");
         }
         let mut line = |text: String| write!(out, "\n   {text}").expect("a string takes all");
+        if verbose && !after.is_empty() {
+            line(format!("found{after}"));
+        }
         score.missed.iter().for_each(|&at| line(format!("MISSED {}", outcome.truth.changes[at].what)));
         stuck.iter().for_each(|what| line(format!("STUCK {what}")));
         let wrong =

@@ -177,8 +177,8 @@ fn life(scenario: Scenario, family: Family, seed: u64) -> (Outcome, Vec<Incident
 fn a_trouble_is_one_incident_from_its_beginning_to_its_end() {
     // Labels come late, so that a loss of accuracy shows late, and for an hour after it is over.
     for (scenario, family, begins_ms, clears_ms) in [
-        (Scenario::Latency, Family::Latency, HOUR_MS / 2),
-        (Scenario::Accuracy, Family::Accuracy, 2 * HOUR_MS),
+        (Scenario::Latency, Family::Latency, HOUR_MS / 12, HOUR_MS / 2),
+        (Scenario::Accuracy, Family::Accuracy, HOUR_MS / 2, 2 * HOUR_MS),
     ] {
         for seed in [12, 13] {
             let (outcome, told) = life(scenario, family, seed);

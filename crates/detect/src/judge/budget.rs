@@ -36,6 +36,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whatever_may_page_has_something_to_spend_on_it() {
+        for (family, [page, ticket]) in FAMILIES {
+            assert!(ticket > 0.0 && (page > 0.0) == (family != Family::DataQuality), "{family}");
+        }
+    }
+
+    #[test]
     fn no_budget_is_given_twice() {
         for column in 0..2 {
             let sum: f64 = FAMILIES.iter().map(|(_, weights)| weights[column]).sum();

@@ -46,6 +46,7 @@ fn nothing() -> Baseline {
         n: 0,
         d: 1.0,
         d_hour: 1.0,
+        level: 0.0,
         hours: None,
     })
 }

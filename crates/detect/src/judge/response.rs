@@ -11,12 +11,9 @@ use super::stream::{Judged, Moved, Stream};
 use super::version::Closing;
 use super::words;
 use crate::config::{FamilySettings, ModelSettings};
-use crate::family::{Event, LabelMiss, StreamPlan};
 
-/// Tests of one stream that an incident follows, most; of accuracy's, those of one stratum of label delay: late labels
-/// still tell of predictions that early ones have shown to be over.
+/// Tests of one stream that an incident follows, most.
 const PARTS_OF_STREAM: usize = 3;
-const PARTS_OF_STRATUM: usize = 2;
 /// Contributors that an incident tells of, most.
 const CONTRIBUTORS_MAX: usize = 10;
 /// An open incident is told again when its effect is half as large again, and larger by so much.
@@ -41,7 +38,7 @@ pub(super) fn respond(
     }
     let Some(open) = &mut case.open else { return };
     open.incomplete |= at.incomplete;
-    join(open, &judged, loaded, settings, streams);
+    join(open, &judged, settings, streams);
     let lasted = at.end.since_ms(open.opened_at) >= LASTS_MS;
     let page = page_severity(&judged, settings, at.settings, lasted);
     let reached = harm(open, settings, at.settings);
@@ -67,11 +64,13 @@ pub(super) fn respond(
         open.told = open.told.max(worse);
     }
     let told = tell(open, at, loaded, family, (change, gone && !back));
+    let fine_since = open.parts.iter().filter_map(Part::recovery_from).max().unwrap_or(at.end);
     out.incidents.extend(case.tell(&at.whose(family), change, at.end, told));
     if change == Change::Cleared {
         for (stream, rule) in streams.iter_mut().zip(&loaded.rules) {
             if rule.family() == family {
                 stream.restart();
+                stream.leave_out(rule, &loaded.reference.profile.delay_edges_ms, fine_since);
             }
         }
     }
@@ -98,7 +97,7 @@ fn opening(
     let open = case.open(&whose, severity, (first, at.end), reopen_ms);
     open.incomplete = at.incomplete;
     for (index, j) in judged.iter().filter(|(_, j)| alarmed(j)) {
-        add_parts(open, *index, &loaded.rules[*index].plan, &j.moved, settings);
+        add_parts(open, *index, &j.moved, settings);
         streams[*index].ticket.reset();
     }
     if severity.pages() {
@@ -119,39 +118,22 @@ fn reset_page(judged: &[(usize, Judged)], streams: &mut [Stream]) {
     }
 }
 
-/// Tests that move while it is open become parts of it: it is over when they are back too.
-fn join(
-    open: &mut Open,
-    judged: &[(usize, Judged)],
-    loaded: &Loaded,
-    settings: &FamilySettings,
-    streams: &mut [Stream],
-) {
+/// Streams that alarm while it is open become parts of it.
+fn join(open: &mut Open, judged: &[(usize, Judged)], settings: &FamilySettings, streams: &mut [Stream]) {
     for (index, j) in judged.iter().filter(|(_, j)| j.ticket >= 1.0 && !j.moved.is_empty()) {
-        add_parts(open, *index, &loaded.rules[*index].plan, &j.moved, settings);
+        add_parts(open, *index, &j.moved, settings);
         streams[*index].ticket.reset();
     }
 }
 
-fn add_parts(open: &mut Open, stream: usize, plan: &StreamPlan, moved: &[Moved], settings: &FamilySettings) {
+fn add_parts(open: &mut Open, stream: usize, moved: &[Moved], settings: &FamilySettings) {
     for one in moved {
-        let stratum = stratum(plan, one.test);
-        let most = if stratum.is_some() { PARTS_OF_STRATUM } else { PARTS_OF_STREAM };
-        let known = |part: &&Part| part.stream == stream && self::stratum(plan, part.test) == stratum;
-        let like_it = open.parts.iter().filter(known).count();
+        let known = |part: &&Part| part.stream == stream;
+        let of_stream = open.parts.iter().filter(known).count();
         let same = open.parts.iter().filter(known).any(|part| part.test == one.test && part.side == one.side);
-        if open.parts.len() < PARTS_MAX && like_it < most && !same {
+        if open.parts.len() < PARTS_MAX && of_stream < PARTS_OF_STREAM && !same {
             open.parts.push(Part::new(stream, one, settings.least_effect));
         }
-    }
-}
-
-/// Which labels a test counts: of one stratum, or (the last number) all. `None` for what is no label.
-fn stratum(plan: &StreamPlan, test: usize) -> Option<usize> {
-    match plan.tests.get(test)?.event {
-        Event::Label(LabelMiss::Wrong { stratum } | LabelMiss::Off { stratum, .. }) => Some(stratum),
-        Event::Label(LabelMiss::WrongInAll | LabelMiss::OffInAll { .. }) => Some(usize::MAX),
-        Event::Slow(_) | Event::Failed(_) | Event::Faulty(..) | Event::Record(_) | Event::Value(..) => None,
     }
 }
 

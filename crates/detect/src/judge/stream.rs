@@ -1,5 +1,7 @@
 //! One stream under test: what it has gathered, its evidence, and how far off it is.
 
+mod late;
+
 use serde::{Deserialize, Serialize};
 use stats::binomial::{learned_rate, log_ratios};
 use stats::effect::{ChangeWindow, Z_GATE, effect};
@@ -80,6 +82,8 @@ struct TestState {
     windows: Vec<ChangeWindow>,
     /// Start of each window; means nothing while it is empty.
     since: Vec<Timestamp>,
+    /// Labels that come earlier may still be of a trouble that is over: they are left out.
+    left_out_until: Timestamp,
 }
 
 /// Records seen while nothing was wrong: of the event, in all, and expected by the reference.
@@ -284,7 +288,7 @@ impl Stream {
                 test,
                 side: at,
                 evidence: 0.0,
-                lower: e.lower,
+                lower: e.lower - null.level,
                 estimate: e.estimate,
                 upper: e.upper,
                 samples: n,
@@ -408,16 +412,19 @@ pub(super) struct Null {
     /// Records it is known from.
     pub(super) worth: f64,
     pub(super) d: f64,
+    /// How far the rate may stay off for half a day: no evidence, and no effect.
+    level: f64,
 }
 
 impl Null {
     #[cfg(test)]
     pub(super) fn of(rate: f64, worth: f64, d: f64) -> Self {
-        Self { rate, reference: rate, worth, d }
+        Self { rate, reference: rate, worth, d, level: 0.0 }
     }
 
     fn against(&self, side: Side) -> f64 {
-        learned_rate((self.rate * self.worth).min(self.worth), self.worth, self.d, side)
+        let rate = (self.rate + side.sign() * self.level).clamp(0.0, 1.0);
+        learned_rate((rate * self.worth).min(self.worth), self.worth, self.d, side)
     }
 }
 
@@ -440,6 +447,7 @@ impl TestState {
             reference: expected.rate,
             worth: (expected.worth + n) / terms.widen,
             d: baseline.d * terms.widen,
+            level: baseline.level * terms.widen,
         }
     }
 }
@@ -451,7 +459,7 @@ mod tests {
     use crate::reference::TestReference;
 
     fn baseline(k: u64, n: u64, d: f64) -> Baseline {
-        Baseline::new(&TestReference { k, tolerated: k, n, d, d_hour: 1.0, hours: None })
+        Baseline::new(&TestReference { k, tolerated: k, n, d, d_hour: 1.0, level: 0.0, hours: None })
     }
 
     fn failures(d: f64) -> Rule {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wire::profile::Profile;
-use wire::{Digest, Family, Severity, Subject, Timestamp};
+use wire::{Digest, Family, Subject, Timestamp};
 
 use super::Effects;
 use super::history::Gather;
@@ -184,6 +184,7 @@ impl Version {
         for (stream, rule) in self.streams.iter_mut().zip(&loaded.rules) {
             scratch.clear();
             scratch.extend(rule.plan.tests.iter().map(|test| count(test.event, with, counts, folded)));
+            stream.keep(rule, &mut scratch, at.start);
             if scratch.iter().flatten().any(|count| count.n > 0) {
                 stream.gather(&scratch, at.start, at.end);
             }
@@ -209,13 +210,16 @@ impl Version {
                 at.part * weight / crate::reference::baseline::float(streams_of(family).max(1) as u64)
             });
             let mut grants = budget::grant(&at.config.budget, at.config.partitions, part, stream.span_ms());
-            let severity = case.open.as_ref().map(|open| open.severity);
-            if stream.page.is_none() || severity.is_some_and(Severity::pages) {
+            if let Some(open) = &case.open {
+                grants[1] = 0.0;
+                if open.severity.pages() {
+                    grants[0] = 0.0;
+                }
+            }
+            if stream.page.is_none() {
                 grants[0] = 0.0;
             }
-            // While an incident is open, an alarm adds to what it follows and opens nothing; then D starts again.
-            let spent = if severity.is_some() { 0.0 } else { grants[1] };
-            out.granted = [out.granted[0] + grants[0], out.granted[1] + spent];
+            out.granted = [out.granted[0] + grants[0], out.granted[1] + grants[1]];
             let settings = at.config.judge.family(family);
             let middle = stream.from.unwrap_or(at.start).plus_ms(stream.span_ms() / 2);
             let terms = Terms {

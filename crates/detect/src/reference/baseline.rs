@@ -15,6 +15,8 @@ pub struct Baseline {
     pub plain: f64,
     /// Design effect.
     pub d: f64,
+    /// How far the rate stays off for half a day or longer.
+    pub level: f64,
 }
 
 /// A rate and the number of records that it is known from.
@@ -32,7 +34,7 @@ impl Baseline {
         let share = |k: u64| if test.n == 0 { 0.0 } else { float(k) / n };
         let all = Expected { rate: share(test.tolerated.min(test.n)), worth: n };
         let hours = test.hours.as_ref().and_then(|hours| shrunk(all, hours, test.d_hour.max(1.0)));
-        Self { all, hours, plain: share(test.k.min(test.n)), d: test.d.max(1.0) }
+        Self { all, hours, plain: share(test.k.min(test.n)), d: test.d.max(1.0), level: test.level.max(0.0) }
     }
 
     /// Records it is known from, over all hours.
@@ -107,7 +109,7 @@ mod tests {
     fn test(k: [u64; 24], n: u64) -> TestReference {
         let sum = k.iter().sum();
         let hours = Some(Hours { k, n: [n; 24] });
-        TestReference { k: sum, tolerated: sum, n: 24 * n, d: 2.0, d_hour: 1.0, hours }
+        TestReference { k: sum, tolerated: sum, n: 24 * n, d: 2.0, d_hour: 1.0, level: 0.0, hours }
     }
 
     #[test]
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn nothing_counted_expects_nothing() {
-        let none = TestReference { k: 0, tolerated: 0, n: 0, d: 1.0, d_hour: 1.0, hours: None };
+        let none = TestReference { k: 0, tolerated: 0, n: 0, d: 1.0, d_hour: 1.0, level: 0.0, hours: None };
         assert_eq!(Baseline::new(&none).at(5), Expected::default());
     }
 }

@@ -59,6 +59,12 @@ fn is_bursty(family: Family) -> bool {
     matches!(family, Family::Latency | Family::Availability)
 }
 
+/// Families of few records and large effects: that days differ by a little is no reason to wait for many records, as it
+/// would be if a day's spread divided the evidence of an hour. It is allowed for as a level.
+fn has_level(family: Family) -> bool {
+    matches!(family, Family::Accuracy)
+}
+
 impl Cells {
     /// None yet. Slices start `width_ms` wide; from `cells_max` of them on they double.
     #[must_use]
@@ -225,6 +231,7 @@ impl Cells {
             n: sum.n,
             d: 1.0,
             d_hour: 1.0,
+            level: 0.0,
             hours: tolerated,
         };
         reference.d_hour = self.within_hours(&counts, middles, &reference);
@@ -284,6 +291,7 @@ impl Cells {
     fn stream(&self, plan: &StreamPlan, series: &[Series], bursts: &[f64]) -> StreamReference {
         let mut shorter = vec![1.0_f64; series.len()];
         let mut most = vec![1.0_f64; series.len()];
+        let mut levels = vec![0.0_f64; series.len()];
         let length = series.first().map_or(0, |s| s.residuals.len());
         for window_ms in WINDOWS_MS {
             let window = usize::try_from((window_ms / self.width_ms).max(1)).expect("fits a day");
@@ -310,13 +318,21 @@ impl Cells {
                     shorter: shorter[i],
                 };
                 shorter[i] = shrunk.value();
-                most[i] = most[i].max(shorter[i]);
+                if has_level(plan.family) && window_ms > WINDOWS_MS[0] {
+                    levels[i] = levels[i].max(one.level(shorter[i] - most[i], blocks));
+                } else {
+                    most[i] = most[i].max(shorter[i]);
+                }
             }
         }
         let tests = series
             .iter()
-            .zip(most.iter().zip(bursts))
-            .map(|(one, (d, burst))| TestReference { d: round(d.max(*burst)), ..one.reference.clone() })
+            .zip(most.iter().zip(&levels).zip(bursts))
+            .map(|(one, ((d, level), burst))| TestReference {
+                d: round(d.max(*burst)),
+                level: round6(*level),
+                ..one.reference.clone()
+            })
             .collect();
         StreamReference { family: plan.family, name: plan.name.clone(), tests }
     }
@@ -332,6 +348,18 @@ struct Series {
     residuals: Vec<Residual>,
     /// What the hours expect of the event itself.
     day: Baseline,
+}
+
+impl Series {
+    /// Twice the deviation of the rate over a window whose design effect is larger by `beyond`, `blocks` windows in all.
+    fn level(&self, beyond: f64, blocks: f64) -> f64 {
+        let TestReference { k, n, .. } = self.reference;
+        if n == 0 {
+            return 0.0;
+        }
+        let rate = float(k.min(n)) / float(n);
+        2.0 * (rate * (1.0 - rate) * beyond.max(0.0) * blocks / float(n)).sqrt()
+    }
 }
 
 /// What is pooled is expected as its members are, so it varies as they do: that their mix changes is no surprise.
