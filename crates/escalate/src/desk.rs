@@ -8,7 +8,7 @@ use wire::{Digest, IncidentId, Timestamp};
 
 use crate::audit::{Anchor, Entry, cut};
 use crate::counts::Counters;
-use crate::machine::Effect;
+use crate::effect::Effect;
 use crate::people::Directory;
 use crate::policy::Policy;
 use crate::store;

@@ -4,20 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::{Digest, IncidentId, NotificationId, Timestamp};
 
-use crate::outbox::heads;
-use crate::state::{IncidentState, PageState};
-
-/// Under what an incident stands in the index now.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filed {
-    deadline: Option<Timestamp>,
-    ended: Option<Timestamp>,
-    bundle: Option<Digest>,
-    /// Receiver, when decided, which page.
-    waiting: Vec<(String, Timestamp, NotificationId)>,
-    /// Receivers, one entry per attempt under way.
-    in_flight: Vec<String>,
-}
+use crate::state::{Filed, IncidentState, PageState, heads};
 
 /// A page that may leave as soon as its receiver has room; the earliest decided first.
 pub(crate) type Waiting = (Timestamp, IncidentId, NotificationId);

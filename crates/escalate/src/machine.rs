@@ -3,72 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use wire::audit::AuditRecord;
 use wire::command::{Command, Role};
-use wire::outbox::{OutboxRecord, Outcome};
-use wire::page::Page;
-use wire::response::Response;
+use wire::outbox::Outcome;
 use wire::{CommandId, Incident, IncidentId, NotificationId, Source, Timestamp};
 
 use crate::answers::{Answer, Answers, Kept};
 use crate::audit::{Anchor, Entry, cut};
 use crate::desk::{Desk, Health};
+use crate::effect::{Effect, Input};
 use crate::index::Index;
+use crate::own::{INCIDENTS, Own};
 use crate::policy::Policy;
 use crate::state::{IncidentState, PageState};
 use crate::store::{self, Head, Record, StateError};
 
 mod acts;
 mod command;
-pub(crate) mod own;
+mod health;
 mod read;
 mod signal;
-
-use own::Own;
 
 /// Incidents taken on by one tick; what is left is due at once again.
 const TICK_MAX: usize = 1000;
 
 /// Room beyond `incidents_max` for tocsin's own incidents, one of which says that it was reached.
 const OWN_RESERVE: usize = 64;
-
-/// What can happen to the machine. Recorded with its time, a run can be repeated to the byte.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Input {
-    /// From the incidents topic.
-    Incident(Box<Incident>),
-    /// From the commands topic.
-    Command(Command),
-    /// What came of a `Send`.
-    Outcome { notification_id: NotificationId, incident_id: IncidentId, attempt: u32, outcome: Outcome },
-    /// Time has passed; wanted at [`Machine::deadline`].
-    Tick,
-    /// The state has been read to its end and this process owns the partition. Nothing is sent before.
-    Started { owner: String },
-}
-
-/// What the runtime must do, in this order: all but `Send` in one transaction with the offsets of the inputs,
-/// then the sends, and none of them if that transaction does not hold.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    Response(Response),
-    Outbox(Box<OutboxRecord>),
-    Audit(AuditRecord),
-    /// tocsin's own incident, for the incidents and open topics. It comes back as an input.
-    Incident(Box<Incident>),
-    /// `None` is a tombstone. Of several records with one key the last holds.
-    State {
-        key: Vec<u8>,
-        value: Option<Vec<u8>>,
-    },
-    /// To be answered by an `Outcome` within the lease.
-    Send {
-        page: Box<Page>,
-        attempt: u32,
-        lease_ms: u64,
-    },
-}
 
 /// The escalation of one partition.
 #[derive(Debug)]
@@ -202,7 +161,7 @@ impl Machine {
             self.desk.count.incidents_refused += 1;
             let why = format!("{max} incidents have not ended");
             self.desk.note(&id, "incident.refused", None, None, why.clone());
-            let what = own::INCIDENTS.to_owned();
+            let what = INCIDENTS.to_owned();
             self.desk.health.push(Health::Broken { part: what.clone(), what, why });
             return;
         }

@@ -1,14 +1,12 @@
 //! Pages of one incident: decided once, sent one at a time per alert, in order, under one key, until they end.
 
-use std::collections::BTreeSet;
-
 use wire::outbox::Outcome;
 use wire::page::PageKind;
 use wire::{AlertKey, NotificationId, Timestamp, id};
 
 use crate::desk::{Desk, Health};
-use crate::machine::Effect;
-use crate::machine::own::PAGES;
+use crate::effect::Effect;
+use crate::own::PAGES;
 use crate::policy::Target;
 use crate::state::{Alert, IncidentState, PageEntry, PageState, People};
 
@@ -17,13 +15,6 @@ const RETRY_AFTER_MAX_MS: i64 = 15 * 60_000;
 
 /// Longest reason of a receiver that is kept, in bytes.
 const REASON_BYTES_MAX: usize = 500;
-
-/// The pages that are first for their alert among those that have not ended.
-pub(crate) fn heads(pages: &[PageEntry]) -> Vec<usize> {
-    let mut seen = BTreeSet::new();
-    let live = pages.iter().enumerate().filter(|(_, p)| !p.state.is_final());
-    live.filter(|(_, p)| seen.insert(&p.alert_key)).map(|(i, _)| i).collect()
-}
 
 /// Full jitter: anything up to a cap that doubles from 1 s to 60 s. A hash of page and attempt, so a replay agrees.
 fn backoff_ms(notification: &NotificationId, attempt: u32) -> i64 {
@@ -224,7 +215,7 @@ impl IncidentState {
             | PageState::Cancelled { .. } => return false,
         };
         let by_class = desk.count.outcomes.entry(page.receiver.clone()).or_default();
-        *by_class.entry(class(&outcome)).or_default() += 1;
+        *by_class.entry(outcome.class()).or_default() += 1;
         match outcome {
             Outcome::Delivered { reference } => {
                 desk.count.pages_delivered += 1;
@@ -391,19 +382,10 @@ fn says(page: &PageEntry) -> String {
     )
 }
 
-const fn class(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Delivered { .. } => "delivered",
-        Outcome::RetryAfter { .. } => "retry_after",
-        Outcome::Retry { .. } => "retry",
-        Outcome::Unknown { .. } => "unknown",
-        Outcome::Config { .. } => "config",
-        Outcome::Reject { .. } => "reject",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

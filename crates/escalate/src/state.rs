@@ -1,6 +1,6 @@
 //! What is known about one incident. Everything in it goes into one state record; timers are part of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,6 @@ use wire::page::{Page, PageKind};
 use wire::response::Response;
 use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Timestamp};
 
-use crate::index::Filed;
 use crate::life::{Signal, Stage};
 use crate::people::Directory;
 use crate::policy::Position;
@@ -138,6 +137,25 @@ pub(crate) enum PageState {
     Cancelled {
         cause: String,
     },
+}
+
+/// Under what an incident stands in the index now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filed {
+    pub(crate) deadline: Option<Timestamp>,
+    pub(crate) ended: Option<Timestamp>,
+    pub(crate) bundle: Option<Digest>,
+    /// Receiver, when decided, which page.
+    pub(crate) waiting: Vec<(String, Timestamp, NotificationId)>,
+    /// Receivers, one entry per attempt under way.
+    pub(crate) in_flight: Vec<String>,
+}
+
+/// The pages that are first for their alert among those that have not ended.
+pub(crate) fn heads(pages: &[PageEntry]) -> Vec<usize> {
+    let mut seen = BTreeSet::new();
+    let live = pages.iter().enumerate().filter(|(_, p)| !p.state.is_final());
+    live.filter(|(_, p)| seen.insert(&p.alert_key)).map(|(i, _)| i).collect()
 }
 
 /// What an incident waits for.

@@ -7,8 +7,8 @@ use wire::{CommandId, Digest, IncidentId};
 use crate::answers::Kept;
 use crate::audit::Anchor;
 use crate::config::Bundle;
-use crate::machine::Effect;
-use crate::machine::own::Own;
+use crate::effect::Effect;
+use crate::own::Own;
 use crate::state::IncidentState;
 
 /// Version of the schema that this program writes, and the newest that it reads.

@@ -12,6 +12,7 @@ mod ingest;
 mod layer;
 mod limits;
 mod problem;
+mod router;
 mod routes;
 mod server;
 mod tail;

@@ -20,7 +20,7 @@ use crate::auth::Tokens;
 use crate::backend::Backend;
 use crate::config::{HttpConfig, TokenConfig};
 use crate::layer::Shared;
-use crate::routes;
+use crate::router;
 
 /// Time for the head of a request, also for the next one on a connection that is kept.
 const HEAD: Duration = Duration::from_secs(30);
@@ -98,7 +98,7 @@ impl Server {
         let tokens = Tokens::new(self.config.tokens.clone(), self.open);
         let connections = Arc::new(Semaphore::new(self.config.connections_max));
         let shared = Shared::new(self.config, tokens, backend, ending);
-        let service = TowerToHyperService::new(routes::router(&shared, self.extra));
+        let service = TowerToHyperService::new(router::router(&shared, self.extra));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES_MAX);
 

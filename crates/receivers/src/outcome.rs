@@ -97,17 +97,6 @@ fn with_words(reason: String, body: &[u8], secrets: &[&Secret]) -> String {
 mod tests {
     use super::*;
 
-    fn class(outcome: &Outcome) -> &'static str {
-        match outcome {
-            Outcome::Delivered { .. } => "delivered",
-            Outcome::RetryAfter { .. } => "retry_after",
-            Outcome::Retry { .. } => "retry",
-            Outcome::Unknown { .. } => "unknown",
-            Outcome::Config { .. } => "config",
-            Outcome::Reject { .. } => "reject",
-        }
-    }
-
     #[test]
     fn every_status() {
         for (statuses, after, want) in [
@@ -124,7 +113,7 @@ mod tests {
         ] {
             for &status in statuses {
                 let got = of_status(status, after, "x", Timestamp::EPOCH);
-                assert_eq!(class(&got), want, "{status} with Retry-After {after:?}");
+                assert_eq!(got.class(), want, "{status} with Retry-After {after:?}");
             }
         }
     }
@@ -132,7 +121,7 @@ mod tests {
     #[test]
     fn every_status_has_an_outcome_and_only_2xx_delivers() {
         for status in 0..=u16::MAX {
-            let delivered = class(&of_status(status, Some("1"), "x", Timestamp::EPOCH)) == "delivered";
+            let delivered = of_status(status, Some("1"), "x", Timestamp::EPOCH).class() == "delivered";
             assert_eq!(delivered, (200..300).contains(&status), "{status}");
         }
     }

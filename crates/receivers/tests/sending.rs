@@ -209,17 +209,6 @@ fn alertmanager(ports: &[u16]) -> Receiver {
     receiver(&format!("type = \"alertmanager\"\nurls = [{}]\ntimeout_s = 1", urls.join(", ")))
 }
 
-fn class(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Delivered { .. } => "delivered",
-        Outcome::RetryAfter { .. } => "retry_after",
-        Outcome::Retry { .. } => "retry",
-        Outcome::Unknown { .. } => "unknown",
-        Outcome::Config { .. } => "config",
-        Outcome::Reject { .. } => "reject",
-    }
-}
-
 /// A port on which nothing listens.
 async fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
@@ -229,7 +218,7 @@ async fn closed_port() -> u16 {
 async fn webhook_is_signed_as_the_standard_says() {
     let server = Server::start(vec![status(503), status(204)]).await;
     let hook = webhook(server.port);
-    assert_eq!(class(&hook.send(&page(), 1, now()).await), "retry");
+    assert_eq!(hook.send(&page(), 1, now()).await.class(), "retry");
     assert_eq!(hook.send(&page(), 2, now().plus_ms(7000)).await, Outcome::Delivered { reference: None });
 
     let seen = server.seen();
@@ -281,9 +270,9 @@ async fn every_status_has_its_outcome() {
     ] {
         let server = Server::start(vec![act.clone()]).await;
         let got = webhook(server.port).send(&page(), 1, now()).await;
-        assert_eq!(class(&got), want, "webhook: {act:?}: {got:?}");
+        assert_eq!(got.class(), want, "webhook: {act:?}: {got:?}");
         let got = alertmanager(&[server.port]).send(&page(), 1, now()).await;
-        assert_eq!(class(&got), want, "alertmanager: {act:?}: {got:?}");
+        assert_eq!(got.class(), want, "alertmanager: {act:?}: {got:?}");
         assert_eq!(server.seen().len(), 2, "{act:?}: each was sent exactly once");
     }
 }
@@ -293,12 +282,12 @@ async fn what_never_left_is_a_retry() {
     let port = closed_port().await;
     for receiver in [webhook(port), alertmanager(&[port])] {
         let got = receiver.send(&page(), 1, now()).await;
-        assert_eq!(class(&got), "retry", "{got:?}");
+        assert_eq!(got.class(), "retry", "{got:?}");
     }
     let nowhere = receiver(
         "type = \"webhook\"\nurl = \"https://no-such-host.invalid/\"\nsecret_env = \"HOOK\"\ntimeout_s = 2",
     );
-    assert_eq!(class(&nowhere.send(&page(), 1, now()).await), "retry");
+    assert_eq!(nowhere.send(&page(), 1, now()).await.class(), "retry");
 }
 
 #[tokio::test]
@@ -308,7 +297,7 @@ async fn redirects_are_not_followed() {
     for code in [301, 302, 307, 308] {
         let act = Do::Answer { status: code, headers: location, body: Vec::new() };
         let server = Server::start(vec![act]).await;
-        assert_eq!(class(&webhook(server.port).send(&page(), 1, now()).await), "config", "{code}");
+        assert_eq!(webhook(server.port).send(&page(), 1, now()).await.class(), "config", "{code}");
     }
     assert_eq!(elsewhere.connections(), 0);
 }
@@ -318,7 +307,7 @@ async fn connections_are_used_again_until_they_close() {
     let server = Server::start(vec![status(200), status(500), Do::AnswerAndClose, status(200)]).await;
     let hook = webhook(server.port);
     for want in ["delivered", "retry", "delivered", "delivered", "delivered"] {
-        assert_eq!(class(&hook.send(&page(), 1, now()).await), want);
+        assert_eq!(hook.send(&page(), 1, now()).await.class(), want);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let used: Vec<_> = server.seen().iter().map(|s| s.connection).collect();
@@ -380,13 +369,13 @@ async fn https_trusts_who_it_was_told_to() {
         [("localhost", &known, "delivered"), ("localhost", &other, "config"), ("127.0.0.1", &known, "config")]
     {
         let got = hook(host, ca).send(&page(), 1, now()).await;
-        assert_eq!(class(&got), want, "{host} with {ca}: {got:?}");
+        assert_eq!(got.class(), want, "{host} with {ca}: {got:?}");
     }
     let am = receiver(&format!(
         "type = \"alertmanager\"\nurls = [\"https://localhost:{}\"]\ntoken_env = \"AM\"\nca_file = {known:?}\ntimeout_s = 5",
         server.port
     ));
-    assert_eq!(class(&am.send(&page(), 1, now()).await), "delivered");
+    assert_eq!(am.send(&page(), 1, now()).await.class(), "delivered");
     assert_eq!(server.seen().last().unwrap().headers["authorization"], format!("Bearer {TOKEN}"));
     let echoed = am.send(&page(), 2, now()).await;
     assert!(
@@ -424,7 +413,7 @@ async fn a_failed_handshake_is_a_retry() {
         "type = \"webhook\"\nurl = \"https://localhost:{port}/\"\nsecret_env = \"HOOK\"\nallow_private = true"
     ));
     let got = hook.send(&page(), 1, now()).await;
-    assert_eq!(class(&got), "retry", "{got:?}");
+    assert_eq!(got.class(), "retry", "{got:?}");
 }
 
 #[tokio::test]
@@ -438,9 +427,9 @@ async fn every_peer_gets_the_alert() {
         matches!(&got, Outcome::Retry { reason } if reason.contains("1 of 2") && reason.contains("503")),
         "{got:?}"
     );
-    assert_eq!(class(&am.send(&page(), 2, now()).await), "delivered");
+    assert_eq!(am.send(&page(), 2, now()).await.class(), "delivered");
     let resolve = Page { kind: PageKind::Resolve, ..page() };
-    assert_eq!(class(&am.send(&resolve, 1, now().plus_ms(5000)).await), "delivered");
+    assert_eq!(am.send(&resolve, 1, now().plus_ms(5000)).await.class(), "delivered");
     for server in [&a, &b] {
         let seen = server.seen();
         assert_eq!(seen.len(), 3);
@@ -490,7 +479,7 @@ async fn an_inbox_takes_everything_once() {
     let inbox = receiver("type = \"inbox\"\nkeep = 10");
     let mut news = inbox.inbox().unwrap().subscribe();
     for attempt in 1..=3 {
-        assert_eq!(class(&inbox.send(&page(), attempt, now()).await), "delivered");
+        assert_eq!(inbox.send(&page(), attempt, now()).await.class(), "delivered");
     }
     let entries = inbox.inbox().unwrap().entries();
     assert_eq!((entries.len(), entries[0].times), (1, 3));

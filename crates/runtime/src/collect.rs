@@ -17,11 +17,11 @@ use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
 use crate::metrics::{
-    DATA_GAPS, DEAD_LETTERS, RECORDS, TABLE_BOUND, TABLE_SIZE, TRANSACTION, TRANSACTIONS, WATERMARK_AGE,
+    DEAD_LETTERS, RECORDS, TABLE_BOUND, TABLE_SIZE, TRANSACTION, TRANSACTIONS, WATERMARK_AGE,
 };
 use crate::restore::restore;
 use crate::settings::{Settings, Stepped, json_record, state_record};
-use crate::views::{self, Views};
+use crate::views::Views;
 
 mod idle;
 
@@ -219,12 +219,7 @@ impl<L: Log> CollectLoop<L> {
                 self.drop_parts(&tps);
             }
             Turn::Lost(tps) => self.drop_parts(&tps),
-            Turn::Gap { at, expected, found } => {
-                tracing::error!(topic = %at.topic, partition = at.partition, expected, found, "telemetry expired before it was read");
-                metrics::counter!(DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
-                let (topic, partition) = (at.topic.to_string(), at.partition);
-                self.views.tell(views::Event::DataGap { topic, partition, expected, found });
-            }
+            Turn::Gap { at, expected, found } => self.views.data_gap(&at, expected, found),
         }
         Ok(())
     }

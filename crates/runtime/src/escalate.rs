@@ -252,12 +252,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                     self.let_go(partition);
                 }
             }
-            Arrived::Gap { at, expected, found } => {
-                tracing::error!(topic = %at.topic, partition = at.partition, expected, found, "records expired before they were read");
-                metrics::counter!(crate::metrics::DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
-                let (topic, partition) = (at.topic.to_string(), at.partition);
-                self.views.tell(views::Event::DataGap { topic, partition, expected, found });
-            }
+            Arrived::Gap { at, expected, found } => self.views.data_gap(&at, expected, found),
             Arrived::Input { at, offset, input } => {
                 let Some(part) = self.parts.get_mut(&at.partition) else { return Ok(()) };
                 match input {

@@ -20,7 +20,7 @@ use crate::gauges::{self, Look};
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
-use crate::metrics::{BUDGET_SPENT, DATA_GAPS, PANE_LATENCY, PANES_CLOSED, TRANSACTION, TRANSACTIONS};
+use crate::metrics::{BUDGET_SPENT, PANE_LATENCY, PANES_CLOSED, TRANSACTION, TRANSACTIONS};
 use crate::restore::restore;
 use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
 use crate::views::{self, Views};
@@ -187,12 +187,7 @@ impl<L: Log> JudgeLoop<L> {
                 }
                 self.say_partitions();
             }
-            Arrived::Gap { at, expected, found } => {
-                tracing::error!(topic = %at.topic, partition = at.partition, expected, found, "panes expired before they were judged");
-                metrics::counter!(DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
-                let (topic, partition) = (at.topic.to_string(), at.partition);
-                self.views.tell(views::Event::DataGap { topic, partition, expected, found });
-            }
+            Arrived::Gap { at, expected, found } => self.views.data_gap(&at, expected, found),
             Arrived::Record { partition, offset, written_ms, record } => {
                 let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
                 match record {

@@ -154,15 +154,7 @@ impl Sends for Receivers {
 }
 
 fn report(views: &Views, done: &mpsc::Sender<Sent>, page: Arc<Page>, attempt: u32, outcome: Outcome) {
-    let class = match &outcome {
-        Outcome::Delivered { .. } => "delivered",
-        Outcome::RetryAfter { .. } => "retry_after",
-        Outcome::Retry { .. } => "retry",
-        Outcome::Unknown { .. } => "unknown",
-        Outcome::Config { .. } => "config",
-        Outcome::Reject { .. } => "reject",
-    };
-    metrics::counter!(PAGES, "receiver" => page.receiver.clone(), "outcome" => class).increment(1);
+    metrics::counter!(PAGES, "receiver" => page.receiver.clone(), "outcome" => outcome.class()).increment(1);
     let sent = Sent {
         notification_id: page.notification_id.clone(),
         incident_id: page.incident.incident_id.clone(),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::log::{Offset, TopicPartition};
+use crate::metrics::DATA_GAPS;
 use dashmap::DashMap;
 use escalate::Answer;
 use serde::{Deserialize, Serialize};
@@ -82,6 +84,13 @@ impl Views {
     /// Tells every reader of the tail; nobody listening is fine.
     pub fn tell(&self, event: Event) {
         drop(self.events.send(event));
+    }
+
+    /// Records expired before a role read them: nothing hides that.
+    pub fn data_gap(&self, at: &TopicPartition, expected: Offset, found: Offset) {
+        tracing::error!(topic = %at.topic, partition = at.partition, expected, found, "records expired before they were read");
+        metrics::counter!(DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
+        self.tell(Event::DataGap { topic: at.topic.to_string(), partition: at.partition, expected, found });
     }
 
     /// Takes in incidents as they now look; `None` removes one.

@@ -78,3 +78,18 @@ pub enum Outcome {
     /// 400, 413, 415, 422: this message will never pass.
     Reject { reason: String },
 }
+
+impl Outcome {
+    /// The class alone, as it stands in JSON and in metrics.
+    #[must_use]
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::Delivered { .. } => "delivered",
+            Self::RetryAfter { .. } => "retry_after",
+            Self::Retry { .. } => "retry",
+            Self::Unknown { .. } => "unknown",
+            Self::Config { .. } => "config",
+            Self::Reject { .. } => "reject",
+        }
+    }
+}

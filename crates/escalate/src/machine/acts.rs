@@ -5,13 +5,13 @@ use wire::page::PageKind;
 use wire::response::{Response, ResponseChange};
 use wire::{Source, SubjectKind, Timestamp};
 
-use super::Effect;
-use super::own::PAGES;
 use super::signal::schedule;
 use crate::audit::TOCSIN;
 use crate::desk::{Desk, Health};
+use crate::effect::Effect;
 use crate::life::{Decision, Event, decide};
 use crate::outbox::Intent;
+use crate::own::PAGES;
 use crate::policy::{Plan, Position, Step, Target};
 use crate::state::{IncidentState, People};
 

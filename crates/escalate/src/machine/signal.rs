@@ -9,10 +9,9 @@ use wire::{Change, Incident, Timestamp};
 
 use crate::audit::TOCSIN;
 use crate::desk::Desk;
-use crate::index::Filed;
 use crate::life::{Decision, Event, Signal, decide};
 use crate::policy::Position;
-use crate::state::{IncidentState, People};
+use crate::state::{Filed, IncidentState, People};
 
 /// What the next word of the signal means to an incident whose last word was `last`.
 fn event(last: &Incident, signal: Signal, next: &Incident) -> Event {

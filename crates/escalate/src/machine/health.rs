@@ -2,32 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
 use wire::incident::Context;
 use wire::{Change, Effect as Size, Evidence, Family, Incident, Severity, Source, Subject, SubjectKind};
 
-use super::{Effect, Machine};
+use super::Machine;
 use crate::desk::{Desk, Health};
+use crate::effect::Effect;
+use crate::own::{INCIDENTS, Own};
 use crate::store;
 
 /// Within this time of clearing, the same trouble is the same incident in a later generation.
 const REOPEN_MS: i64 = 3_600_000;
 
-/// The table of incidents that have not ended.
-pub(crate) const INCIDENTS: &str = "table/incidents";
-
-/// The pages of one incident that are on their way.
-pub(crate) const PAGES: &str = "table/pages";
-
 /// Most parts remembered as broken; while more are, the incident clears too early rather than never.
 const PARTS_MAX: usize = 100;
-
-/// The last word on one of tocsin's own incidents, and what must work again before it clears.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Own {
-    incident: Incident,
-    broken: BTreeSet<String>,
-}
 
 impl Machine {
     /// Opens and clears tocsin's own incidents by what was seen while the input was taken in.

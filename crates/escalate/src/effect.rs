@@ -1,0 +1,46 @@
+//! What goes into a machine, and what comes out.
+
+use serde::{Deserialize, Serialize};
+use wire::audit::AuditRecord;
+use wire::command::Command;
+use wire::outbox::{OutboxRecord, Outcome};
+use wire::page::Page;
+use wire::response::Response;
+use wire::{Incident, IncidentId, NotificationId};
+
+/// What can happen to the machine. Recorded with its time, a run can be repeated to the byte.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// From the incidents topic.
+    Incident(Box<Incident>),
+    /// From the commands topic.
+    Command(Command),
+    /// What came of a `Send`.
+    Outcome { notification_id: NotificationId, incident_id: IncidentId, attempt: u32, outcome: Outcome },
+    /// Time has passed; wanted at [`Machine::deadline`].
+    Tick,
+    /// The state has been read to its end and this process owns the partition. Nothing is sent before.
+    Started { owner: String },
+}
+
+/// What the runtime must do, in this order: all but `Send` in one transaction with the offsets of the inputs,
+/// then the sends, and none of them if that transaction does not hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    Response(Response),
+    Outbox(Box<OutboxRecord>),
+    Audit(AuditRecord),
+    /// tocsin's own incident, for the incidents and open topics. It comes back as an input.
+    Incident(Box<Incident>),
+    /// `None` is a tombstone. Of several records with one key the last holds.
+    State {
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    },
+    /// To be answered by an `Outcome` within the lease.
+    Send {
+        page: Box<Page>,
+        attempt: u32,
+        lease_ms: u64,
+    },
+}
