@@ -7,10 +7,7 @@ use wire::Timestamp;
 
 use super::config::SEGMENT_KEYS_MAX;
 use super::state::{StateChange, StateKey};
-use super::versions::Versions;
-
-/// Version by its place in the collector's table.
-pub(super) type Slot = u32;
+use super::versions::{Slot, Versions};
 
 /// What a label needs to know of its prediction.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,11 +9,13 @@ use wire::profile::Profile;
 
 use super::config::CollectConfig;
 use super::fold::{Fold, ProfileError};
-use super::join::Slot;
 use super::open::{Layout, OpenPane};
 use super::state::{StateChange, StateKey};
 use crate::decode::Canonical;
 use crate::pane::OTHER;
+
+/// Version by its place in the collector's table.
+pub(super) type Slot = u32;
 
 /// Profiles kept of a version: the one in force, and those before and after it.
 const PROFILES_MAX: usize = 8;
