@@ -80,9 +80,13 @@ impl IncidentState {
     pub(crate) fn open(desk: &mut Desk, incident: Incident) -> Self {
         let signal = signal_of(incident.change);
         let plan = desk.current.route(&incident).to_owned();
+        let people = match signal {
+            Signal::Open => People::Open { nominal: desk.now, due: None },
+            Signal::Cleared => People::Resolved { by: TOCSIN.into() },
+        };
         let mut state = Self {
             signal,
-            people: People::Resolved { by: TOCSIN.into() },
+            people,
             bundle: desk.current.digest().clone(),
             plan,
             position: Position::default(),
