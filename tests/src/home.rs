@@ -1,5 +1,6 @@
 //! A folder of its own for a running tocsin, with the config that `tocsin init` writes and what a test changes in it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -103,6 +104,22 @@ impl Home {
             self.write(&format!("references/{i}.json"), reference.to_string());
         }
         self.configure("references = \"references\"");
+    }
+
+    /// Models and versions whose references are pinned.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    #[must_use]
+    pub fn pinned(&self) -> BTreeSet<(String, String)> {
+        let files = std::fs::read_dir(self.path("references")).expect("references are pinned");
+        let names = files.map(|file| {
+            let text = std::fs::read(file.expect("a folder can be read").path()).expect("a reference");
+            let reference: Value = serde_json::from_slice(&text).expect("a reference is JSON");
+            let name = |what: &str| reference["profile"][what].as_str().expect("it has one").to_owned();
+            (name("model"), name("version"))
+        });
+        names.collect()
     }
 
     /// The program, started in the folder, with nothing of the caller's environment that it would heed.

@@ -1,10 +1,15 @@
 //! Incidents as a consumer sees them, and what must hold of any run of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::Seen;
+use runtime::log::Log;
+use wire::history::History;
 use wire::incident::Change;
+use wire::topic::Topics;
 use wire::{Incident, IncidentId};
+
+use crate::stored;
 
 /// That nothing is lost and nothing doubled: (incident, sequence) comes once, sequences have no gap, and the changes
 /// tell a story: opened, then updates, then cleared, then perhaps the next generation.
@@ -88,6 +93,43 @@ pub fn essence(incidents: &[Incident]) -> Vec<String> {
         .collect();
     all.sort();
     all
+}
+
+/// What was judged of these versions, pane by pane, without what differs between two installations: the config.
+///
+/// A version without a pinned reference is left out by the caller: when a profile that is made on the way comes into
+/// force depends on how far the collectors are.
+///
+/// # Panics
+/// When the log cannot be read.
+#[must_use]
+pub fn history<L: Log>(log: &L, namespace: &str, of: &BTreeSet<(String, String)>) -> Vec<String> {
+    let mut records: Vec<History> = stored::json(log, &Topics::of(namespace).history);
+    records.retain(|record| of.contains(&(record.model.clone(), record.version.clone())));
+    let without = records.into_iter().map(|record| History { config: None, ..record });
+    let mut all: Vec<String> =
+        without.map(|record| serde_json::to_string(&record).expect("plain data")).collect();
+    all.sort();
+    all
+}
+
+/// That two runs told the same, each the same number of times.
+///
+/// # Panics
+/// When they did not; shows some of what differs.
+pub fn assert_same(what: &str, one: &[String], other: &[String]) {
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    one.iter().for_each(|text| *counts.entry(text).or_default() += 1);
+    other.iter().for_each(|text| *counts.entry(text).or_default() -= 1);
+    counts.retain(|_, count| *count != 0);
+    let shown: Vec<_> = counts.iter().take(6).collect();
+    assert!(
+        counts.is_empty(),
+        "{what}: {} differ, of {} and {}: {shown:#?}",
+        counts.len(),
+        one.len(),
+        other.len()
+    );
 }
 
 #[cfg(test)]

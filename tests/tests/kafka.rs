@@ -7,6 +7,7 @@ use std::process::Stdio;
 use fleet::{Found, Truth, score};
 use runtime::log::{KafkaConfig, KafkaLog};
 use serde_json::{Value, json};
+use tocsin_tests::documented::Schemas;
 use tocsin_tests::foreign::{self, Follower};
 use tocsin_tests::home;
 use tocsin_tests::home::Home;
@@ -120,13 +121,33 @@ fn watermark(process: &Process) -> Option<Timestamp> {
 
 /// Incidents as a foreign client reads them now.
 fn incidents(brokers: &str, namespace: &str) -> Vec<Incident> {
-    let topic = Topics::of(namespace).incidents;
+    let (topic, schemas) = (Topics::of(namespace).incidents, Schemas::read());
     let read = foreign::consume(brokers, &topic).into_iter().map(|c| {
+        schemas.check("incident", &c.value);
         let incident: Incident = serde_json::from_value(c.value).expect("an incident");
+        assert_event(&incident, &c.headers);
         assert_eq!(c.key, incident.incident_id.as_str(), "the key is the incident");
         incident
     });
     read.collect()
+}
+
+/// The headers of an incident are a CloudEvent in binary mode.
+fn assert_event(incident: &Incident, headers: &Value) {
+    // kcat writes them as a list of names and values in turn.
+    let list: Vec<&str> = headers.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let all: BTreeMap<&str, &str> = list.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    let id = format!("{}.{}.{}", incident.incident_id, incident.generation, incident.sequence);
+    for (name, want) in [
+        ("ce_specversion", "1.0"),
+        ("ce_id", &id),
+        ("ce_type", &format!("tocsin.incident.{}", incident.change)),
+        ("ce_subject", &incident.subject.to_string()),
+        ("content-type", "application/json"),
+    ] {
+        assert_eq!(all.get(name), Some(&want), "{name}: {all:?}");
+    }
+    assert!(all.contains_key("ce_source") && all.contains_key("ce_time"), "{all:?}");
 }
 
 /// Takes each incident that pages, as soon as it pages, from the command line.
@@ -182,9 +203,12 @@ fn play(brokers: &str, it: &Installation<'_>, pager: &Pager, scenario: &str, (mi
         (follower.seen().len() == all.len()).then_some(all)
     });
     let ids = |i: &Incident| (i.incident_id.to_string(), i.sequence);
-    let followed =
-        follower.seen().iter().map(|c| serde_json::from_value(c.value.clone()).expect("an incident"));
-    assert_eq!(followed.map(|i| ids(&i)).collect::<Vec<_>>(), all.iter().map(ids).collect::<Vec<_>>());
+    let followed: Vec<_> = follower
+        .seen()
+        .iter()
+        .map(|c| ids(&serde_json::from_value(c.value.clone()).expect("an incident")))
+        .collect();
+    assert_eq!(followed, all.iter().map(ids).collect::<Vec<_>>());
     record::assert_whole(&all);
 
     let truth = truth(it.home);
@@ -363,6 +387,15 @@ fn kills_change_nothing() {
         let (ended, said) = process.terminate();
         assert!(ended.success(), "{ended}: {said}");
     }
+    let log = KafkaLog::connect(KafkaConfig::new(&brokers)).expect("it is there");
+    let counts = Schemas::read().check_topics(&log, &killed);
+    assert!(counts["outbox"] > 0 && counts["audit"] > 0 && counts["history"] > 0, "{counts:?}");
+    assert_eq!(stored::counted(&log, &killed), stored::counted(&log, &undisturbed));
+    record::assert_same(
+        "history",
+        &record::history(&log, &killed, &home.pinned()),
+        &record::history(&log, &undisturbed, &home.pinned()),
+    );
     assert_no_page_lost(&brokers, &killed, &pager);
     let woken = pager.shown().iter().filter(|s| s.page.kind == PageKind::Trigger).count();
     assert!(woken >= 3, "{woken} pages in a story of five troubles");

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::process::Stdio;
 
 use fleet::{Fleet, FleetConfig, Scenario};
+use runtime::log::EmbeddedLog;
 use serde_json::Value;
+use tocsin_tests::documented::Schemas;
 use tocsin_tests::fed::{Feed, as_it_is, slower};
 use tocsin_tests::home;
 use tocsin_tests::home::Home;
@@ -114,7 +116,7 @@ fn a_page_is_raised_taken_and_resolved() {
 
     let refused = home.run(&["ack", &id]);
     assert!(home.run(&["show", "zzzzzzzz"]).status.code() == Some(5), "no such incident");
-    assert!(refused.status.success(), "a command is durable even where it comes too late");
+    assert_eq!(refused.status.code(), Some(1), "it comes too late: {refused:?}");
     let (ended, said) = process.terminate();
     assert!(ended.success(), "{ended}: {said}");
     assert_eq!(home.run(&["incidents"]).status.code(), Some(3), "nobody answers any more");
@@ -127,6 +129,25 @@ fn a_page_is_raised_taken_and_resolved() {
     let ids: std::collections::BTreeSet<_> = all.iter().map(|i| &i.incident_id).collect();
     assert_eq!(ids.len(), 1, "{all:#?}");
     assert_eq!(stored::counted(&log, "default").records(), feed.records, "every record is in a pane");
+    as_documented(&log, &pager);
+}
+
+/// What all that ran has written, and paged, is what the schemas say; and there was something of each.
+fn as_documented(log: &EmbeddedLog, pager: &Pager) {
+    let schemas = Schemas::read();
+    let counts = schemas.check_topics(log, "default");
+    for name in ["incident", "response", "command", "outbox", "audit", "history", "context"] {
+        assert!(counts[name] > 0, "nothing was checked by the schema {name}: {counts:?}");
+    }
+    for shown in pager.shown() {
+        let body: Value = serde_json::from_slice(&shown.body).expect("it was read before");
+        schemas.check("page", &body["data"]);
+    }
+    for (i, record) in stored::all(log, &Topics::of("default").telemetry).iter().enumerate().step_by(97) {
+        let record: Value = serde_json::from_slice(record.value.as_deref().unwrap_or_default())
+            .unwrap_or_else(|e| panic!("telemetry {i}: {e}"));
+        schemas.check(if record["kind"] == "label" { "label" } else { "prediction" }, &record);
+    }
 }
 
 /// What an installation made of the telemetry.
@@ -135,6 +156,8 @@ struct Outcome {
     /// What woke someone, without ids that hold a time.
     woken: Vec<String>,
     counted: stored::Counted,
+    /// Every judged pane.
+    history: Vec<String>,
 }
 
 /// Trouble that comes, is found and ends: when it is certainly found, and when all is told.
@@ -154,9 +177,9 @@ impl Story {
     }
 
     /// Puts a part of it into the log of a home where nothing runs.
-    fn lay_ready(&self, home: &Home, span: Range<Timestamp>) {
+    fn lay_ready(&self, home: &Home, span: Range<Timestamp>) -> usize {
         let log = stored::embedded(&home.path("tocsin.log"));
-        stored::lay_ready(&log, &Topics::of("default").telemetry, &self.config, span);
+        stored::lay_ready(&log, &Topics::of("default").telemetry, &self.config, span)
     }
 }
 
@@ -197,11 +220,20 @@ fn run_out(home: &Home, pager: &Pager, story: &Story) -> Outcome {
         let i = &p.incident;
         format!("{} {} generation {} round {} step {}", i.subject, i.family, i.generation, p.round, p.step)
     });
-    Outcome { incidents, woken: woken.collect(), counted: stored::counted(&log, "default") }
+    let counted = stored::counted(&log, "default");
+    Outcome {
+        incidents,
+        woken: woken.collect(),
+        counted,
+        history: record::history(&log, "default", &home.pinned()),
+    }
 }
 
-/// Killed while a page is on its way, while it is refused, and after it arrived: the same incidents and the same pages,
-/// each once, as without.
+/// Parts that the trouble is laid ready in: the process is killed while it works on each of them.
+const PARTS: i64 = 7;
+
+/// Killed ten times: while it reads and judges the trouble, while a page is on its way, while it is refused, and after
+/// it arrived. The same incidents and the same pages, each once, as without.
 #[test]
 fn kills_change_nothing() {
     let story = Story::new();
@@ -216,7 +248,10 @@ fn kills_change_nothing() {
 
     let pager = Pager::start();
     let home = prepared(&pager, "killed");
-    story.lay_ready(&home, story.config.start..story.middle);
+    // Nobody answers yet, so that pages of these lives are left to the later ones.
+    pager.answer(Answer::Hang);
+    let cut_short = killed_at_work(&home, &story);
+    assert!(cut_short > 0, "every kill came when all was done");
     for answer in [Answer::Hang, Answer::Status(500), Answer::Accept] {
         pager.answer(answer);
         let before = pager.requests();
@@ -233,5 +268,25 @@ fn kills_change_nothing() {
     assert!(!undisturbed.woken.is_empty());
     assert_eq!(killed.woken, undisturbed.woken);
     assert_eq!(killed.counted, undisturbed.counted);
+    assert!(undisturbed.history.len() > 100, "{} panes were judged", undisturbed.history.len());
+    record::assert_same("history", &killed.history, &undisturbed.history);
     assert_eq!(record::essence(&killed.incidents), record::essence(&undisturbed.incidents));
+}
+
+/// Lays the trouble ready part by part, and kills whoever works on it, each time a little later. Returns how often
+/// there was something left to do.
+fn killed_at_work(home: &Home, story: &Story) -> usize {
+    let span = story.middle.since_ms(story.config.start);
+    let (mut from, mut laid, mut cut_short) = (story.config.start, 0, 0);
+    for part in 1..=PARTS {
+        let to = story.config.start.plus_ms(span * part / PARTS);
+        laid += story.lay_ready(home, from..to);
+        from = to;
+        let process = Process::spawn(home, &[]);
+        std::thread::sleep(std::time::Duration::from_millis(40 * part.unsigned_abs()));
+        process.kill();
+        let counted = stored::counted(&stored::embedded(&home.path("tocsin.log")), "default");
+        cut_short += usize::from(counted.records() < laid as u64);
+    }
+    cut_short
 }
