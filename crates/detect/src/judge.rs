@@ -4,6 +4,7 @@
 //! same bytes, wherever it is stopped and started again in between.
 
 mod budget;
+mod closing;
 mod history;
 mod incident;
 mod learn;

@@ -12,9 +12,9 @@ use wire::profile::{FeatureFold, Task};
 use wire::{Digest, Family, Timestamp};
 
 use super::Effects;
+use super::closing::Closing;
 use super::loaded::Loaded;
 use super::stream::Stream;
-use super::version::Closing;
 use crate::family::{At, Event, Place, StreamPlan};
 use crate::pane::{FeatureCounts, PaneCounts};
 use crate::reference::StreamReference;

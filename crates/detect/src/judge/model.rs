@@ -9,12 +9,13 @@ use wire::history::Verdict;
 use wire::profile::Profile;
 use wire::{Change, Effect, Evidence, Family, Severity, Subject, SubjectKind, Timestamp};
 
+use super::closing::Closing;
 use super::incident::{Case, Told, Whose};
 use super::learn::Learned;
 use super::loaded::Loaded;
 use super::surroundings::Surroundings;
 use super::traffic::{Heard, Traffic};
-use super::version::{Closing, Version};
+use super::version::Version;
 use super::{Effects, budget, response, words};
 use crate::config::JudgeConfig;
 use crate::pane::PaneCounts;

@@ -5,10 +5,10 @@ use wire::incident::Contributor;
 use wire::{Change, Effect, Evidence, Family, Incident, Severity, Timestamp};
 
 use super::Effects;
+use super::closing::Closing;
 use super::incident::{Case, Open, PARTS_MAX, Part, Told};
 use super::loaded::Loaded;
 use super::stream::{Judged, Moved, Stream};
-use super::version::Closing;
 use super::words;
 use crate::config::{FamilySettings, ModelSettings};
 

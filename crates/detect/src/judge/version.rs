@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wire::profile::Profile;
-use wire::{Digest, Family, Subject, Timestamp};
+use wire::{Digest, Family, Timestamp};
 
 use super::Effects;
+use super::closing::Closing;
 use super::history::Gather;
-use super::incident::{Case, Whose};
+use super::incident::Case;
 use super::learn::{Learned, Learning, Pupil};
 use super::loaded::Loaded;
 use super::stream::{Judged, Stream, Terms};
-use super::surroundings::Surroundings;
 use super::{budget, response};
 use crate::config::{JudgeConfig, ModelSettings};
 use crate::family::{Counting, count, is_slow};
@@ -48,32 +48,6 @@ pub(super) struct Version {
     /// Slices of a reference that was learned: their state is removed.
     #[serde(skip)]
     pub(super) learned_cells: Vec<i64>,
-}
-
-/// What closing a base pane must know.
-#[derive(Debug)]
-pub(super) struct Closing<'a> {
-    pub(super) config: &'a JudgeConfig,
-    pub(super) settings: &'a ModelSettings,
-    pub(super) model: &'a str,
-    pub(super) version: &'a str,
-    pub(super) start: Timestamp,
-    pub(super) end: Timestamp,
-    pub(super) highest: Timestamp,
-    pub(super) incomplete: bool,
-    /// The version's part of the partition's budget.
-    pub(super) part: f64,
-    /// The model has traffic, whatever this version has.
-    pub(super) model_is_live: bool,
-    pub(super) surroundings: &'a Surroundings,
-    /// For a segment, which is told of and not judged.
-    pub(super) segment: Option<&'a str>,
-}
-
-impl Closing<'_> {
-    pub(super) fn whose(&self, family: Family) -> Whose<'_> {
-        Whose { namespace: &self.config.namespace, subject: Subject::model(self.model, self.version), family }
-    }
 }
 
 impl Version {

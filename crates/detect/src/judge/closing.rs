@@ -1,0 +1,33 @@
+//! What is known where a base pane closes.
+
+use wire::{Family, Subject, Timestamp};
+
+use super::incident::Whose;
+use super::surroundings::Surroundings;
+use crate::config::{JudgeConfig, ModelSettings};
+
+/// What closing a base pane must know.
+#[derive(Debug)]
+pub(super) struct Closing<'a> {
+    pub(super) config: &'a JudgeConfig,
+    pub(super) settings: &'a ModelSettings,
+    pub(super) model: &'a str,
+    pub(super) version: &'a str,
+    pub(super) start: Timestamp,
+    pub(super) end: Timestamp,
+    pub(super) highest: Timestamp,
+    pub(super) incomplete: bool,
+    /// The version's part of the partition's budget.
+    pub(super) part: f64,
+    /// The model has traffic, whatever this version has.
+    pub(super) model_is_live: bool,
+    pub(super) surroundings: &'a Surroundings,
+    /// For a segment, which is told of and not judged.
+    pub(super) segment: Option<&'a str>,
+}
+
+impl Closing<'_> {
+    pub(super) fn whose(&self, family: Family) -> Whose<'_> {
+        Whose { namespace: &self.config.namespace, subject: Subject::model(self.model, self.version), family }
+    }
+}
