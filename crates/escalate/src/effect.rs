@@ -17,7 +17,7 @@ pub enum Input {
     Command(Command),
     /// What came of a `Send`.
     Outcome { notification_id: NotificationId, incident_id: IncidentId, attempt: u32, outcome: Outcome },
-    /// Time has passed; wanted at [`Machine::deadline`].
+    /// Time has passed; wanted at [`deadline`](crate::Machine::deadline).
     Tick,
     /// The state has been read to its end and this process owns the partition. Nothing is sent before.
     Started { owner: String },
