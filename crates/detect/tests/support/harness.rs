@@ -32,10 +32,24 @@ pub fn judge_config(budget: BudgetSettings) -> JudgeConfig {
     JudgeConfig::new("test", 1, 10_000, JudgeSettings::default(), budget, models)
 }
 
-/// What the demo judges by: the config that `tocsin init` writes says nothing of any model.
+/// What `tocsin init` writes, and the demo judges by.
+#[derive(serde::Deserialize)]
+struct Written {
+    namespace: String,
+    telemetry: CollectConfig,
+    judge: JudgeSettings,
+    budget: BudgetSettings,
+    #[serde(default)]
+    models: BTreeMap<String, ModelSettings>,
+}
+
+/// The demo's config.
 pub fn demo_config() -> JudgeConfig {
-    let (judge, budget) = (JudgeSettings::default(), BudgetSettings::default());
-    JudgeConfig::new("default", 1, 10_000, judge, budget, BTreeMap::new())
+    let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/src/config/tocsin.toml"));
+    let Written { namespace, telemetry, judge, budget, models } = toml::from_str(text).expect("a config");
+    let default = CollectConfig::default();
+    assert_eq!(telemetry.raw(), default.raw(), "the collector here reads by the defaults");
+    JudgeConfig::new(namespace, 1, telemetry.pane_ms(), judge, budget, models)
 }
 
 /// References of the steady fleet over `days`, that end where `before` begins.
