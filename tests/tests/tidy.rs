@@ -87,7 +87,7 @@ fn cores_do_no_io() {
         "async fn",
         "HashMap",
     ];
-    for core in ["stats", "escalate"] {
+    for core in ["stats", "detect", "escalate"] {
         for (path, text) in sources() {
             if !path.starts_with(root().join("crates").join(core).join("src")) {
                 continue;

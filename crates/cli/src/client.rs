@@ -47,6 +47,20 @@ pub(crate) fn leave_address(file: &Path, server: &str) -> Result<(), Failure> {
 }
 
 /// A connection to make requests on.
+/// Whether the file is this user's, and nobody else may write it: it says where a token is sent.
+fn is_ours(file: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let (Ok(file), Ok(me)) = (std::fs::symlink_metadata(file), std::fs::metadata("/proc/self")) else {
+            return false;
+        };
+        file.is_file() && file.uid() == me.uid() && file.mode() & 0o022 == 0
+    }
+    #[cfg(not(unix))]
+    file.is_file()
+}
+
 #[derive(Debug)]
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -60,8 +74,10 @@ impl Client {
     /// # Errors
     /// When the token's file cannot be read.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        let left: Option<Left> =
-            std::fs::read(CLIENT_FILE).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let left: Option<Left> = Some(CLIENT_FILE)
+            .filter(|file| is_ours(Path::new(file)))
+            .and_then(|file| std::fs::read(file).ok())
+            .and_then(|text| serde_json::from_slice(&text).ok());
         let server = global
             .server
             .clone()

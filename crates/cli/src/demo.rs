@@ -56,6 +56,14 @@ pub(crate) fn run(args: &DemoArgs, out: &Out) -> Result<(), Failure> {
     if clean { Ok(()) } else { Err(Failure::new(Kind::No, "")) }
 }
 
+/// A new folder that nobody else can look into; fails where there is one already, which may be somebody else's.
+fn private_dir(dir: &std::path::Path) -> std::io::Result<()> {
+    let mut how = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut how, 0o700);
+    how.create(dir)
+}
+
 /// The folder that the demo lives in; a temporary one goes with it.
 struct Stage {
     dir: PathBuf,
@@ -69,8 +77,8 @@ impl Stage {
             .dir
             .clone()
             .unwrap_or_else(|| std::env::temp_dir().join(format!("tocsin-demo-{}", std::process::id())));
-        std::fs::create_dir_all(&dir)
-            .map_err(|e| Failure::new(Kind::CannotStart, format!("{}: {e}", dir.display())))?;
+        let made = if temporary { private_dir(&dir) } else { std::fs::create_dir_all(&dir) };
+        made.map_err(|e| Failure::new(Kind::CannotStart, format!("{}: {e}", dir.display())))?;
         Ok(Self { dir, temporary })
     }
 

@@ -12,7 +12,7 @@ use crate::gauges::{self, Look};
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
-use crate::metrics::{INCIDENTS, TRANSACTION, TRANSACTIONS};
+use crate::metrics::{FAILED_OPEN, INCIDENTS, TRANSACTION, TRANSACTIONS};
 use crate::restore::restore;
 use crate::sends::Sends;
 use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
@@ -112,7 +112,19 @@ struct Part<L: Log, M> {
     carry: Vec<Carry>,
     /// Next offsets of what was taken in since the last commit.
     offsets: BTreeMap<TopicPartition, Offset>,
+    /// What was waiting when it was taken over, and until when it is waited for; `None` once it has been taken in.
+    behind: Option<Behind>,
 }
+
+/// Whoever acknowledged, and whatever cleared, while nobody worked on the partition: known before anyone is paged.
+struct Behind {
+    /// Topics not yet read to where they ended then.
+    ends: Vec<(TopicPartition, Offset)>,
+    until: Duration,
+}
+
+/// Longest wait for what came while nobody worked on a partition. After it pages leave, at worst one too many.
+const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 
 /// Runs one machine per assigned partition.
 pub struct EscalateLoop<L: Log, M, S> {
@@ -191,6 +203,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 part.handle(input, now.wall);
             }
         }
+        self.start_those_that_caught_up(now);
         for part in self.parts.values_mut() {
             if part.machine.deadline().is_some_and(|due| due <= now.wall) {
                 part.handle(escalate::Input::Tick, now.wall);
@@ -206,6 +219,29 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         }
         let next = self.parts.values().filter_map(|p| p.machine.deadline()).min();
         Ok(Stepped { worked, next })
+    }
+
+    /// The machine sends nothing before `Started`.
+    fn start_those_that_caught_up(&mut self, now: Now) {
+        for (partition, part) in &mut self.parts {
+            let Some(behind) = &mut part.behind else { continue };
+            let (consumer, look) = (&self.consumer, &self.look);
+            behind.ends.retain(|(at, end)| {
+                let position = consumer.position(at);
+                // Behind the last record there may be markers, which are never delivered.
+                !position.is_some_and(|position| position >= *end || look.is_at_end(at, position))
+            });
+            if !behind.ends.is_empty() && now.mono < behind.until {
+                continue;
+            }
+            if !behind.ends.is_empty() {
+                tracing::warn!(partition, "pages leave although not all that waited was read in 30 s");
+                metrics::counter!(FAILED_OPEN, "partition" => partition.to_string()).increment(1);
+            }
+            part.behind = None;
+            part.handle(escalate::Input::Started { owner: self.settings.instance.clone() }, now.wall);
+            self.sends.keep_alive(part.machine.standing());
+        }
     }
 
     fn poll(&mut self) -> Result<Vec<Arrived>, LogError> {
@@ -291,11 +327,13 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
         }
         tracing::info!(partition, records, "escalation state restored");
-        let mut part = Part { transaction, machine, carry: Vec::new(), offsets: BTreeMap::new() };
-        part.handle(escalate::Input::Started { owner: self.settings.instance.clone() }, now.wall);
+        let ends = self.both(partition).map(|at| self.log.ends(&at).map(|ends| (at, ends.stable)));
+        let ends = ends.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let behind = Some(Behind { ends, until: now.mono + CATCH_UP_MAX });
+        let mut part = Part { transaction, machine, carry: Vec::new(), offsets: BTreeMap::new(), behind };
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
-        self.sends.keep_alive(part.machine.standing());
+        self.look.forget(&self.both(partition));
         self.parts.insert(partition, part);
         Ok(())
     }

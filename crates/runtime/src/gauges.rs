@@ -31,6 +31,16 @@ impl Look {
         due
     }
 
+    /// Whether all had been delivered when reading stood here.
+    pub(crate) fn is_at_end(&self, at: &TopicPartition, position: Offset) -> bool {
+        self.ended.get(at).is_some_and(|end| *end >= position)
+    }
+
+    /// What was known of these belongs to an earlier time.
+    pub(crate) fn forget(&mut self, parts: &[TopicPartition]) {
+        self.ended.retain(|at, _| !parts.contains(at));
+    }
+
     /// All that was committed in a partition has been delivered.
     pub(crate) fn ended(&mut self, at: &TopicPartition, position: Offset) {
         match self.ended.get_mut(at) {
@@ -47,11 +57,7 @@ pub(crate) fn lag<L: Log>(log: &L, consumer: &L::Consumer, look: &Look, role: &'
         let Some(position) = consumer.position(&at) else { continue };
         let Ok(ends) = log.ends(&at) else { continue };
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        let behind = if look.ended.get(&at).is_some_and(|end| *end >= position) {
-            0.0
-        } else {
-            (ends.stable - position).max(0) as f64
-        };
+        let behind = if look.is_at_end(&at, position) { 0.0 } else { (ends.stable - position).max(0) as f64 };
         let (topic, partition) = (at.topic.to_string(), at.partition.to_string());
         metrics::gauge!(LAG, "role" => role, "topic" => topic, "partition" => partition).set(behind);
     }

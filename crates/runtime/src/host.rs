@@ -60,12 +60,21 @@ pub fn drive<T: Step>(
 ) -> JoinHandle<Result<(), LogError>> {
     let run = move || {
         let mut done = Ok(());
+        // What was said of the role before the log stopped answering.
+        let mut before: Option<Option<String>> = None;
         while done.is_ok() && !stop.load(Ordering::Relaxed) {
-            match work.step(clock.now()) {
+            let stepped = work.step(clock.now());
+            if stepped.is_ok()
+                && let Some(waiting_for) = before.take()
+            {
+                views.set_ready(T::ROLE, waiting_for);
+            }
+            match stepped {
                 Ok(Stepped { worked: true, .. }) => (),
                 Ok(Stepped { worked: false, .. }) => std::thread::sleep(REST),
                 Err(e @ LogError::Retriable { .. }) => {
                     tracing::warn!(role = T::ROLE, error = %e, "the log is not answering");
+                    before.get_or_insert_with(|| views.waits_for(T::ROLE));
                     views.set_ready(T::ROLE, Some(e.to_string()));
                     std::thread::sleep(REST * 50);
                 }

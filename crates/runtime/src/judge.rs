@@ -282,8 +282,9 @@ impl<L: Log> JudgeLoop<L> {
                 if heard.gave_up || now.mono < heard.at + self.settings.hold_max {
                     continue;
                 }
-                heard.gave_up = true;
+                // With no pane open nobody waits for it, and it may still speak in time.
                 if let Some(pane) = part.judge.oldest_open() {
+                    heard.gave_up = true;
                     tracing::warn!(partition, source = %source, "no progress for hold_max_s; its pane closes incomplete");
                     part.inject.push(PanesRecord::GaveUp { source: source.clone(), pane });
                 }

@@ -12,6 +12,7 @@ pub const NOT_JUDGED: &str = "tocsin_panes_not_judged_total";
 pub const INCIDENTS_OPEN: &str = "tocsin_incidents_open";
 pub const INCIDENTS: &str = "tocsin_incidents_total";
 pub const PAGES: &str = "tocsin_pages_total";
+pub const FAILED_OPEN: &str = "tocsin_failed_open_total";
 pub const BUDGET_SPENT: &str = "tocsin_budget_spent";
 pub const BUDGET_PER_WEEK: &str = "tocsin_budget_per_week";
 pub const TRANSACTION: &str = "tocsin_transaction_seconds";
@@ -37,6 +38,7 @@ pub fn describe() {
     describe_gauge!(INCIDENTS_OPEN, "Incidents whose signal is open, by severity and family");
     describe_counter!(INCIDENTS, "Incident records, by change, severity and family");
     describe_counter!(PAGES, "Attempts to page, by receiver and outcome");
+    describe_counter!(FAILED_OPEN, "Takeovers after which pages left before all that waited was read");
     describe_gauge!(BUDGET_SPENT, "False pages and tickets granted so far");
     describe_gauge!(BUDGET_PER_WEEK, "False pages and tickets that the operator allows a week");
     describe_histogram!(TRANSACTION, Unit::Seconds, "Time of one commit, by role");

@@ -52,7 +52,8 @@ pub struct Stepped {
     pub next: Option<Timestamp>,
 }
 
-/// A JSON record of ours in CloudEvents binary mode.
+/// A JSON record of ours in CloudEvents binary mode. Its id is made of its content, so that a key that comes more than
+/// once names as many events, and the same record written twice is the same event.
 pub(crate) fn json_record(
     topic: &str,
     partition: u32,
@@ -61,12 +62,14 @@ pub(crate) fn json_record(
     namespace: &str,
     value: &impl Serialize,
 ) -> NewRecord {
+    let value = serde_json::to_vec(value).expect("records are plain data");
+    let id = wire::Digest::of(&[kind.as_bytes(), key.as_bytes(), &value]).to_string();
     NewRecord {
         topic: topic.into(),
         partition: Some(partition),
         key: Some(key.as_bytes().to_vec()),
-        value: Some(serde_json::to_vec(value).expect("records are plain data")),
-        headers: cloudevent::headers(key, &format!("/tocsin/{namespace}"), kind, None),
+        value: Some(value),
+        headers: cloudevent::headers(&id, &format!("/tocsin/{namespace}"), kind, None),
         timestamp_ms: None,
     }
 }

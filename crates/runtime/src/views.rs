@@ -151,6 +151,12 @@ impl Views {
         self.ready.insert(role, waiting_for);
     }
 
+    /// What a role waits for; `None` when it is ready.
+    #[must_use]
+    pub fn waits_for(&self, role: &str) -> Option<String> {
+        self.ready.get(role).and_then(|known| known.value().clone())
+    }
+
     /// Roles in order of name, with what each waits for.
     #[must_use]
     pub fn readiness(&self) -> Vec<(&'static str, Option<String>)> {

@@ -108,8 +108,8 @@ impl LogConfig {
         let protocol = self.kafka.get("security.protocol").map(|p| p.to_ascii_uppercase());
         if let Some(protocol) = protocol.filter(|p| p.ends_with("SSL") && !cfg!(feature = "tls")) {
             let why = format!(
-                "security.protocol = {protocol}: this tocsin was built without TLS to Kafka; `cargo install` it with \
-                 `--features tls`"
+                "security.protocol = {protocol}: this tocsin was built without TLS to Kafka; build it with `cargo build \
+                 --release --features tls`"
             );
             return Err(("kafka", why));
         }
