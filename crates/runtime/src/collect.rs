@@ -13,6 +13,7 @@ use wire::context::ContextRecord;
 use crate::clock::{Clock, Now};
 use crate::context::Follower;
 use crate::gauges::{self, Look};
+use crate::held::Held;
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
@@ -60,6 +61,7 @@ pub struct CollectLoop<L: Log> {
     transaction: L::Transaction,
     context: Follower<L>,
     profiles: BTreeMap<String, Arc<wire::profile::Profile>>,
+    held: Held,
     parts: BTreeMap<u32, Part>,
     last_commit: Duration,
     views: Arc<Views>,
@@ -111,6 +113,7 @@ impl<L: Log> CollectLoop<L> {
             consumer,
             transaction,
             profiles: BTreeMap::new(),
+            held: Held::default(),
             parts: BTreeMap::new(),
             last_commit: Duration::ZERO,
             views,
@@ -134,6 +137,7 @@ impl<L: Log> CollectLoop<L> {
                 self.profiles.insert(key, profile);
             }
         }
+        self.open_what_is_held(now)?;
         let (turns, records) = self.poll(now)?;
         for turn in turns {
             self.turn(turn, now)?;
@@ -209,10 +213,8 @@ impl<L: Log> CollectLoop<L> {
     fn turn(&mut self, turn: Turn, now: Now) -> Result<(), LogError> {
         match turn {
             Turn::Assigned(tps) => {
-                for partition in self.led(&tps) {
-                    self.open(partition, now)?;
-                }
-                self.views.set_ready("collect", None);
+                let led = self.led(&tps);
+                self.held.assigned(led);
             }
             Turn::Revoked(tps) => {
                 self.commit(now)?;
@@ -226,6 +228,7 @@ impl<L: Log> CollectLoop<L> {
 
     fn drop_parts(&mut self, tps: &[TopicPartition]) {
         for tp in tps.iter().filter(|tp| *tp.topic == *self.spec.topic) {
+            self.held.gone(tp.partition);
             self.parts.remove(&tp.partition);
         }
     }
@@ -338,20 +341,29 @@ impl<L: Log> CollectLoop<L> {
             Ok(()) => Ok(true),
             Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
                 tracing::warn!(error = %e, "commit did not hold; going back to the last one");
-                self.begin_again(now)?;
+                // State and position of every partition still held go back to the last commit.
+                let open: Vec<u32> = self.parts.keys().copied().collect();
+                open.into_iter().for_each(|partition| self.held.again(partition, now.mono));
+                self.parts.clear();
                 Ok(true)
             }
             Err(e) => Err(e),
         }
     }
 
-    /// Back to the last commit: state and position of every partition still held.
-    fn begin_again(&mut self, now: Now) -> Result<(), LogError> {
-        let held = self.consumer.assignment();
-        self.consumer.rewind(&held)?;
-        self.parts.clear();
-        for partition in self.led(&held) {
+    /// Before anything of it is delivered. What fails is tried again at the next step.
+    fn open_what_is_held(&mut self, now: Now) -> Result<(), LogError> {
+        for (partition, rewind) in self.held.due(now.mono) {
+            if rewind {
+                let mut both = self.consumer.assignment();
+                both.retain(|at| at.partition == partition);
+                self.consumer.rewind(&both)?;
+            }
             self.open(partition, now)?;
+            self.held.opened(partition);
+        }
+        if self.held.take_news() {
+            self.views.set_ready("collect", None);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use wire::{Incident, Timestamp, command::Command};
 
 use crate::clock::Now;
 use crate::gauges::{self, Look};
+use crate::held::{FENCED_REST, Held};
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
@@ -132,6 +133,7 @@ pub struct EscalateLoop<L: Log, M, S> {
     settings: Settings,
     consumer: L::Consumer,
     make: Box<dyn Fn(u32) -> M + Send>,
+    held: Held,
     parts: BTreeMap<u32, Part<L, M>>,
     sends: S,
     views: Arc<Views>,
@@ -172,6 +174,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             settings,
             consumer,
             make,
+            held: Held::default(),
             parts: BTreeMap::new(),
             sends,
             views,
@@ -184,6 +187,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
     /// # Errors
     /// What cannot be mended here; the process should end.
     pub fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
+        self.open_what_is_held(now)?;
         let mut worked = false;
         for arrived in self.poll()? {
             worked = true;
@@ -219,6 +223,22 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         }
         let next = self.parts.values().filter_map(|p| p.machine.deadline()).min();
         Ok(Stepped { worked, next })
+    }
+
+    /// Before anything of it is delivered. What fails is tried again at the next step.
+    fn open_what_is_held(&mut self, now: Now) -> Result<(), LogError> {
+        for (partition, rewind) in self.held.due(now.mono) {
+            if rewind {
+                self.consumer.rewind(&self.both(partition))?;
+            }
+            self.open(partition, now)?;
+            self.held.opened(partition);
+        }
+        if self.held.take_news() {
+            self.views.set_ready(ROLE, None);
+            self.views.set_partitions(ROLE, self.parts.len(), self.settings.escalate_partitions);
+        }
+        Ok(())
     }
 
     /// The machine sends nothing before `Started`.
@@ -271,20 +291,19 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
     fn take(&mut self, arrived: Arrived, now: Now) -> Result<(), LogError> {
         match arrived {
             Arrived::Assigned(tps) => {
-                for partition in self.led(&tps) {
-                    self.open(partition, now)?;
-                }
-                self.views.set_ready(ROLE, None);
-                self.views.set_partitions(ROLE, self.parts.len(), self.settings.escalate_partitions);
+                let led = self.led(&tps);
+                self.held.assigned(led);
             }
             Arrived::Revoked(tps) => {
                 for partition in self.led(&tps) {
                     self.commit(partition, now)?;
+                    self.held.gone(partition);
                     self.let_go(partition);
                 }
             }
             Arrived::Lost(tps) => {
                 for partition in self.led(&tps) {
+                    self.held.gone(partition);
                     self.let_go(partition);
                 }
             }
@@ -369,13 +388,13 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             Ok(()) => self.committed(partition, carry),
             Err(LogError::Fenced { .. }) => {
                 tracing::warn!(partition, "another process took this partition over; given up");
+                self.held.again(partition, now.mono + FENCED_REST);
                 self.let_go(partition);
             }
             Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
                 tracing::warn!(partition, error = %e, "commit did not hold; going back to the last one");
-                self.parts.remove(&partition);
-                self.consumer.rewind(&self.both(partition))?;
-                self.open(partition, now)?;
+                self.held.again(partition, now.mono);
+                self.let_go(partition);
             }
             Err(e) => return Err(e),
         }

@@ -17,6 +17,7 @@ use crate::clock::{Clock, Now};
 use crate::context::Follower;
 use crate::escalate::count_incident;
 use crate::gauges::{self, Look};
+use crate::held::{FENCED_REST, Held};
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
@@ -63,6 +64,7 @@ pub struct JudgeLoop<L: Log> {
     pinned: Arc<Vec<Reference>>,
     consumer: L::Consumer,
     context: Follower<L>,
+    held: Held,
     parts: BTreeMap<u32, Part<L>>,
     views: Arc<Views>,
     clock: Clock,
@@ -107,6 +109,7 @@ impl<L: Log> JudgeLoop<L> {
             pinned,
             consumer,
             context,
+            held: Held::default(),
             parts: BTreeMap::new(),
             views,
             clock,
@@ -119,6 +122,7 @@ impl<L: Log> JudgeLoop<L> {
     /// # Errors
     /// What cannot be mended here; the process should end.
     pub fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
+        self.open_what_is_held(now)?;
         let arrived = self.poll()?;
         let mut worked = !arrived.is_empty();
         for one in arrived {
@@ -168,21 +172,19 @@ impl<L: Log> JudgeLoop<L> {
     fn take(&mut self, arrived: Arrived, now: Now) -> Result<(), LogError> {
         match arrived {
             Arrived::Assigned(tps) => {
-                for tp in tps {
-                    self.open(tp.partition, now)?;
-                }
-                self.views.set_ready(ROLE, None);
-                self.say_partitions();
+                self.held.assigned(tps.iter().map(|tp| tp.partition));
             }
             Arrived::Revoked(tps) => {
                 for tp in tps {
                     self.write(tp.partition, now)?;
+                    self.held.gone(tp.partition);
                     self.parts.remove(&tp.partition);
                 }
                 self.say_partitions();
             }
             Arrived::Lost(tps) => {
                 for tp in tps {
+                    self.held.gone(tp.partition);
                     self.parts.remove(&tp.partition);
                 }
                 self.say_partitions();
@@ -199,6 +201,23 @@ impl<L: Log> JudgeLoop<L> {
                 part.next = Some(offset + 1);
                 part.written_ms = written_ms;
             }
+        }
+        Ok(())
+    }
+
+    /// Before anything of it is delivered. What fails is tried again at the next step.
+    fn open_what_is_held(&mut self, now: Now) -> Result<(), LogError> {
+        for (partition, rewind) in self.held.due(now.mono) {
+            if rewind {
+                let at = TopicPartition::new(self.settings.topics.panes.as_str(), partition);
+                self.consumer.rewind(&[at])?;
+            }
+            self.open(partition, now)?;
+            self.held.opened(partition);
+        }
+        if self.held.take_news() {
+            self.views.set_ready(ROLE, None);
+            self.say_partitions();
         }
         Ok(())
     }
@@ -355,13 +374,14 @@ impl<L: Log> JudgeLoop<L> {
             }
             Err(LogError::Fenced { .. }) => {
                 tracing::warn!(partition, "another process took this panes partition over; given up");
+                self.held.again(partition, now.mono + FENCED_REST);
                 self.parts.remove(&partition);
+                self.say_partitions();
             }
             Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
                 tracing::warn!(partition, error = %e, "commit did not hold; going back to the last one");
+                self.held.again(partition, now.mono);
                 self.parts.remove(&partition);
-                self.consumer.rewind(&[at])?;
-                self.open(partition, now)?;
             }
             Err(e) => return Err(e),
         }

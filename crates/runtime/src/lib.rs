@@ -8,6 +8,7 @@ pub mod collect;
 mod context;
 pub mod escalate;
 mod gauges;
+mod held;
 pub mod host;
 pub mod judge;
 pub mod log;
