@@ -60,22 +60,19 @@ pub fn drive<T: Step>(
 ) -> JoinHandle<Result<(), LogError>> {
     let run = move || {
         let mut done = Ok(());
-        // What was said of the role before the log stopped answering.
-        let mut before: Option<Option<String>> = None;
+        let mut in_trouble = false;
         while done.is_ok() && !stop.load(Ordering::Relaxed) {
             let stepped = work.step(clock.now());
-            if stepped.is_ok()
-                && let Some(waiting_for) = before.take()
-            {
-                views.set_ready(T::ROLE, waiting_for);
+            if stepped.is_ok() && std::mem::take(&mut in_trouble) {
+                views.set_trouble(T::ROLE, None);
             }
             match stepped {
                 Ok(Stepped { worked: true, .. }) => (),
                 Ok(Stepped { worked: false, .. }) => std::thread::sleep(REST),
                 Err(e @ LogError::Retriable { .. }) => {
                     tracing::warn!(role = T::ROLE, error = %e, "the log is not answering");
-                    before.get_or_insert_with(|| views.waits_for(T::ROLE));
-                    views.set_ready(T::ROLE, Some(e.to_string()));
+                    in_trouble = true;
+                    views.set_trouble(T::ROLE, Some(e.to_string()));
                     std::thread::sleep(REST * 50);
                 }
                 Err(e) => done = Err(e),

@@ -43,6 +43,21 @@ pub struct ModelView {
     pub verdicts: BTreeMap<String, u64>,
 }
 
+/// What keeps a role from its work.
+#[derive(Debug, Default)]
+struct Condition {
+    /// What it has yet to get.
+    waiting_for: Option<String>,
+    /// Why it cannot go on just now, whatever it has.
+    trouble: Option<String>,
+}
+
+impl Condition {
+    fn why_not(&self) -> Option<&String> {
+        self.trouble.as_ref().or(self.waiting_for.as_ref())
+    }
+}
+
 /// Shared between the loops and the edge.
 #[derive(Debug)]
 pub struct Views {
@@ -51,8 +66,7 @@ pub struct Views {
     pub models: DashMap<(String, String), ModelView>,
     /// What became of the latest commands, with the partition of the incident.
     answers: DashMap<CommandId, (u32, Answer)>,
-    /// Role, with why it is not ready.
-    ready: DashMap<&'static str, Option<String>>,
+    roles: DashMap<&'static str, Condition>,
     /// Role, with how many partitions this process works on, of how many.
     partitions: DashMap<&'static str, (usize, u32)>,
     pub records: AtomicU64,
@@ -69,7 +83,7 @@ impl Default for Views {
             incidents: DashMap::new(),
             models: DashMap::new(),
             answers: DashMap::new(),
-            ready: DashMap::new(),
+            roles: DashMap::new(),
             partitions: DashMap::new(),
             records: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
@@ -143,24 +157,25 @@ impl Views {
 
     /// `None` is ready; text says what is waited for.
     pub fn set_ready(&self, role: &'static str, waiting_for: Option<String>) {
-        metrics::gauge!(crate::metrics::READY, "role" => role).set(if waiting_for.is_none() {
-            1.0
-        } else {
-            0.0
-        });
-        self.ready.insert(role, waiting_for);
+        self.set_condition(role, |condition| condition.waiting_for = waiting_for);
     }
 
-    /// What a role waits for; `None` when it is ready.
-    #[must_use]
-    pub fn waits_for(&self, role: &str) -> Option<String> {
-        self.ready.get(role).and_then(|known| known.value().clone())
+    /// A role with trouble is not ready, whatever it has; without, it is as it was.
+    pub fn set_trouble(&self, role: &'static str, trouble: Option<String>) {
+        self.set_condition(role, |condition| condition.trouble = trouble);
+    }
+
+    fn set_condition(&self, role: &'static str, set: impl FnOnce(&mut Condition)) {
+        let mut condition = self.roles.entry(role).or_default();
+        set(&mut condition);
+        let ready = if condition.why_not().is_none() { 1.0 } else { 0.0 };
+        metrics::gauge!(crate::metrics::READY, "role" => role).set(ready);
     }
 
     /// Roles in order of name, with what each waits for.
     #[must_use]
     pub fn readiness(&self) -> Vec<(&'static str, Option<String>)> {
-        let mut roles: Vec<_> = self.ready.iter().map(|r| (*r.key(), r.value().clone())).collect();
+        let mut roles: Vec<_> = self.roles.iter().map(|r| (*r.key(), r.why_not().cloned())).collect();
         roles.sort_unstable();
         roles
     }
@@ -172,5 +187,24 @@ impl Views {
     #[must_use]
     pub fn watermark(&self) -> Option<Timestamp> {
         Timestamp::from_ms(self.watermark.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_ready_once_it_has_what_it_waits_for_and_no_trouble() {
+        let views = Views::default();
+        let why = || views.readiness().remove(0).1;
+        views.set_ready("judge", Some("its partitions".into()));
+        views.set_trouble("judge", Some("the log".into()));
+        assert_eq!(why().as_deref(), Some("the log"));
+        // What came while the trouble lasted counts when it is over.
+        views.set_ready("judge", None);
+        assert_eq!(why().as_deref(), Some("the log"));
+        views.set_trouble("judge", None);
+        assert_eq!(why(), None);
     }
 }
