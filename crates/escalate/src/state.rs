@@ -290,41 +290,37 @@ impl IncidentState {
             let sent = |p: &&PageEntry| p.alert_key == *key && p.attempts > 0 && p.kind != PageKind::Resolve;
             match self.pages.iter().rev().find(sent) {
                 Some(entry) => self.page(entry, directory),
-                None => self.page(&self.trigger_of(key, alert), directory),
+                None => self.trigger_of(key, alert, directory),
             }
         })
         .collect()
     }
 
-    /// Stands in for the trigger of an alert, whose own entry was dropped for its age.
-    fn trigger_of(&self, key: &AlertKey, alert: &Alert) -> PageEntry {
+    /// The page of an alert whose own entries were dropped for their age.
+    fn trigger_of(&self, key: &AlertKey, alert: &Alert, directory: &Directory) -> Page {
         let (kind, at) = (PageKind::Trigger, self.position);
-        let (receiver, target) = (alert.receiver.clone(), alert.target.clone());
-        let notification_id = NotificationId::for_page(
-            self.id(),
-            alert.generation,
-            at.round,
-            at.step,
-            &target,
-            &receiver,
-            kind.name(),
-        );
-        PageEntry {
-            notification_id,
+        let Alert { receiver, target, generation, open: _ } = alert;
+        let unique = kind.name();
+        Page {
+            notification_id: NotificationId::for_page(
+                self.id(),
+                *generation,
+                at.round,
+                at.step,
+                target,
+                receiver,
+                unique,
+            ),
             alert_key: key.clone(),
             kind,
-            receiver,
-            target,
-            generation: alert.generation,
-            at,
-            sequence: self.incident.sequence,
+            receiver: receiver.clone(),
+            target: target.clone(),
+            round: at.round,
+            step: at.step,
+            incident: Incident::clone(&self.incident),
             decided_at: self.since,
             escalates_at: None,
-            owner: self.people.owner().map(Into::into),
-            fallback: false,
-            attempts: 1,
-            state: PageState::Delivered { reference: None },
-            dirty: false,
+            owner: self.people.owner().map(|p| directory.name(p).to_owned()),
         }
     }
 
