@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value;
 use toml::Table;
 
+use crate::pager::Pager;
+
 /// A [`Home`] for the program that was built with this test.
 #[macro_export]
 macro_rules! home {
@@ -62,6 +64,25 @@ impl Home {
             .expect("the temporary folder can be written");
         std::fs::write(&path, content).expect("the temporary folder can be written");
         path
+    }
+
+    /// Adds a webhook receiver `hook` whose pages `pager` gets.
+    ///
+    /// # Panics
+    /// As [`Home::configure`].
+    pub fn hook(&self, pager: &Pager) {
+        self.write("hook.secret", Pager::secret());
+        self.configure(&format!(
+            r#"
+            [receiver.hook]
+            type = "webhook"
+            url = "{}"
+            secret_file = "hook.secret"
+            allow_private = true
+            timeout_s = 2
+            "#,
+            pager.url
+        ));
     }
 
     /// Puts what `text` says over the config: its tables are merged into the tables that are there, everything else

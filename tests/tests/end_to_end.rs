@@ -25,20 +25,8 @@ const PACE: u32 = 60;
 /// A home that pages `pager` at once, and again only after an hour.
 fn home_of(pager: &Pager, name: &str) -> Home {
     let home = home!(name);
-    home.write("hook.secret", Pager::secret());
-    home.configure(&format!(
-        r#"
-        [receiver.hook]
-        type = "webhook"
-        url = "{}"
-        secret_file = "hook.secret"
-        allow_private = true
-        timeout_s = 2
-        [policy.default]
-        steps = [{{ targets = ["hook/on-call"], delay_s = 3600 }}]
-        "#,
-        pager.url
-    ));
+    home.hook(pager);
+    home.configure("[policy.default]\nsteps = [{ targets = [\"hook/on-call\"], delay_s = 3600 }]");
     home
 }
 

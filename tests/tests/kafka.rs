@@ -30,7 +30,7 @@ fn at(text: &str) -> Timestamp {
 fn home_on(brokers: &str, namespace: &str, pager: &Pager, instance: &str) -> Home {
     let home = home!(&format!("{namespace}-{instance}"));
     home.pin_references();
-    home.write("hook.secret", Pager::secret());
+    home.hook(pager);
     home.configure(&format!(
         r#"
         namespace = "{namespace}"
@@ -42,19 +42,12 @@ fn home_on(brokers: &str, namespace: &str, pager: &Pager, instance: &str) -> Hom
         idle_s = 3600
         [escalate]
         lease_s = 5
-        [receiver.hook]
-        type = "webhook"
-        url = "{}"
-        secret_file = "hook.secret"
-        allow_private = true
-        timeout_s = 2
         [policy.default]
         acknowledge_expires_s = 86400
         steps = [{{ targets = ["hook/on-call"], delay_s = 3600 }}]
         [policy.tickets]
         steps = [{{ targets = ["hook/tickets"], delay_s = 86400 }}]
-        "#,
-        pager.url
+        "#
     ));
     home
 }
