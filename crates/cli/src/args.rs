@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Write the telemetry of a simulated fleet to a Kafka, with a file that says what was planted
     Simulate(SimulateArgs),
+    /// Judge telemetry that was kept, under this config: what would it have said?
+    Replay(ReplayArgs),
     /// Say everything that can be known about a config without a broker
     Check(ConfigArgs),
     /// Write a commented config to start from
@@ -174,6 +176,24 @@ pub(crate) struct SimulateArgs {
     /// Where to write what was planted and when
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Telemetry, one JSON object a line, in the order of arrival; plain, .gz or .zst
+    #[arg(long, required = true, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Take what comes before this time as the reference, and judge what comes after. RFC 3339 or epoch milliseconds
+    #[arg(long, value_name = "TIME")]
+    pub reference_until: Option<String>,
+    /// Where to write the incidents, one JSON object a line; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub incidents: Option<PathBuf>,
+    /// Where to write every closed pane with the verdict of each stream, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub streams: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

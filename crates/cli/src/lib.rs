@@ -9,8 +9,10 @@ pub mod config;
 mod demo;
 mod failure;
 mod feed;
+mod input;
 mod reference;
 mod remote;
+mod replay;
 mod run;
 mod secrets;
 mod signals;
@@ -59,6 +61,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args, out),
         Command::Run(args) => run::run(&args, out),
         Command::Simulate(args) => simulate::run(&args, out),
+        Command::Replay(args) => replay::run(&args, out),
         Command::Check(args) => small::check(&args, out),
         Command::Init(args) => small::init(&args, out),
         Command::Incidents(args) => remote::incidents(&args, global, out),

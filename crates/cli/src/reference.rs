@@ -1,7 +1,5 @@
 //! `tocsin reference build`: pinned references from telemetry of healthy days.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +9,7 @@ use detect::reference::{Reference, ReferenceBuilder};
 use crate::args::ReferenceBuildArgs;
 use crate::config;
 use crate::failure::{Failure, Kind};
+use crate::input::Input;
 use crate::term::{Out, thousands, visible, warn};
 
 /// Reads the input twice: once to learn how to fold it, once to fold it.
@@ -23,12 +22,15 @@ pub(crate) fn build(args: &ReferenceBuildArgs, out: &Out) -> Result<(), Failure>
         Failure::new(Kind::No, text.join("\n\n"))
     })?;
     let mut builder = ReferenceBuilder::new(Arc::new(checked.telemetry.clone()), Arc::clone(&checked.judge));
-    for input in &args.input {
-        each_line(input, |line| builder.record(Role::Predictions, line))?;
-    }
-    builder.next_pass();
-    for input in &args.input {
-        each_line(input, |line| builder.record(Role::Predictions, line))?;
+    let input = Input::new(&args.input)?;
+    for pass in ["edges    ", "reference"] {
+        if pass == "reference" {
+            builder.next_pass();
+        }
+        input.each_line(pass, |line| {
+            builder.record(Role::Predictions, line);
+            Ok(true)
+        })?;
     }
     let built = builder.finish();
     for (model, version, records) in &built.refused {
@@ -77,18 +79,4 @@ fn write_all(references: &[Reference], folder: &Path) -> Result<(), Failure> {
 /// A name as a file can have it.
 fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect()
-}
-
-fn each_line(path: &Path, mut each: impl FnMut(&[u8])) -> Result<(), Failure> {
-    let cannot = |e: std::io::Error| Failure::new(Kind::CannotStart, format!("{}: {e}", path.display()));
-    let mut reader = BufReader::new(File::open(path).map_err(cannot)?);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).map_err(cannot)? > 0 {
-        let text = line.trim_ascii();
-        if !text.is_empty() {
-            each(text);
-        }
-        line.clear();
-    }
-    Ok(())
 }

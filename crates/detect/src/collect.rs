@@ -199,6 +199,12 @@ impl Collector {
         }
     }
 
+    /// Panes that end at or before this instant get nothing more. `None` before the first prediction.
+    #[must_use]
+    pub fn watermark(&self) -> Option<Timestamp> {
+        self.core.now()
+    }
+
     /// True while a label is here whose time has not come: pause the topic of labels.
     #[must_use]
     pub fn labels_wait(&self) -> bool {

@@ -9,3 +9,4 @@ pub mod pane;
 pub mod progress;
 pub mod record;
 pub mod reference;
+pub mod replay;

@@ -38,6 +38,7 @@ pub struct ReferenceBuilder {
     pass: Pass,
     offset: i64,
     since_flush: u64,
+    until: Option<Timestamp>,
     versions: BTreeMap<(String, String), Building>,
 }
 
@@ -77,8 +78,22 @@ impl ReferenceBuilder {
             pass: Pass::Profiles,
             offset: 0,
             since_flush: 0,
+            until: None,
             versions: BTreeMap::new(),
         }
+    }
+
+    /// Counts only panes that end at or before `until`.
+    #[must_use]
+    pub fn until(mut self, until: Timestamp) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// Whether everything before the end has come: what follows in this pass changes nothing.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.until.zip(self.collector.watermark()).is_some_and(|(until, at)| at >= until)
     }
 
     /// Takes in one record of the present pass: JSON, as a producer wrote it. What cannot be read is passed over.
@@ -135,7 +150,12 @@ impl ReferenceBuilder {
         self.since_flush = 0;
         let flush = self.collector.flush(false, false);
         let ahead = flush.panes.iter().map(|pane| pane.key.start).max();
-        for pane in flush.panes.iter().filter(|pane| pane.key.segment.is_none()) {
+        let pane_ms = self.collect.pane_ms();
+        let until = self.until;
+        let counts = |pane: &&Pane| {
+            pane.key.segment.is_none() && until.is_none_or(|until| pane.key.start.plus_ms(pane_ms) <= until)
+        };
+        for pane in flush.panes.iter().filter(counts) {
             match self.pass {
                 Pass::Profiles => self.learn(pane),
                 Pass::Counts => self.count(pane),

@@ -1,0 +1,153 @@
+//! Files of telemetry: JSON Lines, plain or packed with gzip or zstd, read line by line with a line of progress.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::failure::{Failure, Kind};
+use crate::term::{status, thousands};
+
+/// A line longer than this is no record; it is cut, and fails to decode.
+const LINE_MAX: u64 = 16 << 20;
+/// Lines between two looks at the clock.
+const LOOK_EVERY: u64 = 4096;
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Files that are read one after the other as one stream.
+#[derive(Debug)]
+pub(crate) struct Input {
+    files: Vec<(PathBuf, u64)>,
+    bytes: u64,
+}
+
+impl Input {
+    /// Opens each once, so that a wrong name is known before anything is read.
+    ///
+    /// # Errors
+    /// When one is not there or cannot be read.
+    pub(crate) fn new(paths: &[PathBuf]) -> Result<Self, Failure> {
+        let mut files = Vec::with_capacity(paths.len());
+        for path in paths {
+            let length = File::open(path).and_then(|file| file.metadata()).map_err(|e| cannot(path, &e))?;
+            if length.is_dir() {
+                let why = format!("{}: a folder; name the files in it", path.display());
+                return Err(Failure::new(Kind::Usage, why));
+            }
+            files.push((path.clone(), length.len()));
+        }
+        let bytes = files.iter().map(|(_, length)| length).sum();
+        Ok(Self { files, bytes })
+    }
+
+    /// Hands each line that is not empty to `each`, until it answers `false` or all is read. Returns the lines handed.
+    ///
+    /// # Errors
+    /// When a file cannot be read to its end.
+    pub(crate) fn each_line(
+        &self,
+        what: &str,
+        mut each: impl FnMut(&[u8]) -> Result<bool, Failure>,
+    ) -> Result<u64, Failure> {
+        let mut bar = Bar::new(what, self.bytes);
+        let (mut lines, mut before) = (0_u64, 0);
+        'files: for (path, length) in &self.files {
+            let read = Rc::new(Cell::new(0));
+            let mut reader = open(path, Rc::clone(&read)).map_err(|e| cannot(path, &e))?;
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                let n = reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line);
+                if n.map_err(|e| cannot(path, &e))? == 0 {
+                    break;
+                }
+                let text = line.trim_ascii();
+                if text.is_empty() {
+                    continue;
+                }
+                lines += 1;
+                if lines.is_multiple_of(LOOK_EVERY) {
+                    bar.draw(before + read.get(), lines);
+                }
+                if !each(text)? {
+                    break 'files;
+                }
+            }
+            before += length;
+        }
+        bar.clear();
+        Ok(lines)
+    }
+}
+
+fn cannot(path: &Path, e: &io::Error) -> Failure {
+    Failure::new(Kind::CannotStart, format!("{}: {e}", path.display()))
+}
+
+fn open(path: &Path, read: Rc<Cell<u64>>) -> io::Result<Box<dyn BufRead>> {
+    let file = Counted { inner: File::open(path)?, read };
+    let packed = path.extension().and_then(|e| e.to_str());
+    Ok(match packed {
+        Some("gz") => Box::new(BufReader::with_capacity(1 << 17, flate2::read::MultiGzDecoder::new(file))),
+        Some("zst") => Box::new(BufReader::with_capacity(1 << 17, zstd::Decoder::new(file)?)),
+        Some(_) | None => Box::new(BufReader::with_capacity(1 << 17, file)),
+    })
+}
+
+/// Counts the bytes that were taken from the file, packed as they are.
+struct Counted {
+    inner: File,
+    read: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(into)?;
+        self.read.set(self.read.get() + n as u64);
+        Ok(n)
+    }
+}
+
+/// One line on a terminal; nothing where nobody looks.
+struct Bar<'a> {
+    what: &'a str,
+    bytes: u64,
+    began: Instant,
+    drawn: Option<Instant>,
+    shown: bool,
+}
+
+impl<'a> Bar<'a> {
+    fn new(what: &'a str, bytes: u64) -> Self {
+        let shown = io::stderr().is_terminal();
+        Self { what, bytes, began: Instant::now(), drawn: None, shown }
+    }
+
+    fn draw(&mut self, read: u64, lines: u64) {
+        if !self.shown || self.drawn.is_some_and(|at| at.elapsed() < REDRAW) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        let percent = (100 * read).checked_div(self.bytes).unwrap_or(0).min(100);
+        let filled = usize::try_from(percent / 4).expect("at most 25");
+        let seconds = self.began.elapsed().as_millis().max(1);
+        let rate = u64::try_from(u128::from(lines) * 1000 / seconds).unwrap_or(u64::MAX);
+        status(&format!(
+            "{} {:█<filled$}{:░<rest$} {percent:>3} %  {} records, {} a second",
+            self.what,
+            "",
+            "",
+            thousands(lines),
+            thousands(rate),
+            rest = 25 - filled
+        ));
+    }
+
+    fn clear(&self) {
+        if self.drawn.is_some() {
+            status("");
+        }
+    }
+}
