@@ -133,12 +133,13 @@ pub struct JudgeSettings {
 
 impl Default for JudgeSettings {
     fn default() -> Self {
-        let family = |least_effect, page_effect, sev1_effect, least_records| FamilySettings {
+        let family = |least_effect, page_effect, sev1_effect, least_records, weight| FamilySettings {
             enabled: true,
             least_effect,
             page_effect,
             sev1_effect,
             least_records,
+            weight,
         };
         Self {
             pane_min: 10,
@@ -151,13 +152,13 @@ impl Default for JudgeSettings {
             open_panes_max: 100_000,
             keys_max: 10_000,
             latency_slack: 0.05,
-            latency: family(0.01, 0.05, 0.5, 24),
-            availability: family(0.005, 0.02, 0.3, 5),
-            traffic: family(0.3, 0.6, 0.95, 0),
-            data_quality: family(0.01, 0.05, 0.5, 50),
-            drift: family(0.02, 0.1, 0.5, 150),
-            prediction: family(0.02, 0.1, 0.5, 150),
-            accuracy: family(0.01, 0.02, 0.2, 100),
+            latency: family(0.01, 0.05, 0.5, 24, 1.0),
+            availability: family(0.005, 0.02, 0.3, 5, 1.0),
+            traffic: family(0.3, 0.6, 0.95, 0, 0.7),
+            data_quality: family(0.01, 0.05, 0.5, 50, 1.0),
+            drift: family(0.02, 0.1, 0.5, 150, 1.3),
+            prediction: family(0.02, 0.1, 0.5, 150, 0.7),
+            accuracy: family(0.01, 0.02, 0.2, 100, 1.0),
         }
     }
 }
@@ -194,6 +195,8 @@ pub struct FamilySettings {
     pub sev1_effect: f64,
     /// Least records since the change began.
     pub least_records: u64,
+    /// The family's part of a model's budgets, compared with other families'.
+    pub weight: f64,
 }
 
 /// `[budget]`: how often the whole fleet may be wrong. Every stream spends from it; no rule pages without.

@@ -88,6 +88,8 @@ pub(super) struct RawFamily {
     sev1_effect: Option<f64>,
     /// Least records since the change began.
     least_records: Option<u64>,
+    /// The family's part of a model's budgets, compared with other families'. Above 0, at most 1000.
+    weight: Option<f64>,
 }
 
 fn family<'de, D: Deserializer<'de>>(from: D, base: FamilySettings) -> Result<FamilySettings, D::Error> {
@@ -98,7 +100,12 @@ fn family<'de, D: Deserializer<'de>>(from: D, base: FamilySettings) -> Result<Fa
         page_effect: raw.page_effect.unwrap_or(base.page_effect),
         sev1_effect: raw.sev1_effect.unwrap_or(base.sev1_effect),
         least_records: raw.least_records.unwrap_or(base.least_records),
+        weight: raw.weight.unwrap_or(base.weight),
     };
+    if !(settings.weight > 0.0 && settings.weight <= 1000.0) {
+        let why = format_args!("weight = {} is not above 0 and at most 1000", settings.weight);
+        return Err(D::Error::custom(why));
+    }
     let effects = [
         ("least_effect", settings.least_effect),
         ("page_effect", settings.page_effect),

@@ -4,24 +4,47 @@
 
 use wire::Family;
 
-use crate::config::BudgetSettings;
+use crate::config::{BudgetSettings, JudgeSettings, ModelSettings};
 
 const WEEK_MS: f64 = 604_800_000.0;
 
-/// A family's part of a version's budget: page, ticket. Each column sums to 1.
-const FAMILIES: [(Family, [f64; 2]); 7] = [
-    (Family::Latency, [0.25, 0.15]),
-    (Family::Availability, [0.3, 0.15]),
-    (Family::Traffic, [0.2, 0.1]),
-    (Family::DataQuality, [0.0, 0.15]),
-    (Family::Drift, [0.03, 0.2]),
-    (Family::Prediction, [0.02, 0.1]),
-    (Family::Accuracy, [0.2, 0.15]),
+/// Families that are judged, in the tree of weights.
+const FAMILIES: [Family; 7] = [
+    Family::Latency,
+    Family::Availability,
+    Family::Traffic,
+    Family::DataQuality,
+    Family::Drift,
+    Family::Prediction,
+    Family::Accuracy,
 ];
 
-/// Page and ticket weights of a family.
-pub(super) fn of_family(family: Family) -> [f64; 2] {
-    FAMILIES.iter().find(|(f, _)| *f == family).map_or([0.0; 2], |(_, weights)| *weights)
+/// Whether streams of this family hold a page D.
+pub(super) fn may_page(family: Family, model: &ModelSettings) -> bool {
+    let pages = match family {
+        Family::Latency | Family::Availability | Family::Traffic | Family::Accuracy => true,
+        Family::Drift | Family::Prediction => model.drift_may_page,
+        Family::DataQuality
+        | Family::Calibration
+        | Family::Deployment
+        | Family::Telemetry
+        | Family::Other => false,
+    };
+    pages && model.tier < 4
+}
+
+/// A family's part of a version's budgets: page, ticket. What can never page holds no page weight.
+pub(super) fn of_family(judge: &JudgeSettings, model: &ModelSettings, family: Family) -> [f64; 2] {
+    let weight = |family: Family| {
+        let settings = judge.family(family);
+        if settings.enabled { settings.weight } else { 0.0 }
+    };
+    let paging = |family: Family| if may_page(family, model) { weight(family) } else { 0.0 };
+    let part = |own: f64, all: f64| if own > 0.0 { own / all } else { 0.0 };
+    [
+        part(paging(family), FAMILIES.into_iter().map(paging).sum()),
+        part(weight(family), FAMILIES.into_iter().map(weight).sum()),
+    ]
 }
 
 /// What a stream with this part of the partition may spend in `span_ms` of event time: page, ticket.
@@ -36,18 +59,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_may_page_has_something_to_spend_on_it() {
-        for (family, [page, ticket]) in FAMILIES {
-            assert!(ticket > 0.0 && (page > 0.0) == (family != Family::DataQuality), "{family}");
+    fn no_budget_is_given_twice_and_none_to_what_cannot_use_it() {
+        let off = |judge: &mut JudgeSettings| judge.latency.enabled = false;
+        for (name, model, change) in [
+            ("default", ModelSettings::default(), None),
+            ("drift may page", ModelSettings { drift_may_page: true, ..ModelSettings::default() }, None),
+            ("no latency", ModelSettings::default(), Some(off)),
+        ] {
+            let mut judge = JudgeSettings::default();
+            change.into_iter().for_each(|change: fn(&mut JudgeSettings)| change(&mut judge));
+            let sums = FAMILIES.map(|family| of_family(&judge, &model, family)).into_iter().fold(
+                [0.0; 2],
+                |sum, [page, ticket]| [sum[0] + page, sum[1] + ticket],
+            );
+            assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-12), "{name}: {sums:?}");
+            for family in FAMILIES {
+                let [page, ticket] = of_family(&judge, &model, family);
+                assert_eq!(ticket > 0.0, judge.family(family).enabled, "{name}: {family}");
+                let pages = may_page(family, &model) && judge.family(family).enabled;
+                assert_eq!(page > 0.0, pages, "{name}: {family}");
+            }
         }
+        let last = ModelSettings { tier: 4, ..ModelSettings::default() };
+        assert!(of_family(&JudgeSettings::default(), &last, Family::Latency)[0].abs() < 1e-12);
     }
 
     #[test]
-    fn no_budget_is_given_twice() {
-        for column in 0..2 {
-            let sum: f64 = FAMILIES.iter().map(|(_, weights)| weights[column]).sum();
-            assert!((sum - 1.0).abs() < 1e-12, "{sum}");
-        }
+    fn partitions_share_alike() {
         let budget = BudgetSettings { pages_per_week: 2.0, tickets_per_week: 8.0 };
         let [page, ticket] = grant(&budget, 4, [0.5, 0.25], 604_800_000);
         assert!((page - 0.25).abs() < 1e-12 && (ticket - 0.5).abs() < 1e-12);

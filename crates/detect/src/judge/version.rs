@@ -20,8 +20,6 @@ use crate::family::{Counting, count, is_slow};
 use crate::pane::PaneCounts;
 use wire::history::Verdict;
 
-/// Families that may page by themselves.
-const PAGING: [Family; 3] = [Family::Latency, Family::Availability, Family::Accuracy];
 /// How much less a reference of another version knows of this one.
 const INHERITED: f64 = 1.5;
 /// Least records and event time of a judged pane of the slow families.
@@ -79,7 +77,7 @@ impl Version {
         self.folded_by = profile.short_digest();
         self.profile = Some(profile.digest.clone());
         self.streams =
-            loaded.rules.iter().map(|rule| Stream::new(rule, may_page(rule.family(), settings))).collect();
+            loaded.rules.iter().map(|rule| Stream::new(rule, budget::may_page(rule.family(), settings))).collect();
         self.learned_cells
             .extend(self.learning.take().map(|learning| learning.cell_numbers()).unwrap_or_default());
         self.loaded = Some(Arc::clone(loaded));
@@ -180,7 +178,7 @@ impl Version {
             }
             let case = self.cases.entry(family).or_default();
             let stream = &mut self.streams[index];
-            let part = budget::of_family(family).map(|weight| {
+            let part = budget::of_family(&at.config.judge, at.settings, family).map(|weight| {
                 at.part * weight / crate::reference::baseline::float(streams_of(family).max(1) as u64)
             });
             let mut grants = budget::grant(&at.config.budget, at.config.partitions, part, stream.span_ms());
@@ -244,12 +242,6 @@ impl Version {
 /// Failures and faults of records are the service's, whatever the version; what a model does is its own.
 fn widened(family: Family, own: bool) -> f64 {
     if own || matches!(family, Family::Availability | Family::DataQuality) { 1.0 } else { INHERITED }
-}
-
-/// Whether a stream of this family holds a page D.
-fn may_page(family: Family, settings: &ModelSettings) -> bool {
-    let drift = matches!(family, Family::Drift | Family::Prediction) && settings.drift_may_page;
-    settings.tier < 4 && (PAGING.contains(&family) || drift)
 }
 
 /// Whether what was gathered is judged now. Depends on counts of records alone, never on what they hold.

@@ -24,6 +24,8 @@ const RAW_RECORDS: u64 = 1000;
 const LEAST_RECORDS: u64 = 500;
 /// Records between two flushes of the collector: bounds the panes that are open at once.
 const FLUSH_EVERY: u64 = 20_000;
+/// The same while a version has no centre and scale yet: a short reference has few records to spare.
+const FLUSH_RAW: u64 = 250;
 const CELL_MS: i64 = 600_000;
 /// 32 days of ten minutes; longer references have wider slices.
 const CELLS_MAX: usize = 4608;
@@ -102,7 +104,9 @@ impl ReferenceBuilder {
         self.offset += 1;
         self.collector.record(record, |_| None);
         self.since_flush += 1;
-        if self.since_flush >= FLUSH_EVERY {
+        let raw = self.pass == Pass::Profiles
+            && (self.versions.is_empty() || self.versions.values().any(|building| building.profile.is_none()));
+        if self.since_flush >= if raw { FLUSH_RAW } else { FLUSH_EVERY } {
             self.flush();
         }
     }
