@@ -122,7 +122,7 @@ impl Default for RawCollectConfig {
 
 impl Default for LabelsConfig {
     fn default() -> Self {
-        Self { topic: None, per_pane: 64, wait_s: 86_400, waiting_max: 1_000_000 }
+        Self { topic: None, per_pane: 64, wait_s: 90 * 86_400, waiting_max: 1_000_000 }
     }
 }
 

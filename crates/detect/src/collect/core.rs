@@ -20,6 +20,8 @@ use crate::pane::{Outcome, Pane, PaneCounts, UNKNOWN_VERSION, add};
 /// Sets ids of labels apart from ids of predictions.
 const LABEL_SALT: u64 = 0x6c61_6265_6c6c_6162;
 
+/// A label further ahead than this of every prediction is of another time.
+const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
 
 pub(super) struct Core {
@@ -190,7 +192,8 @@ impl Core {
 
     /// True if a label of this time is beyond anything that could still be joined.
     pub(super) fn is_label_ahead(&self, time: Timestamp) -> bool {
-        self.watermark.latest().is_some_and(|latest| time.since_ms(latest) > self.config.wait_ms())
+        let most = self.config.wait_ms().min(DAY_MS);
+        self.watermark.latest().is_some_and(|latest| time.since_ms(latest) > most)
     }
 
     fn label(&mut self, l: &Label<'_>) -> Result<(), NotCounted> {
