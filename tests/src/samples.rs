@@ -163,6 +163,7 @@ pub fn profile() -> Profile {
         task: Task::Classification,
         error_edges: vec![],
         delay_edges_ms: vec![600_000],
+        score_edges: vec![],
     }
     .sealed()
 }

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use runtime::clock::Clock;
 
 use crate::failure::{Failure, Kind};
 use crate::term::{status, thousands};
@@ -114,26 +116,26 @@ impl Read for Counted {
 struct Bar<'a> {
     what: &'a str,
     bytes: u64,
-    began: Instant,
-    drawn: Option<Instant>,
+    clock: Clock,
+    drawn: Option<Duration>,
     shown: bool,
 }
 
 impl<'a> Bar<'a> {
     fn new(what: &'a str, bytes: u64) -> Self {
         let shown = io::stderr().is_terminal();
-        Self { what, bytes, began: Instant::now(), drawn: None, shown }
+        Self { what, bytes, clock: Clock::start(), drawn: None, shown }
     }
 
     fn draw(&mut self, read: u64, lines: u64) {
-        if !self.shown || self.drawn.is_some_and(|at| at.elapsed() < REDRAW) {
+        let now = self.clock.now().mono;
+        if !self.shown || self.drawn.is_some_and(|at| now.saturating_sub(at) < REDRAW) {
             return;
         }
-        self.drawn = Some(Instant::now());
+        self.drawn = Some(now);
         let percent = (100 * read).checked_div(self.bytes).unwrap_or(0).min(100);
         let filled = usize::try_from(percent / 4).expect("at most 25");
-        let seconds = self.began.elapsed().as_millis().max(1);
-        let rate = u64::try_from(u128::from(lines) * 1000 / seconds).unwrap_or(u64::MAX);
+        let rate = u64::try_from(u128::from(lines) * 1000 / now.as_millis().max(1)).unwrap_or(u64::MAX);
         status(&format!(
             "{} {:█<filled$}{:░<rest$} {percent:>3} %  {} records, {} a second",
             self.what,

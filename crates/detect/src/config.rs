@@ -152,12 +152,12 @@ impl Default for JudgeSettings {
             open_panes_max: 100_000,
             keys_max: 10_000,
             latency_slack: 0.05,
-            latency: family(0.01, 0.05, 0.5, 24, 1.0),
+            latency: family(0.005, 0.05, 0.5, 24, 1.0),
             availability: family(0.005, 0.02, 0.3, 5, 1.0),
             traffic: family(0.3, 0.6, 0.95, 0, 0.7),
             data_quality: family(0.01, 0.05, 0.5, 50, 1.0),
-            drift: family(0.02, 0.1, 0.5, 150, 1.3),
-            prediction: family(0.02, 0.1, 0.5, 150, 0.7),
+            drift: family(0.01, 0.1, 0.5, 150, 1.3),
+            prediction: family(0.01, 0.1, 0.5, 150, 0.7),
             accuracy: family(0.01, 0.02, 0.2, 100, 1.0),
         }
     }

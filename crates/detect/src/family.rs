@@ -38,11 +38,13 @@ pub struct TestPlan {
     /// Earlier tests of the stream whose records these are, all together; empty for a test of its own. The null is
     /// then the mean of theirs, weighted by the records that came: `Π(1 + mᵢc) ≤ (1 + m̄c)ⁿ`, so an e-value stays one.
     pub pool: Vec<usize>,
+    /// Its part of the stream's grants, compared with the other tests'. 0: it only says what a pool expects.
+    pub share: f64,
 }
 
 impl TestPlan {
     fn new(event: Event, group: i32) -> Self {
-        Self { event, group, pool: vec![] }
+        Self { event, group, pool: vec![], share: 1.0 }
     }
 }
 
@@ -101,16 +103,26 @@ pub enum Place {
 /// How a label disagrees, in a stratum of delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelMiss {
-    /// It differs from the prediction.
+    /// It differs from the prediction: of one delay and band of the score.
     Wrong {
-        stratum: usize,
+        delay: usize,
+        band: usize,
     },
     /// |error| above this edge.
     Off {
-        stratum: usize,
+        delay: usize,
         edge: usize,
     },
-    /// The same over all strata: expected is what the strata's own references expect of the labels that came.
+    /// The same over all bands of a delay, all delays of a band, or all: expected is what the strata's own references
+    /// expect of the labels that came.
+    WrongInDelay {
+        delay: usize,
+    },
+    WrongInBand {
+        band: usize,
+    },
+    /// The same over all delays, whatever the score.
+    WrongInDelays,
     WrongInAll,
     OffInAll {
         edge: usize,
@@ -171,7 +183,7 @@ pub fn count(event: Event, with: Counting<'_>, counts: &PaneCounts, folded: bool
         Event::Faulty(at, fault) => quality::count_feature(fault, at, with, counts, folded),
         Event::Record(fault) => Some(quality::count_record(fault, counts)),
         Event::Value(at, place) if folded => features::count(place, at, counts),
-        Event::Label(miss) if folded => accuracy::count(miss, counts),
+        Event::Label(miss) if folded => accuracy::count(miss, with.profile, counts),
         Event::Value(..) | Event::Label(_) => None,
     }
 }
@@ -221,6 +233,13 @@ pub fn bets(family: Family) -> &'static [f64] {
         | Family::Telemetry
         | Family::Other => &DRIFT_DELTAS,
     }
+}
+
+/// Families whose evidence is counted by windows of many ages rather than by the recursion: their level moves with the
+/// day, and each window has its own past.
+#[must_use]
+pub fn by_age(family: Family) -> bool {
+    matches!(family, Family::Latency)
 }
 
 /// Families that gather more before they are judged: what they find can wait a minute.

@@ -10,6 +10,7 @@ pub mod labels;
 
 pub use feature::{Atom, Categories, CategoryCount, CategoryCounts, FeatureCounts, NumericCounts, RawCounts};
 pub use labels::{LabelCounts, Outcome, StratumCounts};
+pub(crate) use labels::{bands, stratum};
 
 /// Name of what is folded together because a table is full: a model, version or segment.
 pub const OTHER: &str = "__other__";

@@ -58,7 +58,11 @@ pub struct TestReference {
     /// seen beyond `d`, as a share. Only of accuracy: elsewhere `d` holds all of it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub level: f64,
-    /// `tolerated` and `n` by hour of the day. Absent below three days.
+    /// Design effects at windows of 1, 2, 4, … 64 minutes, as far as the reference is four times as long. Only of
+    /// latency, which is judged by windows of all these ages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spread: Vec<f64>,
+    /// `tolerated` and `n` by hour of the day. Absent below a week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
 }

@@ -74,6 +74,31 @@ pub fn log_ratios(k: f64, n: f64, m0: f64, side: Side, deltas: &[f64], d: f64, o
     out.extend(deltas.iter().map(|delta| log_ratio(k, n, m0, side.sign() * delta, d)));
 }
 
+/// The same for records of several strata, (n, m0) each: `k` events in all of them together.
+///
+/// `(k·δ − Σ nᵢ·ln(1 + mᵢ(e^δ − 1))) / d`: the product of the strata's own e-values for one shift of the log odds, so an
+/// e-value itself; by concavity never below that of the strata's mean rate.
+///
+/// # Panics
+/// As [`log_ratio`].
+pub fn log_ratios_of_strata(
+    k: f64,
+    strata: &[(f64, f64)],
+    side: Side,
+    deltas: &[f64],
+    d: f64,
+    out: &mut Vec<f64>,
+) {
+    let n: f64 = strata.iter().map(|(n, _)| n).sum();
+    assert!(0.0 <= k && k <= n && n.is_finite() && d >= 1.0, "k of n records and a design effect");
+    out.extend(deltas.iter().map(|delta| {
+        assert!(delta.abs() <= DELTA_MAX, "a bounded bet");
+        let delta = side.sign() * delta;
+        let due: f64 = strata.iter().map(|(n, m0)| n * ln_1p(unit(*m0) * exp_m1(delta))).sum();
+        (k * delta - due) / d
+    }));
+}
+
 /// Logarithm of the betting e-value `((1 + λ(1 − m0))^k · (1 − λ·m0)^(n−k))^(1/d)`.
 ///
 /// The same family as [`log_ratio`] with another parameter. Upward bets have `0 ≤ λ < 1/m0`, downward ones

@@ -33,6 +33,10 @@ pub struct Profile {
     /// Edges of the label delay in ms: a label with delay below `edges[i]` is of stratum i.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delay_edges_ms: Vec<i64>,
+    /// Classification: edges of the score, ascending. How often a prediction is wrong differs with how sure it was, so
+    /// labels are counted by both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub score_edges: Vec<f64>,
 }
 
 impl Profile {

@@ -7,7 +7,7 @@ use wire::Timestamp;
 use super::config::SEGMENT_KEYS_MAX;
 use super::fold::{self, Context, Fold};
 use crate::decode::Prediction;
-use crate::pane::{Outcome, Pane, PaneCounts, PaneKey, add};
+use crate::pane::{Outcome, Pane, PaneCounts, PaneKey, add, stratum};
 
 /// One pane of a version. Its counts go with every flush; what is left only saves work.
 #[derive(Debug)]
@@ -193,14 +193,14 @@ impl OpenPane {
     ) {
         let whole = self.cell(None, fold, features_max);
         let fold = Arc::clone(&self.cells[whole].fold);
-        let (delay_edges, error_edges): (&[i64], &[f64]) =
-            fold.profile.as_ref().map_or((&[], &[]), |p| (&p.delay_edges_ms, &p.error_edges));
-        let stratum = delay_ms.map_or(0, |delay| delay_edges.iter().filter(|edge| **edge <= delay).count());
+        let error_edges: &[f64] = fold.profile.as_ref().map_or(&[], |p| &p.error_edges);
+        let at_stratum = fold.profile.as_ref().map_or(0, |p| stratum(p, delay_ms, outcome.score));
         let classes = fold.class(truth).zip(fold.class(predicted));
         let into = segments.iter().map(|s| self.cell(Some(s), || Arc::clone(&fold), features_max));
         let into: Vec<usize> = into.chain([whole]).collect();
         for at in into {
-            self.cells[at].counts.labels.strata[stratum].count(Outcome { classes, ..outcome }, error_edges);
+            self.cells[at].counts.labels.strata[at_stratum]
+                .count(Outcome { classes, ..outcome }, error_edges);
         }
     }
 

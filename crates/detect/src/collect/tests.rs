@@ -116,6 +116,7 @@ fn profile(config: &CollectConfig, from: i64) -> Arc<Profile> {
         task: Task::Classification,
         error_edges: vec![1.0],
         delay_edges_ms: vec![15_000],
+        score_edges: vec![],
     };
     Arc::new(profile.sealed())
 }

@@ -49,7 +49,8 @@ fn tests(at: At, feature: &FeatureProfile) -> Vec<TestPlan> {
         }
         FeatureFold::Category { known, .. } => {
             let known = (0..known.len()).map(|i| test(Place::Known(i), MIDDLE));
-            known.chain([test(Place::Rare, TAILS), test(Place::New, TAILS)]).collect()
+            // A new category comes as the known ones do: where each has its day, so has this one.
+            known.chain([test(Place::Rare, MIDDLE), test(Place::New, MIDDLE)]).collect()
         }
     }
 }

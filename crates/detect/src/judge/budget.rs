@@ -60,18 +60,17 @@ mod tests {
 
     #[test]
     fn no_budget_is_given_twice_and_none_to_what_cannot_use_it() {
-        let off = |judge: &mut JudgeSettings| judge.latency.enabled = false;
-        for (name, model, change) in [
-            ("default", ModelSettings::default(), None),
-            ("drift may page", ModelSettings { drift_may_page: true, ..ModelSettings::default() }, None),
-            ("no latency", ModelSettings::default(), Some(off)),
+        for (name, model, latency) in [
+            ("default", ModelSettings::default(), true),
+            ("drift may page", ModelSettings { drift_may_page: true, ..ModelSettings::default() }, true),
+            ("no latency", ModelSettings::default(), false),
         ] {
             let mut judge = JudgeSettings::default();
-            change.into_iter().for_each(|change: fn(&mut JudgeSettings)| change(&mut judge));
-            let sums = FAMILIES.map(|family| of_family(&judge, &model, family)).into_iter().fold(
-                [0.0; 2],
-                |sum, [page, ticket]| [sum[0] + page, sum[1] + ticket],
-            );
+            judge.latency.enabled = latency;
+            let sums = FAMILIES
+                .map(|family| of_family(&judge, &model, family))
+                .into_iter()
+                .fold([0.0; 2], |sum, [page, ticket]| [sum[0] + page, sum[1] + ticket]);
             assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-12), "{name}: {sums:?}");
             for family in FAMILIES {
                 let [page, ticket] = of_family(&judge, &model, family);

@@ -19,8 +19,8 @@ pub(super) struct Closing<'a> {
     pub(super) incomplete: bool,
     /// The version's part of the partition's budget.
     pub(super) part: f64,
-    /// The model has traffic, whatever this version has.
-    pub(super) model_is_live: bool,
+    /// End of the last pane with a prediction of any version of the model.
+    pub(super) model_seen: Timestamp,
     pub(super) surroundings: &'a Surroundings,
     /// For a segment, which is told of and not judged.
     pub(super) segment: Option<&'a str>,

@@ -15,6 +15,8 @@ use crate::reference::baseline::float;
 pub(super) const PARTS_MAX: usize = 12;
 /// Slices of a recovery: all must be filled, and together show less than the threshold.
 const SLICES: usize = 4;
+/// Slices kept, most: a slow stream takes many.
+const SLICES_MAX: usize = 24;
 /// A slice that fills slowly ends after so long, with what it has.
 const SLICE_MAX_MS: i64 = 900_000;
 
@@ -73,9 +75,7 @@ pub(super) struct Part {
 pub(super) struct Recovery {
     /// Records of a slice.
     need: u64,
-    /// Effect below which it has recovered.
-    threshold: f64,
-    /// Effect that so few records as make no full slices must rule out.
+    /// Half of its effect: what the last records must rule out.
     half: f64,
     /// Design effect.
     d: f64,
@@ -92,12 +92,49 @@ struct Slice {
     from: Option<Timestamp>,
 }
 
+impl Recovery {
+    /// The last slices: at least four, and as many as hold the records it takes; of few records the last four.
+    fn last(&self) -> Option<&[Slice]> {
+        let least = self.slices.len().checked_sub(SLICES)?;
+        let need = self.need.saturating_mul(SLICES as u64);
+        let records = |from: usize| self.slices[from..].iter().map(|slice| slice.n).sum::<u64>();
+        let from = (0..=least).rev().find(|from| records(*from) >= need).unwrap_or(least);
+        Some(&self.slices[from..])
+    }
+
+    /// Of too many slices the older ones become one, two by two.
+    fn thin(&mut self) {
+        if self.slices.len() <= SLICES_MAX {
+            return;
+        }
+        let recent = self.slices.split_off(self.slices.len() - SLICES);
+        let pairs = std::mem::take(&mut self.slices);
+        self.slices =
+            pairs.chunks(2).map(|pair| pair.iter().copied().fold(Slice::default(), Slice::plus)).collect();
+        self.slices.extend(recent);
+    }
+}
+
+impl Slice {
+    fn plus(self, later: Self) -> Self {
+        Self {
+            k: self.k.saturating_add(later.k),
+            n: self.n.saturating_add(later.n),
+            expected: self.expected + later.expected,
+            from: self.from.or(later.from),
+        }
+    }
+}
+
 impl Part {
-    pub(super) fn new(stream: usize, moved: &Moved, least_effect: f64) -> Self {
+    pub(super) fn new(stream: usize, moved: &Moved) -> Self {
         let share = (moved.null + moved.side.sign() * moved.estimate).clamp(0.0, 1.0);
-        // Half of a small effect; of a large one what would be worth a new incident twice over, or a sixth.
-        let threshold = (moved.estimate / 2.0).min((2.0 * least_effect).max(moved.estimate / 6.0));
-        let need = closing_samples(share, moved.d, 2.0 * threshold).div_ceil(SLICES as u64);
+        // Half way back: nearer to what is usual than to what it was. What raised the alarm was picked for being large,
+        // so it is taken half way to its lower limit.
+        let half = f64::midpoint(moved.estimate, moved.lower.max(0.0)) / 2.0;
+        let spread = |share: f64| (share * (1.0 - share), share);
+        let wider = if spread(share).0 >= spread(moved.null).0 { share } else { moved.null };
+        let need = closing_samples(wider, moved.d, moved.estimate).div_ceil(SLICES as u64);
         let filling = Slice::default();
         Self {
             stream,
@@ -105,14 +142,7 @@ impl Part {
             side: moved.side,
             evidence: moved.evidence,
             since: moved.since,
-            recovery: Recovery {
-                need,
-                threshold,
-                half: moved.estimate / 2.0,
-                d: moved.d,
-                slices: vec![],
-                filling,
-            },
+            recovery: Recovery { need, half, d: moved.d, slices: vec![], filling },
             effect: Effect { estimate: moved.estimate, lower: moved.lower, upper: moved.upper },
             value: share,
             reference: moved.null,
@@ -136,24 +166,17 @@ impl Part {
         slice.expected += null.rate * float(count.n);
         let full = slice.n >= recovery.need && lasted_ms * SLICES as i64 >= least_ms;
         if full || (slice.n > 0 && lasted_ms >= SLICE_MAX_MS) {
-            if recovery.slices.len() == SLICES {
-                recovery.slices.remove(0);
-            }
             let full = std::mem::take(&mut recovery.filling);
             recovery.slices.push(full);
+            recovery.thin();
         }
     }
 
     /// Its effect over the last slices, with the share and the null's share. `None` until all have ended.
     pub(super) fn now(&self) -> Option<Recent> {
-        if self.recovery.slices.len() < SLICES {
-            return None;
-        }
-        let (k, n, expected) = self
-            .recovery
-            .slices
-            .iter()
-            .fold((0, 0, 0.0), |(k, n, expected), s| (k + s.k, n + s.n, expected + s.expected));
+        let last = self.recovery.last()?;
+        let (k, n, expected) =
+            last.iter().fold((0, 0, 0.0), |(k, n, expected), s| (k + s.k, n + s.n, expected + s.expected));
         let reference = (expected / float(n.max(1))).clamp(0.0, 1.0);
         // The reference is known from far more records than four slices hold.
         let e = effect(k.min(n), n, reference, f64::INFINITY, self.recovery.d, self.side, Z_GATE)?;
@@ -162,7 +185,7 @@ impl Part {
             reference,
             effect: Effect { estimate: e.estimate, lower: e.lower, upper: e.upper },
             samples: n,
-            from: self.recovery.slices.first()?.from?,
+            from: last.first()?.from?,
         })
     }
 
@@ -181,10 +204,9 @@ impl Part {
         let enough = self.now_for_sure().is_some();
         self.now().is_some_and(|now| {
             // Of few records the limit is taken twice as wide: it is too narrow where hardly an event is left.
-            let most = 2.0 * now.effect.upper - now.effect.estimate;
-            now.effect.estimate < self.recovery.threshold
-                && (enough || most < self.recovery.half)
-                && at.since_ms(now.from) >= least_ms
+            let wide = 2.0 * now.effect.upper - now.effect.estimate;
+            let most = if enough { now.effect.estimate } else { wide };
+            most < self.recovery.half && at.since_ms(now.from) >= least_ms
         })
     }
 }
@@ -355,7 +377,7 @@ mod tests {
             d: 1.0,
             since: at(0),
         };
-        Part::new(0, &moved, 0.01)
+        Part::new(0, &moved)
     }
 
     fn null() -> Null {

@@ -47,6 +47,7 @@ fn nothing() -> Baseline {
         d: 1.0,
         d_hour: 1.0,
         level: 0.0,
+        spread: vec![],
         hours: None,
     })
 }

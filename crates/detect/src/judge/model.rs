@@ -148,7 +148,6 @@ impl Model {
 
     /// Closes one base pane for every version and for the model's traffic.
     pub(super) fn close(&mut self, at: ModelClosing<'_>, mut panes: Closed, out: &mut Effects) -> Vec<Name> {
-        let live = self.is_live(at.start);
         let calls = panes
             .iter()
             .filter(|((_, segment), _)| segment.is_none())
@@ -178,7 +177,7 @@ impl Model {
                 highest: at.highest,
                 incomplete: at.incomplete,
                 part: at.part / sharing,
-                model_is_live: live || calls > 0,
+                model_seen: self.last_seen,
                 surroundings: &self.surroundings,
                 segment: name.1.as_deref(),
             };

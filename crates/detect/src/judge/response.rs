@@ -21,14 +21,15 @@ const WORSE: (f64, f64) = (1.5, 0.05);
 /// After so long, half of the page's effect is enough.
 const LASTS_MS: i64 = 3_600_000;
 
-/// Brings one family's incident up to date with the streams that were judged now.
+/// Brings one family's incident up to date with the streams that were judged now. `behind_ms`: for how long other
+/// versions of the model have had traffic and this one none.
 pub(super) fn respond(
     case: &mut Case,
     at: &Closing<'_>,
     loaded: &Loaded,
     (family, judged): (Family, Vec<(usize, Judged)>),
     streams: &mut [Stream],
-    silent_ms: i64,
+    behind_ms: i64,
     out: &mut Effects,
 ) {
     let settings = at.config.judge.family(family);
@@ -38,14 +39,14 @@ pub(super) fn respond(
     }
     let Some(open) = &mut case.open else { return };
     open.incomplete |= at.incomplete;
-    join(open, &judged, settings, streams);
+    join(open, &judged, streams);
     let lasted = at.end.since_ms(open.opened_at) >= LASTS_MS;
     let page = page_severity(&judged, settings, at.settings, lasted);
     let reached = harm(open, settings, at.settings);
     let worse = worse(open, settings);
     let recovery_ms = i64::from(at.config.judge.recovery_s) * 1000;
     let back = !open.parts.is_empty() && open.parts.iter().all(|part| part.recovered(at.end, recovery_ms));
-    let gone = at.model_is_live && silent_ms >= i64::from(at.config.judge.gone_s) * 1000;
+    let gone = behind_ms >= i64::from(at.config.judge.gone_s) * 1000;
     let change = if back || gone {
         Change::Cleared
     } else if let Some(severity) = page.filter(|severity| *severity < open.severity) {
@@ -97,8 +98,8 @@ fn opening(
     let open = case.open(&whose, severity, (first, at.end), reopen_ms);
     open.incomplete = at.incomplete;
     for (index, j) in judged.iter().filter(|(_, j)| alarmed(j)) {
-        add_parts(open, *index, &j.moved, settings);
-        streams[*index].ticket.reset();
+        add_parts(open, *index, &j.moved);
+        streams[*index].spend_ticket();
     }
     if severity.pages() {
         reset_page(judged, streams);
@@ -112,27 +113,25 @@ fn opening(
 fn reset_page(judged: &[(usize, Judged)], streams: &mut [Stream]) {
     for (index, j) in judged.iter().filter(|(_, j)| j.page >= 1.0) {
         debug_assert!(j.page >= 1.0, "only an alarm sets D to 0");
-        if let Some(page) = &mut streams[*index].page {
-            page.reset();
-        }
+        streams[*index].spend_page();
     }
 }
 
 /// Streams that alarm while it is open become parts of it.
-fn join(open: &mut Open, judged: &[(usize, Judged)], settings: &FamilySettings, streams: &mut [Stream]) {
+fn join(open: &mut Open, judged: &[(usize, Judged)], streams: &mut [Stream]) {
     for (index, j) in judged.iter().filter(|(_, j)| j.ticket >= 1.0 && !j.moved.is_empty()) {
-        add_parts(open, *index, &j.moved, settings);
-        streams[*index].ticket.reset();
+        add_parts(open, *index, &j.moved);
+        streams[*index].spend_ticket();
     }
 }
 
-fn add_parts(open: &mut Open, stream: usize, moved: &[Moved], settings: &FamilySettings) {
+fn add_parts(open: &mut Open, stream: usize, moved: &[Moved]) {
     for one in moved {
         let known = |part: &&Part| part.stream == stream;
         let of_stream = open.parts.iter().filter(known).count();
         let same = open.parts.iter().filter(known).any(|part| part.test == one.test && part.side == one.side);
         if open.parts.len() < PARTS_MAX && of_stream < PARTS_OF_STREAM && !same {
-            open.parts.push(Part::new(stream, one, settings.least_effect));
+            open.parts.push(Part::new(stream, one));
         }
     }
 }

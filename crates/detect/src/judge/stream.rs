@@ -1,42 +1,48 @@
 //! One stream under test: what it has gathered, its evidence, and how far off it is.
 
+mod ages;
 mod late;
 
 use serde::{Deserialize, Serialize};
-use stats::binomial::{learned_rate, log_ratios};
+use stats::binomial::{learned_rate, log_ratios, log_ratios_of_strata};
 use stats::effect::{ChangeWindow, Z_GATE, effect};
 use stats::spending::ratios_in_place;
 use stats::{Side, Spending};
 use wire::history::{StreamHistory, Verdict};
 use wire::{Family, Timestamp};
 
-use crate::family::{Count, StreamPlan, TestPlan, bets, sides};
+use crate::family::{Count, StreamPlan, TestPlan, bets, by_age, sides};
 use crate::reference::baseline::{Baseline, float};
+
+use ages::Ages;
 
 /// How long healthy panes wait before the null learns from them: a change must have been found by then.
 const LEARN_AFTER_MS: i64 = 3_600_000;
+/// Least part of D that a test must hold to be what an alarm is about.
+const LEAD: f64 = 0.1;
+/// Or how many of them, as a part of the records that the null is known from.
+const LEARN_AFTER_PART: f64 = 4.0;
 
 /// The fixed part of a stream: shared by all versions that are judged against one reference.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) plan: StreamPlan,
     pub(super) baselines: Vec<Baseline>,
-    /// Each cell's share of the grant: 1 / (tests · sides · bets), but for pooled tests.
+    /// Each cell's share of the grant: its test's, over sides and bets.
     weights: Vec<f64>,
 }
 
 impl Rule {
     pub(super) fn new(plan: StreamPlan, baselines: Vec<Baseline>) -> Self {
         let each = plan.sides().len() * plan.bets().len();
-        // Where tests are pooled, what they are together has half of the grant: it sees every record.
-        let pooled = plan.tests.iter().filter(|test| !test.pool.is_empty()).count();
-        let own = plan.tests.len() - pooled;
-        let part = |count: usize| {
-            let share = if pooled > 0 && own > 0 { 0.5 } else { 1.0 };
-            share / float((count * each).max(1) as u64)
+        // What the reference has never seen has nothing to compare with.
+        let share = |(test, baseline): (&TestPlan, &Baseline)| {
+            if baseline.worth() > 0.0 { test.share } else { 0.0 }
         };
-        let weight = |test: &TestPlan| if test.pool.is_empty() { part(own) } else { part(pooled) };
-        let weights = plan.tests.iter().flat_map(|test| std::iter::repeat_n(weight(test), each)).collect();
+        let shares: Vec<f64> = plan.tests.iter().zip(&baselines).map(share).collect();
+        let all = shares.iter().sum::<f64>() * float(each.max(1) as u64);
+        let part = |share: &f64| if all > 0.0 { share / all } else { 0.0 };
+        let weights = shares.iter().flat_map(|share| std::iter::repeat_n(part(share), each)).collect();
         Self { plan, baselines, weights }
     }
 
@@ -66,9 +72,11 @@ pub(super) struct Stream {
     pub(super) until: Option<Timestamp>,
     tests: Vec<TestState>,
     young_since: Option<Timestamp>,
-    pub(super) ticket: Spending,
+    ticket: Spending,
     /// Absent where the stream may never page.
-    pub(super) page: Option<Spending>,
+    page: Option<Spending>,
+    /// In the place of both where evidence is counted by age.
+    ages: Option<Ages>,
     pub(super) last: StreamHistory,
 }
 
@@ -140,7 +148,8 @@ fn window_bets(bets: usize) -> [usize; 2] {
 
 impl Stream {
     pub(super) fn new(rule: &Rule, may_page: bool) -> Self {
-        let cells = rule.weights.len();
+        let ages = by_age(rule.family()).then(|| Ages::new(rule, may_page));
+        let cells = if ages.is_some() { 0 } else { rule.weights.len() };
         let windows = vec![ChangeWindow::default(); rule.plan.sides().len() * 2];
         let since = vec![Timestamp::EPOCH; windows.len()];
         let test = TestState { windows, since, ..TestState::default() };
@@ -151,7 +160,8 @@ impl Stream {
             tests: vec![test; rule.plan.tests.len()],
             young_since: None,
             ticket: Spending::new(cells),
-            page: may_page.then(|| Spending::new(cells)),
+            page: (may_page && ages.is_none()).then(|| Spending::new(cells)),
+            ages,
             last: StreamHistory {
                 family: rule.plan.family,
                 name: rule.plan.name.clone(),
@@ -168,7 +178,36 @@ impl Stream {
 
     /// Whether the state fits the rule: a reference that was replaced starts its streams anew.
     pub(super) fn fits(&self, rule: &Rule) -> bool {
-        self.tests.len() == rule.plan.tests.len() && self.ticket.cells() == rule.weights.len()
+        let evidence = match &self.ages {
+            Some(ages) => ages.fits(rule),
+            None => self.ticket.cells() == rule.weights.len(),
+        };
+        self.tests.len() == rule.plan.tests.len() && evidence && self.ages.is_some() == by_age(rule.family())
+    }
+
+    /// Whether it holds a page D.
+    pub(super) fn may_page(&self) -> bool {
+        self.page.is_some() || self.ages.as_ref().is_some_and(Ages::may_page)
+    }
+
+    /// An alarm has spent the ticket D.
+    pub(super) fn spend_ticket(&mut self) {
+        self.ticket.reset();
+        self.ages.iter_mut().for_each(|ages| ages.spend(1));
+    }
+
+    /// An alarm has spent the page D.
+    pub(super) fn spend_page(&mut self) {
+        self.page.iter_mut().for_each(Spending::reset);
+        self.ages.iter_mut().for_each(|ages| ages.spend(0));
+    }
+
+    /// Both D: page, ticket.
+    fn values(&self) -> [f64; 2] {
+        match &self.ages {
+            Some(ages) => ages.values(),
+            None => [self.page.as_ref().map_or(0.0, Spending::value), self.ticket.value()],
+        }
     }
 
     /// Adds one closed base pane to what waits to be judged.
@@ -209,6 +248,9 @@ impl Stream {
 
     /// Judges what was gathered. `least` is the least effect and the least records.
     pub(super) fn judge(&mut self, rule: &Rule, terms: Terms, least: (f64, u64)) -> Judged {
+        if self.ages.is_some() {
+            return self.judge_by_age(rule, terms, least);
+        }
         let (sides, bets) = (sides(rule.family()), bets(rule.family()));
         let mut ratios = Vec::with_capacity(rule.weights.len());
         let pending = std::mem::take(&mut self.pending);
@@ -219,12 +261,22 @@ impl Stream {
             let null = pooled(own, &rule.plan.tests[test], &nulls, &pending);
             for (s, side) in sides.iter().enumerate() {
                 let at = ratios.len();
-                if count.n == 0 || null.worth <= 0.0 {
+                if count.n == 0 || null.worth <= 0.0 || rule.plan.tests[test].share <= 0.0 {
                     ratios.extend(std::iter::repeat_n(0.0, bets.len()));
                     continue;
                 }
                 let (k, n) = (float(count.k.min(count.n)), float(count.n));
-                log_ratios(k, n, null.against(*side), *side, bets, null.d, &mut ratios);
+                let pool = &rule.plan.tests[test].pool;
+                if pool.is_empty() {
+                    log_ratios(k, n, null.against(*side), *side, bets, null.d, &mut ratios);
+                } else {
+                    // Each record against its own stratum's rate, which says more than their mean.
+                    let lean = if null.rate > 0.0 { null.against(*side) / null.rate } else { 1.0 };
+                    let members =
+                        pool.iter().map(|&i| (float(pending[i].n), (nulls[i].rate * lean).min(1.0)));
+                    let members: Vec<(f64, f64)> = members.filter(|(n, _)| *n > 0.0).collect();
+                    log_ratios_of_strata(k, &members, *side, bets, null.d, &mut ratios);
+                }
                 for (w, bet) in window_bets(bets.len()).into_iter().enumerate() {
                     let window = &mut state.windows[2 * s + w];
                     window.update(ratios[at + bet], count.k, count.n);
@@ -236,7 +288,7 @@ impl Stream {
             nulls.push(null);
         }
         ratios_in_place(&mut ratios);
-        let before = [self.page.as_ref().map_or(0.0, Spending::value), self.ticket.value()];
+        let before = self.values();
         let [page_grant, ticket_grant] = terms.grants;
         let page = self.page.as_mut().map_or(0.0, |page| page.update(&ratios, &rule.weights, page_grant));
         let ticket = self.ticket.update(&ratios, &rule.weights, ticket_grant);
@@ -246,6 +298,19 @@ impl Stream {
         self.pending = pending;
         self.drop_pending();
         Judged { page, ticket, moved, from }
+    }
+
+    fn judge_by_age(&mut self, rule: &Rule, terms: Terms, least: (f64, u64)) -> Judged {
+        let before = self.values();
+        let span = (self.from.unwrap_or_default(), self.span_ms());
+        let nulls: Vec<Null> = (0..self.tests.len()).map(|test| self.null(rule, test, terms)).collect();
+        let pending = std::mem::take(&mut self.pending);
+        let ages = self.ages.as_mut().expect("it is judged by age");
+        let judged = ages.judge(rule, &pending, span, terms, least);
+        self.remember(rule, &pending, &nulls, [before, [judged.page, judged.ticket], terms.grants]);
+        self.pending = pending;
+        self.drop_pending();
+        judged
     }
 
     /// Tests that pass the gate, those with most evidence first.
@@ -269,10 +334,7 @@ impl Stream {
                 }
             }
         }
-        moved.sort_by(|a, b| {
-            b.evidence.total_cmp(&a.evidence).then(b.lower.total_cmp(&a.lower)).then(a.test.cmp(&b.test))
-        });
-        moved
+        ranked(moved, self.values())
     }
 
     /// The effect in the window with the higher lower limit.
@@ -303,6 +365,9 @@ impl Stream {
 
     /// What a test and side holds of the larger D.
     fn evidence(&self, rule: &Rule, test: usize, side: usize) -> f64 {
+        if let Some(ages) = &self.ages {
+            return ages.evidence(test);
+        }
         let bets = bets(rule.family()).len();
         let from = (test * sides(rule.family()).len() + side) * bets;
         let sum = |d: &Spending| (from..from + bets).map(|cell| d.cell(cell)).sum::<f64>();
@@ -311,6 +376,9 @@ impl Stream {
 
     /// The null of a test for what was gathered, for recovery.
     pub(super) fn null(&self, rule: &Rule, test: usize, terms: Terms) -> Null {
+        if let Some(ages) = &self.ages {
+            return ages.null(rule, test, terms);
+        }
         let own = |test: usize| self.tests[test].null(&rule.baselines[test], terms);
         let plan = &rule.plan.tests[test];
         let last = plan.pool.last().map_or(0, |last| last + 1);
@@ -350,7 +418,9 @@ impl Stream {
             return;
         }
         let since = *self.young_since.get_or_insert(self.from.unwrap_or_default());
-        let due = self.until.is_some_and(|until| until.since_ms(since) >= LEARN_AFTER_MS);
+        let waiting = self.tests.iter().map(|test| test.young.n).max().unwrap_or(0);
+        let due = self.until.is_some_and(|until| until.since_ms(since) >= LEARN_AFTER_MS)
+            || float(waiting) * LEARN_AFTER_PART >= nulls.iter().map(|null| null.worth).fold(0.0, f64::max);
         for ((test, count), null) in self.tests.iter_mut().zip(pending).zip(nulls) {
             let (k, n) = (count.tolerated.min(count.n), count.n);
             test.young.add(Clean { k, n, expected: float(n) * null.reference });
@@ -371,10 +441,21 @@ impl Stream {
         if let Some(page) = &mut self.page {
             page.reset();
         }
+        self.ages.iter_mut().for_each(Ages::restart);
         for window in self.tests.iter_mut().flat_map(|test| &mut test.windows) {
             window.reset();
         }
     }
+}
+
+/// Most evidence first. Where no test that passes the gate holds much of D, what alarms is too small to matter and what
+/// is large enough is chance: none.
+fn ranked(mut moved: Vec<Moved>, values: [f64; 2]) -> Vec<Moved> {
+    moved.sort_by(|a, b| {
+        b.evidence.total_cmp(&a.evidence).then(b.lower.total_cmp(&a.lower)).then(a.test.cmp(&b.test))
+    });
+    let much = LEAD * values[0].max(values[1]);
+    if moved.first().is_none_or(|lead| lead.evidence < much) { vec![] } else { moved }
 }
 
 /// The null of a pooled test: the mean of its members', weighted by the records that came.
@@ -459,13 +540,26 @@ mod tests {
     use crate::reference::TestReference;
 
     fn baseline(k: u64, n: u64, d: f64) -> Baseline {
-        Baseline::new(&TestReference { k, tolerated: k, n, d, d_hour: 1.0, level: 0.0, hours: None })
+        Baseline::new(&TestReference {
+            k,
+            tolerated: k,
+            n,
+            d,
+            d_hour: 1.0,
+            level: 0.0,
+            spread: vec![],
+            hours: None,
+        })
     }
 
     fn failures(d: f64) -> Rule {
-        let tests = vec![TestPlan { event: Event::Failed(Failure::Any), group: 0, pool: vec![] }];
+        failures_of(100, 10_000, d)
+    }
+
+    fn failures_of(k: u64, n: u64, d: f64) -> Rule {
+        let tests = vec![TestPlan { event: Event::Failed(Failure::Any), group: 0, pool: vec![], share: 1.0 }];
         let plan = StreamPlan { family: Family::Availability, name: "requests".into(), tests };
-        Rule::new(plan, vec![baseline(100, 10_000, d)])
+        Rule::new(plan, vec![baseline(k, n, d)])
     }
 
     fn terms(grant: f64) -> Terms {
@@ -498,8 +592,8 @@ mod tests {
 
     #[test]
     fn a_change_too_small_to_matter_keeps_its_evidence_and_no_alarm() {
-        let mut stream = Stream::new(&failures(1.0), false);
-        let rule = failures(1.0);
+        let rule = failures_of(10_000, 1_000_000, 1.0);
+        let mut stream = Stream::new(&rule, false);
         let mut last = Judged::default();
         for _ in 0..200 {
             stream.gather(&[Some(Count::new(15, 1000))], Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(10_000));
@@ -533,10 +627,10 @@ mod tests {
 
     #[test]
     fn pooled_tests_expect_what_their_members_do() {
-        let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool };
+        let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, share: 1.0 };
         let tests = vec![
-            test(LabelMiss::Wrong { stratum: 0 }, vec![]),
-            test(LabelMiss::Wrong { stratum: 1 }, vec![]),
+            test(LabelMiss::Wrong { delay: 0, band: 0 }, vec![]),
+            test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),
             test(LabelMiss::WrongInAll, vec![0, 1]),
         ];
         let plan = StreamPlan { family: Family::Accuracy, name: "labels".into(), tests };

@@ -76,8 +76,11 @@ impl Version {
         self.reference_of = Some(of.to_owned());
         self.folded_by = profile.short_digest();
         self.profile = Some(profile.digest.clone());
-        self.streams =
-            loaded.rules.iter().map(|rule| Stream::new(rule, budget::may_page(rule.family(), settings))).collect();
+        self.streams = loaded
+            .rules
+            .iter()
+            .map(|rule| Stream::new(rule, budget::may_page(rule.family(), settings)))
+            .collect();
         self.learned_cells
             .extend(self.learning.take().map(|learning| learning.cell_numbers()).unwrap_or_default());
         self.loaded = Some(Arc::clone(loaded));
@@ -166,7 +169,6 @@ impl Version {
     /// Judges the streams that have gathered enough, family by family.
     fn judge(&mut self, at: &Closing<'_>, loaded: &Arc<Loaded>, out: &mut Effects) {
         let mut judged: BTreeMap<Family, Vec<(usize, Judged)>> = BTreeMap::new();
-        let healthy = !self.has_open();
         let recovery_ms = i64::from(at.config.judge.recovery_s) * 1000;
         let streams_of = |family| loaded.rules.iter().filter(|rule| rule.family() == family).count();
         for index in 0..self.streams.len() {
@@ -188,7 +190,7 @@ impl Version {
                     grants[0] = 0.0;
                 }
             }
-            if stream.page.is_none() {
+            if !stream.may_page() {
                 grants[0] = 0.0;
             }
             out.granted = [out.granted[0] + grants[0], out.granted[1] + grants[1]];
@@ -197,7 +199,7 @@ impl Version {
             let terms = Terms {
                 grants,
                 widen: widened(family, self.reference_of.as_deref() == Some(at.version)),
-                learn: healthy,
+                learn: case.open.is_none(),
                 time_of_day_ms: loaded.time_of_day_ms(middle),
             };
             for part in case.open.iter_mut().flat_map(|open| &mut open.parts).filter(|p| p.stream == index) {
@@ -211,8 +213,8 @@ impl Version {
         for family in Family::ALL {
             let judged = judged.remove(family).unwrap_or_default();
             if let Some(case) = self.cases.get_mut(family) {
-                let silent_ms = at.end.since_ms(self.last_seen);
-                response::respond(case, at, loaded, (*family, judged), &mut self.streams, silent_ms, out);
+                let behind_ms = at.model_seen.since_ms(self.last_seen);
+                response::respond(case, at, loaded, (*family, judged), &mut self.streams, behind_ms, out);
             }
         }
         self.set_verdicts(at);
@@ -251,7 +253,13 @@ fn is_due(stream: &Stream, family: Family, config: &JudgeConfig) -> bool {
         return false;
     }
     let pane_min = u64::from(config.judge.pane_min);
-    let enough =
-        if is_slow(family) { n >= pane_min.max(SLOW_RECORDS) && span_ms >= SLOW_MS } else { n >= pane_min };
+    let enough = if is_slow(family) {
+        n >= pane_min.max(SLOW_RECORDS) && span_ms >= SLOW_MS
+    } else if family == Family::Availability {
+        // A failure says more than a slow request.
+        n >= pane_min.div_ceil(2)
+    } else {
+        n >= pane_min
+    };
     enough || span_ms >= i64::from(config.judge.pane_max_s) * 1000
 }

@@ -67,10 +67,15 @@ pub(super) fn event(profile: &Profile, event: Event, expected: f64) -> (String, 
             Some(feature) => value(feature, place, expected),
             None => ("values".into(), false),
         },
-        Event::Label(LabelMiss::Wrong { stratum }) => (format!("wrong{}", delay(profile, stratum)), false),
-        Event::Label(LabelMiss::WrongInAll) => ("wrong".into(), false),
-        Event::Label(LabelMiss::Off { stratum, edge }) => {
-            (format!("{}{}", off(profile, edge), delay(profile, stratum)), false)
+        Event::Label(LabelMiss::Wrong { delay, .. } | LabelMiss::WrongInDelay { delay }) => {
+            (format!("wrong{}", took(profile, delay)), false)
+        }
+        Event::Label(LabelMiss::WrongInBand { band }) => (format!("wrong{}", sure(profile, band)), false),
+        Event::Label(LabelMiss::WrongInDelays) => ("wrong".into(), false),
+        Event::Label(LabelMiss::WrongInAll) if profile.score_edges.is_empty() => ("wrong".into(), false),
+        Event::Label(LabelMiss::WrongInAll) => ("wrong (for such scores)".into(), false),
+        Event::Label(LabelMiss::Off { delay, edge }) => {
+            (format!("{}{}", off(profile, edge), took(profile, delay)), false)
         }
         Event::Label(LabelMiss::OffInAll { edge }) => (off(profile, edge), false),
     }
@@ -132,7 +137,18 @@ fn short(name: &str) -> String {
     if cut.len() < name.len() { format!("\"{cut}…\"") } else { format!("\"{cut}\"") }
 }
 
-fn delay(profile: &Profile, stratum: usize) -> String {
+/// A band of the score, in words.
+fn sure(profile: &Profile, band: usize) -> String {
+    let at = |i: usize| profile.score_edges.get(i).map(|edge| number(*edge));
+    match (band.checked_sub(1).and_then(at), at(band)) {
+        (None, None) => String::new(),
+        (None, Some(to)) => format!(" (scores below {to})"),
+        (Some(from), Some(to)) => format!(" (scores from {from} to {to})"),
+        (Some(from), None) => format!(" (scores of {from} or more)"),
+    }
+}
+
+fn took(profile: &Profile, stratum: usize) -> String {
     let edges = &profile.delay_edges_ms;
     let at = |i: usize| edges.get(i).copied();
     match (stratum.checked_sub(1).and_then(at), at(stratum)) {
@@ -159,7 +175,13 @@ pub(super) fn statistic(event: Event) -> &'static str {
         Event::Record(RecordFault::UnknownVersion) => "data_quality.unknown_version_share",
         Event::Value(At::Feature(_), _) => "drift.share",
         Event::Value(At::Prediction | At::Score, _) => "prediction.share",
-        Event::Label(LabelMiss::Wrong { .. } | LabelMiss::WrongInAll) => "accuracy.wrong_share",
+        Event::Label(
+            LabelMiss::Wrong { .. }
+            | LabelMiss::WrongInDelay { .. }
+            | LabelMiss::WrongInBand { .. }
+            | LabelMiss::WrongInDelays
+            | LabelMiss::WrongInAll,
+        ) => "accuracy.wrong_share",
         Event::Label(LabelMiss::Off { .. } | LabelMiss::OffInAll { .. }) => "accuracy.off_share",
     }
 }
@@ -231,6 +253,7 @@ mod tests {
             task: Task::Classification,
             error_edges: vec![],
             delay_edges_ms: vec![300_000, 7_200_000],
+            score_edges: vec![],
         }
     }
 
@@ -245,9 +268,13 @@ mod tests {
             (of(0, Place::Bin(1)), 0.5, "from 18.0 to 65.0"),
             (of(1, Place::Known(0)), 0.5, "\"DE\""),
             (of(1, Place::New), 0.0, "new categories"),
-            (Event::Label(LabelMiss::Wrong { stratum: 0 }), 0.1, "wrong (labels within 5 min)"),
-            (Event::Label(LabelMiss::Wrong { stratum: 1 }), 0.1, "wrong (labels after 5 min to 2.0 h)"),
-            (Event::Label(LabelMiss::Wrong { stratum: 2 }), 0.1, "wrong (labels after 2.0 h or more)"),
+            (Event::Label(LabelMiss::WrongInDelay { delay: 0 }), 0.1, "wrong (labels within 5 min)"),
+            (
+                Event::Label(LabelMiss::Wrong { delay: 1, band: 0 }),
+                0.1,
+                "wrong (labels after 5 min to 2.0 h)",
+            ),
+            (Event::Label(LabelMiss::WrongInDelay { delay: 2 }), 0.1, "wrong (labels after 2.0 h or more)"),
             (Event::Label(LabelMiss::WrongInAll), 0.1, "wrong"),
         ] {
             assert_eq!(event(&profile(true), what, expected).0, want);

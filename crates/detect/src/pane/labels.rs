@@ -11,8 +11,9 @@ use super::{add, same_length, sum_into};
 /// Labels that became known in this pane, whatever pane their predictions were in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LabelCounts {
-    /// By label delay: stratum i holds delays below `profile.delay_edges_ms[i]`, the last one the rest. One
-    /// stratum without a profile.
+    /// By label delay and then by score: delays below `profile.delay_edges_ms[i]`, the last of them the rest, each with
+    /// the scores below `profile.score_edges[j]`, the last of them the rest and what has no score. One stratum without a
+    /// profile. See [`stratum`].
     pub strata: Vec<StratumCounts>,
     /// No waiting prediction: it never came, has expired, or was not among the sampled (see `waiting`).
     pub unmatched: u64,
@@ -63,7 +64,7 @@ impl LabelCounts {
             over_error: vec![0; profile.map_or(0, |p| p.error_edges.len())],
             ..StratumCounts::default()
         };
-        let strata = vec![stratum; profile.map_or(0, |p| p.delay_edges_ms.len()) + 1];
+        let strata = vec![stratum; profile.map_or(1, |p| (p.delay_edges_ms.len() + 1) * bands(p))];
         Self { strata, unmatched: 0, late: 0, duplicates: 0, joinable: 0, waiting: 0 }
     }
 
@@ -91,6 +92,22 @@ impl LabelCounts {
         add(&mut self.joinable, other.joinable);
         add(&mut self.waiting, other.waiting);
     }
+}
+
+/// Bands of the score.
+pub(crate) fn bands(profile: &Profile) -> usize {
+    profile.score_edges.len() + 1
+}
+
+/// The stratum of a label that took `delay_ms`, of a prediction with this score.
+pub(crate) fn stratum(profile: &Profile, delay_ms: Option<i64>, score: Option<f64>) -> usize {
+    let delay =
+        delay_ms.map_or(0, |delay| profile.delay_edges_ms.iter().filter(|edge| **edge <= delay).count());
+    let band = match score.filter(|score| !score.is_nan()) {
+        Some(score) => profile.score_edges.iter().filter(|edge| **edge <= score).count(),
+        None => profile.score_edges.len(),
+    };
+    delay * bands(profile) + band
 }
 
 impl StratumCounts {

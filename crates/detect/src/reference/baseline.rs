@@ -17,6 +17,8 @@ pub struct Baseline {
     pub d: f64,
     /// How far the rate stays off for half a day or longer.
     pub level: f64,
+    /// Design effects at windows of 1, 2, 4, … minutes; empty where only `d` is known.
+    spread: Vec<f64>,
 }
 
 /// A rate and the number of records that it is known from.
@@ -34,7 +36,53 @@ impl Baseline {
         let share = |k: u64| if test.n == 0 { 0.0 } else { float(k) / n };
         let all = Expected { rate: share(test.tolerated.min(test.n)), worth: n };
         let hours = test.hours.as_ref().and_then(|hours| shrunk(all, hours, test.d_hour.max(1.0)));
-        Self { all, hours, plain: share(test.k.min(test.n)), d: test.d.max(1.0), level: test.level.max(0.0) }
+        Self {
+            all,
+            hours,
+            plain: share(test.k.min(test.n)),
+            d: test.d.max(1.0),
+            level: test.level.max(0.0),
+            spread: test.spread.iter().map(|d| d.max(1.0)).collect(),
+        }
+    }
+
+    /// What is expected whatever the hour.
+    #[must_use]
+    pub fn all(&self) -> Expected {
+        self.all
+    }
+
+    /// Whether it tells hours of the day apart.
+    #[must_use]
+    pub fn knows_hours(&self) -> bool {
+        self.hours.is_some()
+    }
+
+    /// The design effect of a window of so many milliseconds: between those that were measured, by the logarithm of the
+    /// length. Below a minute it is a minute's. Beyond the longest it goes on growing as it last did: a spread that has
+    /// not flattened says that longer windows differ more.
+    #[must_use]
+    pub fn spread_at(&self, span_ms: i64) -> f64 {
+        let Some(last) = self.spread.last() else { return self.d };
+        let at = libm::log2((float(span_ms.max(1).unsigned_abs()) / 60_000.0).max(1.0));
+        let before = libm::floor(at);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most 64 and positive"
+        )]
+        let index = before as usize;
+        match (self.spread.get(index), self.spread.get(index + 1)) {
+            (Some(a), Some(b)) => a + (b - a) * (at - before),
+            (Some(_) | None, _) => {
+                let longest = float(self.spread.len() as u64) - 1.0;
+                let growth = match self.spread.len().checked_sub(2).map(|i| self.spread[i]) {
+                    Some(shorter) => (last / shorter).clamp(1.0, 2.0),
+                    None => 1.0,
+                };
+                last * libm::pow(growth, at - longest)
+            }
+        }
     }
 
     /// Records it is known from, over all hours.
@@ -109,7 +157,16 @@ mod tests {
     fn test(k: [u64; 24], n: u64) -> TestReference {
         let sum = k.iter().sum();
         let hours = Some(Hours { k, n: [n; 24] });
-        TestReference { k: sum, tolerated: sum, n: 24 * n, d: 2.0, d_hour: 1.0, level: 0.0, hours }
+        TestReference {
+            k: sum,
+            tolerated: sum,
+            n: 24 * n,
+            d: 2.0,
+            d_hour: 1.0,
+            level: 0.0,
+            spread: vec![],
+            hours,
+        }
     }
 
     #[test]
@@ -137,7 +194,16 @@ mod tests {
 
     #[test]
     fn nothing_counted_expects_nothing() {
-        let none = TestReference { k: 0, tolerated: 0, n: 0, d: 1.0, d_hour: 1.0, level: 0.0, hours: None };
+        let none = TestReference {
+            k: 0,
+            tolerated: 0,
+            n: 0,
+            d: 1.0,
+            d_hour: 1.0,
+            level: 0.0,
+            spread: vec![],
+            hours: None,
+        };
         assert_eq!(Baseline::new(&none).at(5), Expected::default());
     }
 }

@@ -26,8 +26,8 @@ const LEAST_RECORDS: u64 = 500;
 const FLUSH_EVERY: u64 = 20_000;
 /// The same while a version has no centre and scale yet: a short reference has few records to spare.
 const FLUSH_RAW: u64 = 250;
-const CELL_MS: i64 = 600_000;
-/// 32 days of ten minutes; longer references have wider slices.
+/// First width of a slice. It doubles as the reference grows, by way of ten minutes for 16 to 32 days.
+const CELL_MS: i64 = 18_750;
 const CELLS_MAX: usize = 4608;
 
 /// Builds references of all model versions in a stream of telemetry that is shown to it twice.
@@ -105,7 +105,8 @@ impl ReferenceBuilder {
         self.collector.record(record, |_| None);
         self.since_flush += 1;
         let raw = self.pass == Pass::Profiles
-            && (self.versions.is_empty() || self.versions.values().any(|building| building.profile.is_none()));
+            && (self.versions.is_empty()
+                || self.versions.values().any(|building| building.profile.is_none()));
         if self.since_flush >= if raw { FLUSH_RAW } else { FLUSH_EVERY } {
             self.flush();
         }

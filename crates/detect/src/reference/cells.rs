@@ -4,25 +4,31 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use stats::design_effect::{Residual, Shrinkage, design_effect, deviance};
+use stats::design_effect::{Residual, Shrinkage, design_effect, deviance, implied_by_shorter};
 use wire::profile::Profile;
 use wire::{Family, Timestamp};
 
 use super::baseline::{Baseline, float, neighbours};
 use super::{Hours, Reference, StreamReference, TestReference, TrafficReference};
 use crate::config::time_of_day_ms;
-use crate::family::{Count, Counting, StreamPlan, count, plan};
+use crate::family::{Count, Counting, StreamPlan, by_age, count, plan};
 use crate::pane::PaneCounts;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Windows at which the spread is read, as far as the reference is four times as long.
-const WINDOWS_MS: [i64; 3] = [HOUR_MS, 6 * HOUR_MS, DAY_MS];
+/// Windows at which the spread is read, as parts of the reference: the longest fits five times.
+const WINDOWS: [i64; 6] = [160, 80, 40, 20, 10, 5];
+/// The longest window, however long the reference.
+const WINDOW_MAX_MS: i64 = DAY_MS;
 /// Reference time from which hours of the day are told apart.
-const HOURS_FROM_MS: i64 = 3 * DAY_MS;
+const HOURS_FROM_MS: i64 = 7 * DAY_MS;
 
 /// Bursts are looked for in slices of so much.
 const MINUTE_MS: i64 = 60_000;
+/// Share below which a test is one of a tail.
+const RARE: f64 = 0.02;
+/// Windows of 1, 2, 4, … 64 minutes.
+const SPREAD_LEVELS: u32 = 7;
 /// Minutes in which bursts are looked for, most: 34 days.
 const MINUTES_MAX: usize = 50_000;
 
@@ -62,7 +68,7 @@ fn is_bursty(family: Family) -> bool {
 /// Families of few records and large effects: that days differ by a little is no reason to wait for many records, as it
 /// would be if a day's spread divided the evidence of an hour. It is allowed for as a level.
 fn has_level(family: Family) -> bool {
-    matches!(family, Family::Accuracy)
+    family == Family::Other
 }
 
 impl Cells {
@@ -193,7 +199,12 @@ impl Cells {
                     self.burst(bursty - 1, one, &of_day)
                 })
                 .collect();
-            streams.push(self.stream(stream, &series, &bursts));
+            let spreads = if by_age(stream.family) {
+                self.spreads(bursty - series.len(), &series, &of_day)
+            } else {
+                vec![]
+            };
+            streams.push(self.stream(stream, &series, &bursts, spreads));
         }
         let traffic = self.traffic(&dense, &middles);
         Reference {
@@ -232,6 +243,7 @@ impl Cells {
             d: 1.0,
             d_hour: 1.0,
             level: 0.0,
+            spread: vec![],
             hours: tolerated,
         };
         reference.d_hour = self.within_hours(&counts, middles, &reference);
@@ -288,15 +300,85 @@ impl Cells {
         design_effect(&residuals, window).unwrap_or(1.0).max(1.0) / fitted
     }
 
-    fn stream(&self, plan: &StreamPlan, series: &[Series], bursts: &[f64]) -> StreamReference {
+    /// Design effects of the tests of a bursty stream at windows of 1, 2, 4, … minutes: each at least what makes the
+    /// worst window of the reference normal, and most of what its group has.
+    fn spreads(&self, first: usize, series: &[Series], of_day: &dyn Fn(Timestamp) -> i64) -> Vec<Vec<f64>> {
+        let panes: Vec<Vec<Residual>> =
+            series.iter().enumerate().map(|(i, one)| self.by_minute(first + i, one, of_day)).collect();
+        let length = panes.first().map_or(0, Vec::len);
+        let mut out = vec![vec![]; series.len()];
         let mut shorter = vec![1.0_f64; series.len()];
-        let mut most = vec![1.0_f64; series.len()];
-        let mut levels = vec![0.0_f64; series.len()];
-        let length = series.first().map_or(0, |s| s.residuals.len());
-        for window_ms in WINDOWS_MS {
-            let window = usize::try_from((window_ms / self.width_ms).max(1)).expect("fits a day");
+        for level in 0..SPREAD_LEVELS {
+            let window = 1_usize << level;
             if window > length / 4 {
                 break;
+            }
+            let blocks = float(length as u64) / float(window as u64);
+            let own: Vec<Option<f64>> = panes.iter().map(|panes| design_effect(panes, window)).collect();
+            let mean = |rare: bool| {
+                let of_group = own.iter().zip(series).filter(|(_, one)| one.is_rare() == rare);
+                let known: Vec<f64> = of_group.filter_map(|(own, _)| *own).collect();
+                if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / float(known.len() as u64) }
+            };
+            for (i, one) in series.iter().enumerate() {
+                let k = one.reference.k.min(one.reference.n);
+                let group = mean(one.is_rare());
+                let shrunk = Shrinkage {
+                    own: own[i],
+                    blocks,
+                    events: k.min(one.reference.n - k),
+                    group,
+                    model: group,
+                    shorter: shorter[i],
+                };
+                let implied = if blocks < 8.0 { implied_by_shorter(shorter[i], 2.0) } else { 1.0 };
+                let d = shrunk.value().max(worst(&panes[i], window)).max(0.8 * group).max(implied);
+                shorter[i] = d;
+                out[i].push(round(d));
+            }
+        }
+        out
+    }
+
+    /// A bursty test minute by minute, without a gap, against the hour's own rate.
+    fn by_minute(&self, test: usize, series: &Series, of_day: &dyn Fn(Timestamp) -> i64) -> Vec<Residual> {
+        let minutes = || self.cells.values().flat_map(|cell| &cell.minutes);
+        let (Some(first), Some(last)) =
+            (minutes().map(|(at, _)| *at).min(), minutes().map(|(at, _)| *at).max())
+        else {
+            return vec![];
+        };
+        let length = usize::try_from(last - first + 1).unwrap_or(0).min(MINUTES_MAX);
+        let mut out = vec![Residual::default(); length];
+        for (minute, counts) in minutes() {
+            let slot = usize::try_from(minute - first).ok().and_then(|at| out.get_mut(at));
+            if let (Some(slot), Some(count)) = (slot, counts.get(test)) {
+                let middle = Timestamp::EPOCH.plus_ms(minute * MINUTE_MS + MINUTE_MS / 2);
+                let rate = series.day.at(of_day(middle)).rate.clamp(0.0, 1.0);
+                *slot = slot.plus(Residual::new(count.k.min(count.n), count.n, rate));
+            }
+        }
+        out
+    }
+
+    fn stream(
+        &self,
+        plan: &StreamPlan,
+        series: &[Series],
+        bursts: &[f64],
+        mut spreads: Vec<Vec<f64>>,
+    ) -> StreamReference {
+        spreads.resize(series.len(), vec![]);
+        let mut shorter = vec![1.0_f64; series.len()];
+        let mut most = vec![1.0_f64; series.len()];
+        let mut surely = vec![1.0_f64; series.len()];
+        let mut levels = vec![0.0_f64; series.len()];
+        let length = series.first().map_or(0, |s| s.residuals.len());
+        for part in WINDOWS {
+            let window_ms = (self.span_ms() / part).min(WINDOW_MAX_MS);
+            let window = usize::try_from(window_ms / self.width_ms).expect("fits a day");
+            if window == 0 || window > length / 4 {
+                continue;
             }
             let blocks = float(length as u64) / float(window as u64);
             let own: Vec<Option<f64>> = series.iter().map(|s| design_effect(&s.residuals, window)).collect();
@@ -318,19 +400,25 @@ impl Cells {
                     shorter: shorter[i],
                 };
                 shorter[i] = shrunk.value();
-                if has_level(plan.family) && window_ms > WINDOWS_MS[0] {
+                if has_level(plan.family) && window_ms > HOUR_MS {
                     levels[i] = levels[i].max(one.level(shorter[i] - most[i], blocks));
                 } else {
-                    most[i] = most[i].max(shorter[i]);
+                    most[i] = shorter[i];
+                    // Where a day evens out what its hours are, shorter windows differ more. Less what is chance, of which
+                    // the largest of many has most.
+                    let chance = (2.0 / (1.5 * blocks + 6.5)).sqrt();
+                    surely[i] = surely[i].max(shorter[i] * (1.0 - chance));
                 }
             }
         }
+        most.iter_mut().zip(&surely).for_each(|(most, surely)| *most = most.max(*surely));
         let tests = series
             .iter()
-            .zip(most.iter().zip(&levels).zip(bursts))
-            .map(|(one, ((d, level), burst))| TestReference {
+            .zip(most.iter().zip(&levels).zip(bursts).zip(spreads))
+            .map(|(one, (((d, level), burst), spread))| TestReference {
                 d: round(d.max(*burst)),
                 level: round6(*level),
+                spread,
                 ..one.reference.clone()
             })
             .collect();
@@ -342,6 +430,26 @@ impl Cells {
     }
 }
 
+/// The least d at which the worst window of so many panes counts as normal: as `stats::design_effect::burst_floor`, with
+/// the deviance of a count whose mean is its variance, since shares of slow requests are small.
+fn worst(panes: &[Residual], window: usize) -> f64 {
+    let mut sum = Residual::default();
+    let mut most = 0.0_f64;
+    for (at, pane) in panes.iter().enumerate() {
+        sum = sum.plus(*pane);
+        if let Some(gone) = at.checked_sub(window) {
+            sum = sum.plus(Residual { deviation: -panes[gone].deviation, variance: -panes[gone].variance });
+        }
+        // Fewer than usual is no burst.
+        if at + 1 >= window && sum.deviation > 0.0 && sum.variance > 1e-6 {
+            let (more, due) = (sum.deviation, sum.variance);
+            most = most.max(2.0 * ((due + more) * libm::log1p(more / due) - more));
+        }
+    }
+    let blocks = float(panes.len() as u64) / float(window as u64);
+    (1.3 * most / (2.0 * libm::log(4.0 * blocks.max(1.0)) + 3.0)).max(1.0)
+}
+
 /// One test over the slices.
 struct Series {
     reference: TestReference,
@@ -351,6 +459,11 @@ struct Series {
 }
 
 impl Series {
+    /// A tail: its spread says little of the middle's.
+    fn is_rare(&self) -> bool {
+        float(self.reference.k) <= RARE * float(self.reference.n)
+    }
+
     /// Twice the deviation of the rate over a window whose design effect is larger by `beyond`, `blocks` windows in all.
     fn level(&self, beyond: f64, blocks: f64) -> f64 {
         let TestReference { k, n, .. } = self.reference;

@@ -18,10 +18,12 @@ const QUANTILES: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99];
 const ATOM_SHARE: f64 = 0.05;
 /// Bins of their own, most.
 const ATOMS_MAX: usize = 6;
-/// Quantiles at which latency has edges.
-const LATENCY_QUANTILES: [f64; 6] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999];
+/// Quantiles at which latency has edges: beyond the last nothing was seen.
+const LATENCY_QUANTILES: [f64; 7] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0];
 /// Edges of |error|, in units of the mean |error|.
 const ERROR_STEPS: [f64; 5] = [0.5, 1.0, 1.5, 2.0, 3.0];
+/// Quantiles of the score between which labels are counted apart.
+const SCORE_QUANTILES: [f64; 3] = [0.25, 0.5, 0.75];
 /// Strata of label delay: 5 minutes, half an hour, 2 hours, a day.
 const DELAY_EDGES_MS: [i64; 4] = [300_000, 1_800_000, 7_200_000, 86_400_000];
 
@@ -77,6 +79,12 @@ fn sealed(
         None => Task::Unknown,
     };
     let error_edges = if task == Task::Regression { error_edges(counts) } else { vec![] };
+    let score_edges = match (task, &score, &counts.score) {
+        (Task::Classification, Some(score), Some(FeatureCounts::Numeric(counts))) => {
+            score_edges(score, counts)
+        }
+        (Task::Classification | Task::Regression | Task::Unknown, _, _) => vec![],
+    };
     Profile {
         model: about.model.to_owned(),
         version: about.version.to_owned(),
@@ -91,6 +99,7 @@ fn sealed(
         task,
         error_edges,
         delay_edges_ms: DELAY_EDGES_MS.to_vec(),
+        score_edges,
     }
     .sealed()
 }
@@ -110,6 +119,13 @@ fn error_edges(counts: &PaneCounts) -> Vec<f64> {
     }
     let mean = if n > 0.0 { sum / n } else { 0.0 };
     ascending(ERROR_STEPS.iter().map(|step| step * mean).filter(|edge| *edge > 0.0))
+}
+
+/// Edges at the quartiles of the score.
+fn score_edges(score: &FeatureProfile, counts: &NumericCounts) -> Vec<f64> {
+    let FeatureFold::Numeric { centre, scale, .. } = score.fold else { return vec![] };
+    let quantile = |q: &f64| counts.sketch.quantile_bucket(*q).map(|bucket| centre + scale * bucket.lower);
+    ascending(SCORE_QUANTILES.iter().filter_map(quantile))
 }
 
 fn ascending(edges: impl Iterator<Item = f64>) -> Vec<f64> {

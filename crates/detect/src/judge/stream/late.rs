@@ -11,10 +11,15 @@ impl Stream {
     /// again.
     pub(in crate::judge) fn leave_out(&mut self, rule: &Rule, delay_edges_ms: &[i64], fine_since: Timestamp) {
         for (state, test) in self.tests.iter_mut().zip(&rule.plan.tests) {
-            if let Event::Label(LabelMiss::Wrong { stratum } | LabelMiss::Off { stratum, .. }) = test.event {
+            if let Event::Label(
+                LabelMiss::Wrong { delay, .. }
+                | LabelMiss::WrongInDelay { delay }
+                | LabelMiss::Off { delay, .. },
+            ) = test.event
+            {
                 // Who knows how long the last stratum's take: a week if its edge is a day.
                 let last = delay_edges_ms.last().map_or(0, |edge| 7 * edge);
-                let longest = delay_edges_ms.get(stratum).copied().unwrap_or(last);
+                let longest = delay_edges_ms.get(delay).copied().unwrap_or(last);
                 state.left_out_until = fine_since.plus_ms(longest);
             }
         }
@@ -49,15 +54,23 @@ mod tests {
 
     #[test]
     fn late_labels_of_a_trouble_that_is_over_are_left_out() {
-        let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool };
+        let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, share: 1.0 };
         let tests = vec![
-            test(LabelMiss::Wrong { stratum: 0 }, vec![]),
-            test(LabelMiss::Wrong { stratum: 1 }, vec![]),
+            test(LabelMiss::Wrong { delay: 0, band: 0 }, vec![]),
+            test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),
             test(LabelMiss::WrongInAll, vec![0, 1]),
         ];
         let plan = StreamPlan { family: Family::Accuracy, name: "labels".into(), tests };
-        let known =
-            TestReference { k: 10, tolerated: 10, n: 1000, d: 1.0, d_hour: 1.0, level: 0.0, hours: None };
+        let known = TestReference {
+            k: 10,
+            tolerated: 10,
+            n: 1000,
+            d: 1.0,
+            d_hour: 1.0,
+            level: 0.0,
+            spread: vec![],
+            hours: None,
+        };
         let known = Baseline::new(&known);
         let rule = Rule::new(plan, vec![known; 3]);
         let mut stream = Stream::new(&rule, false);
