@@ -14,14 +14,14 @@ use crate::clock::{Clock, Now};
 use crate::context::Follower;
 use crate::gauges::{self, Look};
 use crate::held::Held;
-use crate::log::{
-    Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
-};
+use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition};
 use crate::metrics::{
     DEAD_LETTERS, RECORDS, TABLE_BOUND, TABLE_SIZE, TRANSACTION, TRANSACTIONS, WATERMARK_AGE,
 };
+use crate::oversized;
 use crate::restore::restore;
-use crate::settings::{Settings, Stepped, json_record, state_record};
+use crate::settings::{Settings, Stepped, json_record};
+use crate::state::Parts;
 use crate::views::Views;
 
 mod idle;
@@ -39,6 +39,8 @@ pub struct SourceSpec {
 struct Part {
     source: SourceId,
     collector: Collector,
+    /// State keys of several records.
+    state: Parts,
     predictions: TopicPartition,
     labels: Option<TopicPartition>,
     labels_paused: bool,
@@ -67,6 +69,8 @@ pub struct CollectLoop<L: Log> {
     views: Arc<Views>,
     clock: Clock,
     look: Look,
+    /// What the log would not take in this step, and what to do about it.
+    refused: Option<LogError>,
 }
 
 enum Turn {
@@ -119,6 +123,7 @@ impl<L: Log> CollectLoop<L> {
             views,
             clock,
             look: Look::default(),
+            refused: None,
         })
     }
 
@@ -146,6 +151,9 @@ impl<L: Log> CollectLoop<L> {
         let full = self.parts.values().any(|part| part.collector.should_flush());
         let due = full || now.mono >= self.last_commit + self.settings.commit_every;
         let committed = due && self.commit(now)?;
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
+        }
         if self.look.is_due(now) {
             gauges::lag(&self.log, &self.consumer, &self.look, "collect");
             self.tables();
@@ -242,7 +250,7 @@ impl<L: Log> CollectLoop<L> {
         let prefix = state_prefix(&source);
         let mut bad = None;
         let at = self.state_partition(&source);
-        let records = restore(&self.log, &self.settings.topics.state_collect, at, |key, value| {
+        let restored = restore(&self.log, &self.settings.topics.state_collect, at, |key, value| {
             if let Some(key) = key.strip_prefix(prefix.as_slice())
                 && let Err(e) = collector.restore(key, value)
             {
@@ -253,11 +261,12 @@ impl<L: Log> CollectLoop<L> {
             let what = format!("state of {source} cannot be read");
             return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
         }
-        tracing::info!(%source, records, "collector state restored");
+        tracing::info!(%source, records = restored.records, "collector state restored");
         let labels = self.spec.labels_topic.as_deref().map(|topic| TopicPartition::new(topic, partition));
         let part = Part {
             source,
             collector,
+            state: restored.parts,
             predictions: TopicPartition::new(self.spec.topic.as_str(), partition),
             labels,
             labels_paused: false,
@@ -326,13 +335,15 @@ impl<L: Log> CollectLoop<L> {
             let positions = flush.positions;
             offsets.extend(positions.predictions.map(|o| (part.predictions.clone(), o)));
             offsets.extend(part.labels.clone().zip(positions.labels));
-            records_of(&self.settings, &part.source, at, flush, &mut records);
+            records_of(&self.settings, &part.source, (at, &mut part.state), flush, &mut records);
         }
         if records.is_empty() && offsets.is_empty() {
             return Ok(false);
         }
         let began = self.clock.now().mono;
-        let done = self.transaction.commit(&records, Some((&mut self.consumer, &offsets)));
+        let told = [self.settings.topics.deadletters.as_str()];
+        let read = (&mut self.consumer, offsets.as_slice());
+        let done = oversized::commit(&mut self.transaction, records, read, &told);
         metrics::histogram!(TRANSACTION, "role" => "collect")
             .record((self.clock.now().mono - began).as_secs_f64());
         let outcome = if done.is_ok() { "committed" } else { "failed" };
@@ -341,14 +352,23 @@ impl<L: Log> CollectLoop<L> {
             Ok(()) => Ok(true),
             Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
                 tracing::warn!(error = %e, "commit did not hold; going back to the last one");
-                // State and position of every partition still held go back to the last commit.
-                let open: Vec<u32> = self.parts.keys().copied().collect();
-                open.into_iter().for_each(|partition| self.held.again(partition, now.mono));
-                self.parts.clear();
+                self.go_back(now);
+                Ok(true)
+            }
+            Err(LogError::TooLarge { topic, bytes }) => {
+                self.refused = Some(oversized::mend(&topic, bytes));
+                self.go_back(now);
                 Ok(true)
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// State and position of every partition still held go back to the last commit.
+    fn go_back(&mut self, now: Now) {
+        let open: Vec<u32> = self.parts.keys().copied().collect();
+        open.into_iter().for_each(|partition| self.held.again(partition, now.mono));
+        self.parts.clear();
     }
 
     /// Before anything of it is delivered. What fails is tried again at the next step.
@@ -415,7 +435,7 @@ fn state_prefix(source: &SourceId) -> Vec<u8> {
 fn records_of(
     settings: &Settings,
     source: &SourceId,
-    state_at: u32,
+    (state_at, state): (u32, &mut Parts),
     flush: Flush,
     records: &mut Vec<NewRecord>,
 ) {
@@ -454,7 +474,7 @@ fn records_of(
     }
     for (key, value) in flush.state {
         let key = [state_prefix(source), key].concat();
-        records.push(state_record(&topics.state_collect, state_at, key, value));
+        state.put((&topics.state_collect, state_at), key, value, records);
     }
 }
 

@@ -14,9 +14,11 @@ use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
 };
 use crate::metrics::{FAILED_OPEN, INCIDENTS, TRANSACTION, TRANSACTIONS};
+use crate::oversized;
 use crate::restore::restore;
 use crate::sends::Sends;
-use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
+use crate::settings::{Settings, Stepped, incident_records, json_record};
+use crate::state::Parts;
 use crate::views::{self, Views};
 
 const ROLE: &str = "escalate";
@@ -110,6 +112,8 @@ impl From<escalate::Effect> for Carry {
 struct Part<L: Log, M> {
     transaction: L::Transaction,
     machine: M,
+    /// State keys of several records.
+    state: Parts,
     carry: Vec<Carry>,
     /// Next offsets of what was taken in since the last commit.
     offsets: BTreeMap<TopicPartition, Offset>,
@@ -138,6 +142,8 @@ pub struct EscalateLoop<L: Log, M, S> {
     sends: S,
     views: Arc<Views>,
     look: Look,
+    /// What the log would not take in this step, and what to do about it.
+    refused: Option<LogError>,
 }
 
 enum Arrived {
@@ -179,6 +185,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             sends,
             views,
             look: Look::default(),
+            refused: None,
         })
     }
 
@@ -216,6 +223,9 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         let partitions: Vec<u32> = self.parts.keys().copied().collect();
         for partition in partitions {
             worked |= self.commit(partition, now)?;
+        }
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
         }
         if self.look.is_due(now) {
             gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
@@ -336,7 +346,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         let transaction = self.log.transaction(&self.settings.transactional_id("escalate", partition))?;
         let mut machine = (self.make)(partition);
         let mut bad = None;
-        let records = restore(&self.log, &self.settings.topics.state_escalate, partition, |key, value| {
+        let restored = restore(&self.log, &self.settings.topics.state_escalate, partition, |key, value| {
             if let Err(e) = machine.restore(key, value) {
                 bad.get_or_insert(e);
             }
@@ -345,11 +355,12 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             let what = format!("state of escalate partition {partition} cannot be read");
             return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
         }
-        tracing::info!(partition, records, "escalation state restored");
+        tracing::info!(partition, records = restored.records, "escalation state restored");
         let ends = self.both(partition).map(|at| self.log.ends(&at).map(|ends| (at, ends.stable)));
         let ends = ends.into_iter().collect::<Result<Vec<_>, _>>()?;
         let behind = Some(Behind { ends, until: now.mono + CATCH_UP_MAX });
-        let mut part = Part { transaction, machine, carry: Vec::new(), offsets: BTreeMap::new(), behind };
+        let (carry, offsets) = (Vec::new(), BTreeMap::new());
+        let mut part = Part { transaction, machine, state: restored.parts, carry, offsets, behind };
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
         self.look.forget(&self.both(partition));
@@ -377,8 +388,9 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         }
         let carry = std::mem::take(&mut part.carry);
         let offsets: Vec<_> = std::mem::take(&mut part.offsets).into_iter().collect();
+        let state = &mut part.state;
         let records: Vec<NewRecord> =
-            carry.iter().flat_map(|c| records_of(&self.settings, partition, c, now.wall)).collect();
+            carry.iter().flat_map(|c| records_of(&self.settings, partition, c, state, now.wall)).collect();
         let clock = crate::clock::Clock::start();
         let done = part.transaction.commit(&records, Some((&mut self.consumer, &offsets)));
         metrics::histogram!(TRANSACTION, "role" => "escalate").record(clock.now().mono.as_secs_f64());
@@ -393,6 +405,11 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             }
             Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
                 tracing::warn!(partition, error = %e, "commit did not hold; going back to the last one");
+                self.held.again(partition, now.mono);
+                self.let_go(partition);
+            }
+            Err(LogError::TooLarge { topic, bytes }) => {
+                self.refused = Some(oversized::mend(&topic, bytes));
                 self.held.again(partition, now.mono);
                 self.let_go(partition);
             }
@@ -445,7 +462,13 @@ fn read<T: DeserializeOwned>(value: Option<&[u8]>) -> Option<T> {
     value.and_then(|bytes| serde_json::from_slice(bytes).ok())
 }
 
-fn records_of(settings: &Settings, partition: u32, carry: &Carry, now: Timestamp) -> Vec<NewRecord> {
+fn records_of(
+    settings: &Settings,
+    partition: u32,
+    carry: &Carry,
+    state: &mut Parts,
+    now: Timestamp,
+) -> Vec<NewRecord> {
     let (topics, ns) = (&settings.topics, settings.namespace.as_str());
     match carry {
         Carry::Response(r) => {
@@ -461,7 +484,9 @@ fn records_of(settings: &Settings, partition: u32, carry: &Carry, now: Timestamp
         }
         Carry::Incident(i) => incident_records(settings, i, now).into(),
         Carry::State { key, value } => {
-            vec![state_record(&topics.state_escalate, partition, key.clone(), value.clone())]
+            let mut records = Vec::new();
+            state.put((&topics.state_escalate, partition), key.clone(), value.clone(), &mut records);
+            records
         }
         Carry::Send { .. } => Vec::new(),
     }

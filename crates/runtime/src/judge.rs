@@ -1,5 +1,7 @@
 //! The judge loop: one fold of each panes partition, its incidents and state in the same transaction.
 
+mod passed_on;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,18 +20,22 @@ use crate::context::Follower;
 use crate::escalate::count_incident;
 use crate::gauges::{self, Look};
 use crate::held::{FENCED_REST, Held};
-use crate::log::{
-    Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
+use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition};
+use crate::metrics::{
+    BUDGET_SPENT, CONTEXT_REFUSED, PANE_LATENCY, PANES_CLOSED, TABLE_BOUND, TABLE_SIZE, TRANSACTION,
+    TRANSACTIONS,
 };
-use crate::metrics::{BUDGET_SPENT, PANE_LATENCY, PANES_CLOSED, TRANSACTION, TRANSACTIONS};
+use crate::oversized;
 use crate::restore::restore;
-use crate::settings::{Settings, Stepped, incident_records, json_record, state_record};
+use crate::settings::{Settings, Stepped, incident_records, json_record};
+use crate::state::Parts;
 use crate::views::{self, Views};
+use passed_on::{ENTRIES_MAX, Offer, PassedOn};
 
 const ROLE: &str = "judge";
 
-/// State key under which the loop keeps what it has passed on to its own panes partition.
-const PASSED_ON: &[u8] = b"\0runtime/passed-on";
+/// Largest context record that is passed on: what HTTP takes, as others may write to the topic too.
+const CONTEXT_BYTES_MAX: usize = 64 * 1024;
 
 struct Part<L: Log> {
     transaction: L::Transaction,
@@ -39,11 +45,12 @@ struct Part<L: Log> {
     /// When the last record taken in was written.
     written_ms: i64,
     committed: Option<Offset>,
-    /// Keys of context records and references already in this panes partition, with a digest of each.
-    passed_on: BTreeMap<String, String>,
+    /// Context records and references already in this panes partition.
+    passed_on: PassedOn,
+    /// State keys of several records.
+    state: Parts,
     /// Records for this panes partition that wait for the next commit.
     inject: Vec<PanesRecord>,
-    passed_on_dirty: bool,
     /// When each source last spoke, on the monotonic clock, and how far it had come.
     heard: BTreeMap<SourceId, Heard>,
     last_commit: Duration,
@@ -69,6 +76,8 @@ pub struct JudgeLoop<L: Log> {
     views: Arc<Views>,
     clock: Clock,
     look: Look,
+    /// What the log would not take in this step, and what to do about it.
+    refused: Option<LogError>,
 }
 
 enum Arrived {
@@ -114,6 +123,7 @@ impl<L: Log> JudgeLoop<L> {
             views,
             clock,
             look: Look::default(),
+            refused: None,
         })
     }
 
@@ -136,7 +146,11 @@ impl<L: Log> JudgeLoop<L> {
         for partition in partitions {
             worked |= self.commit(partition, now)?;
         }
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
+        }
         if self.look.is_due(now) {
+            self.tables();
             gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
             for (partition, part) in &self.parts {
                 gauges::judge(*partition, &part.judge.counters());
@@ -229,11 +243,11 @@ impl<L: Log> JudgeLoop<L> {
     fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError> {
         let transaction = self.log.transaction(&self.settings.transactional_id("judge", partition))?;
         let mut judge = Judge::new(partition, Arc::clone(&self.config));
-        let (mut bad, mut passed_on) = (None, BTreeMap::new());
-        let records = restore(&self.log, &self.settings.topics.state_judge, partition, |key, value| {
-            if key == PASSED_ON {
-                passed_on = serde_json::from_slice(value).unwrap_or_default();
-            } else if let Err(e) = judge.restore(key, value) {
+        let (mut bad, mut passed_on) = (None, PassedOn::default());
+        let restored = restore(&self.log, &self.settings.topics.state_judge, partition, |key, value| {
+            if !passed_on.restore(key, value)
+                && let Err(e) = judge.restore(key, value)
+            {
                 bad.get_or_insert(e);
             }
         })?;
@@ -241,7 +255,7 @@ impl<L: Log> JudgeLoop<L> {
             let what = format!("state of judge partition {partition} cannot be read");
             return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
         }
-        tracing::info!(partition, records, "judge state restored");
+        tracing::info!(partition, records = restored.records, "judge state restored");
         // A source that speaks no more must be missed by a new owner too.
         let heard = Heard { at: now.mono, gave_up: false };
         let part = Part {
@@ -252,8 +266,8 @@ impl<L: Log> JudgeLoop<L> {
             written_ms: 0,
             committed: None,
             passed_on,
+            state: restored.parts,
             inject: Vec::new(),
-            passed_on_dirty: false,
             last_commit: now.mono,
         };
         self.parts.insert(partition, part);
@@ -283,7 +297,13 @@ impl<L: Log> JudgeLoop<L> {
         if matches!(record, ContextRecord::Profile(_)) {
             return;
         }
-        let digest = wire::Digest::of(&[&serde_json::to_vec(record).expect("plain data")]).to_string();
+        let json = serde_json::to_vec(record).expect("plain data");
+        let name = record.model().map_or(0, str::len);
+        if json.len() > CONTEXT_BYTES_MAX || name > detect::decode::NAME_BYTES_MAX {
+            metrics::counter!(CONTEXT_REFUSED, "reason" => "too_large").increment(1);
+            return;
+        }
+        let digest = wire::Digest::of(&[&json]).to_string();
         for (partition, part) in &mut self.parts {
             let here = record
                 .model()
@@ -331,25 +351,20 @@ impl<L: Log> JudgeLoop<L> {
         }
         part.last_commit = now.mono;
         let effects = part.judge.take_effects();
-        let mut records = records_of(&self.settings, partition, &effects, now.wall);
+        let mut records = records_of(&self.settings, partition, &effects, &mut part.state, now.wall);
         for record in std::mem::take(&mut part.inject) {
             records.push(
                 NewRecord::new(self.settings.topics.panes.as_str(), record.encode()).partition(partition),
             );
         }
-        if std::mem::take(&mut part.passed_on_dirty) {
-            let value = serde_json::to_vec(&part.passed_on).expect("a map of text");
-            records.push(state_record(
-                &self.settings.topics.state_judge,
-                partition,
-                PASSED_ON.to_vec(),
-                Some(value),
-            ));
-        }
+        let state_at = (self.settings.topics.state_judge.as_str(), partition);
+        part.passed_on.write(state_at, &mut part.state, &mut records);
         let at = TopicPartition::new(self.settings.topics.panes.as_str(), partition);
         let offsets: Vec<_> = resume.map(|offset| (at.clone(), offset)).into_iter().collect();
         let began = self.clock.now().mono;
-        let done = part.transaction.commit(&records, Some((&mut self.consumer, &offsets)));
+        let told = [self.settings.topics.history.as_str()];
+        let read = (&mut self.consumer, offsets.as_slice());
+        let done = oversized::commit(&mut part.transaction, records, read, &told);
         metrics::histogram!(TRANSACTION, "role" => "judge")
             .record((self.clock.now().mono - began).as_secs_f64());
         let outcome = if done.is_ok() { "committed" } else { "failed" };
@@ -383,9 +398,23 @@ impl<L: Log> JudgeLoop<L> {
                 self.held.again(partition, now.mono);
                 self.parts.remove(&partition);
             }
+            Err(LogError::TooLarge { topic, bytes }) => {
+                self.refused = Some(oversized::mend(&topic, bytes));
+                self.held.again(partition, now.mono);
+                self.parts.remove(&partition);
+            }
             Err(e) => return Err(e),
         }
         Ok(true)
+    }
+
+    /// Entries of the fullest table of what was passed on, beside what it may have.
+    fn tables(&self) {
+        let size = self.parts.values().map(|part| part.passed_on.len()).max().unwrap_or(0);
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        let (size, bound) = (size as f64, ENTRIES_MAX as f64);
+        metrics::gauge!(TABLE_SIZE, "table" => "context").set(size);
+        metrics::gauge!(TABLE_BOUND, "table" => "context").set(bound);
     }
 
     /// Leaves the group; what was judged is committed first.
@@ -416,10 +445,17 @@ impl<L: Log> Part<L> {
     }
 
     fn pass_on(&mut self, key: String, digest: String, record: impl FnOnce() -> PanesRecord) {
-        if self.passed_on.get(&key) != Some(&digest) {
-            self.passed_on.insert(key, digest);
-            self.passed_on_dirty = true;
-            self.inject.push(record());
+        match self.passed_on.offer(key, digest) {
+            Offer::Known => (),
+            Offer::New => self.inject.push(record()),
+            Offer::Full { first } => {
+                metrics::counter!(CONTEXT_REFUSED, "reason" => "full").increment(1);
+                if first {
+                    tracing::error!(
+                        "a panes partition knows of {ENTRIES_MAX} deployments and lineages; no more are passed on: older ones stay known"
+                    );
+                }
+            }
         }
     }
 }
@@ -448,7 +484,13 @@ fn publish(views: &Views, effects: &Effects) {
     }
 }
 
-fn records_of(settings: &Settings, partition: u32, e: &Effects, now: Timestamp) -> Vec<NewRecord> {
+fn records_of(
+    settings: &Settings,
+    partition: u32,
+    e: &Effects,
+    state: &mut Parts,
+    now: Timestamp,
+) -> Vec<NewRecord> {
     let (topics, ns) = (&settings.topics, settings.namespace.as_str());
     let mut records = Vec::new();
     for incident in &e.incidents {
@@ -462,7 +504,7 @@ fn records_of(settings: &Settings, partition: u32, e: &Effects, now: Timestamp) 
         records.push(json_record(&topics.context, 0, &c.key(), "tocsin.context", ns, c));
     }
     for (key, value) in &e.state {
-        records.push(state_record(&topics.state_judge, partition, key.clone(), value.clone()));
+        state.put((&topics.state_judge, partition), key.clone(), value.clone(), &mut records);
     }
     records
 }

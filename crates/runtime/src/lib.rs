@@ -13,11 +13,13 @@ pub mod host;
 pub mod judge;
 pub mod log;
 pub mod metrics;
+mod oversized;
 mod restore;
 pub mod sends;
 pub mod settings;
+pub mod state;
 pub mod topics;
 pub mod views;
 
-pub use restore::restore;
+pub use restore::{Restored, restore};
 pub use settings::{command_record, context_record};

@@ -1,39 +1,47 @@
 //! Reading a compacted state partition to its end.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::log::{Isolation, Log, LogError, TopicPartition};
+use crate::state::{Gathered, Parts};
 
-/// Gives the last value of each key, in order of the keys, to `each`; answers how many records were read.
+/// What a state partition held.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Records read.
+    pub records: u64,
+    /// Keys of several records: whoever writes on must know them.
+    pub parts: Parts,
+}
+
+/// Gives the last value of each key, in order of the keys, to `each`.
 ///
 /// The end is taken by a client that sees open transactions, and read until it is passed: a state that a
 /// predecessor was committing a moment ago is in it, or is known to be aborted.
 ///
 /// # Errors
-/// When the log cannot be read.
+/// When the log cannot be read, or of a value in parts not all are there.
 pub fn restore<L: Log>(
     log: &L,
     topic: &str,
     partition: u32,
-    mut each: impl FnMut(&[u8], &[u8]),
-) -> Result<u64, LogError> {
+    each: impl FnMut(&[u8], &[u8]),
+) -> Result<Restored, LogError> {
     let at = TopicPartition::new(topic, partition);
     let ends = log.ends(&at)?;
-    let mut last: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    let mut read = 0;
+    let mut gathered = Gathered::default();
+    let mut records = 0;
     log.read(&at, ends.start, Some(ends.high), Isolation::Committed, &mut |record| {
-        read += 1;
+        records += 1;
         if let Some(key) = record.key {
-            match record.value {
-                Some(value) => drop(last.insert(key.to_vec(), value.to_vec())),
-                None => drop(last.remove(key)),
-            }
+            gathered.take(key, record.value, record.headers);
         }
         ControlFlow::Continue(())
     })?;
-    for (key, value) in &last {
-        each(key, value);
-    }
-    Ok(read)
+    // Starting without it would decide again what was decided.
+    let parts = gathered.give(each).map_err(|key| LogError::Fatal {
+        what: format!("state {key:?} of {at} lacks a part; put the topic back as it was"),
+        source: None,
+    })?;
+    Ok(Restored { records, parts })
 }

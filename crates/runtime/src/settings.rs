@@ -74,18 +74,6 @@ pub(crate) fn json_record(
     }
 }
 
-/// A state record: bytes of a core's own encoding; no value is a tombstone.
-pub(crate) fn state_record(topic: &str, partition: u32, key: Vec<u8>, value: Option<Vec<u8>>) -> NewRecord {
-    NewRecord {
-        topic: topic.into(),
-        partition: Some(partition),
-        key: Some(key),
-        value,
-        headers: Vec::new(),
-        timestamp_ms: None,
-    }
-}
-
 /// An incident record for the incidents topic, and the last word for the open topic.
 pub(crate) fn incident_records(
     settings: &Settings,
