@@ -4,7 +4,7 @@ mod ages;
 mod late;
 
 use serde::{Deserialize, Serialize};
-use stats::binomial::{learned_rate, log_ratios, log_ratios_of_strata};
+use stats::binomial::{FLIPS, learned_rate, log_ratios, log_ratios_of_flips, log_ratios_of_strata};
 use stats::effect::{ChangeWindow, Z_GATE, effect};
 use stats::spending::ratios_in_place;
 use stats::{Side, Spending};
@@ -272,10 +272,19 @@ impl Stream {
                 } else {
                     // Each record against its own stratum's rate, which says more than their mean.
                     let lean = if null.rate > 0.0 { null.against(*side) / null.rate } else { 1.0 };
-                    let members =
-                        pool.iter().map(|&i| (float(pending[i].n), (nulls[i].rate * lean).min(1.0)));
-                    let members: Vec<(f64, f64)> = members.filter(|(n, _)| *n > 0.0).collect();
-                    log_ratios_of_strata(k, &members, *side, bets, null.d, &mut ratios);
+                    let members = || pool.iter().filter(|&&i| pending[i].n > 0);
+                    if rule.plan.tests[test].flips {
+                        let stratum = |&i: &usize| {
+                            let Count { k, n, .. } = pending[i];
+                            (float(k.min(n)), float(n), nulls[i].against(*side))
+                        };
+                        let strata: Vec<_> = members().map(stratum).collect();
+                        log_ratios_of_flips(&strata, &FLIPS, null.d, &mut ratios);
+                    } else {
+                        let stratum = |&i: &usize| (float(pending[i].n), (nulls[i].rate * lean).min(1.0));
+                        let strata: Vec<_> = members().map(stratum).collect();
+                        log_ratios_of_strata(k, &strata, *side, bets, null.d, &mut ratios);
+                    }
                 }
                 for (w, bet) in window_bets(bets.len()).into_iter().enumerate() {
                     let window = &mut state.windows[2 * s + w];
@@ -557,7 +566,13 @@ mod tests {
     }
 
     fn failures_of(k: u64, n: u64, d: f64) -> Rule {
-        let tests = vec![TestPlan { event: Event::Failed(Failure::Any), group: 0, pool: vec![], share: 1.0 }];
+        let tests = vec![TestPlan {
+            event: Event::Failed(Failure::Any),
+            group: 0,
+            pool: vec![],
+            flips: false,
+            share: 1.0,
+        }];
         let plan = StreamPlan { family: Family::Availability, name: "requests".into(), tests };
         Rule::new(plan, vec![baseline(k, n, d)])
     }
@@ -627,7 +642,8 @@ mod tests {
 
     #[test]
     fn pooled_tests_expect_what_their_members_do() {
-        let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, share: 1.0 };
+        let test =
+            |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, flips: false, share: 1.0 };
         let tests = vec![
             test(LabelMiss::Wrong { delay: 0, band: 0 }, vec![]),
             test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),

@@ -54,7 +54,8 @@ mod tests {
 
     #[test]
     fn late_labels_of_a_trouble_that_is_over_are_left_out() {
-        let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, share: 1.0 };
+        let test =
+            |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, flips: false, share: 1.0 };
         let tests = vec![
             test(LabelMiss::Wrong { delay: 0, band: 0 }, vec![]),
             test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),
