@@ -50,14 +50,10 @@ pub struct TestReference {
     pub tolerated: u64,
     /// Records that could have been.
     pub n: u64,
-    /// Design effect: how many records are worth one independent record, over a long window (of accuracy: an hour).
+    /// Design effect: how many records are worth one independent record, over a long window.
     pub d: f64,
     /// Design effect within an hour of the day: how far the hours' own rates may be trusted.
     pub d_hour: f64,
-    /// How far the rate stays above or below what the hours expect for half a day or longer: twice the deviation that is
-    /// seen beyond `d`, as a share. Only of accuracy: elsewhere `d` holds all of it.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub level: f64,
     /// Design effects at windows of 1, 2, 4, … 64 minutes, as far as the reference is four times as long. Only of
     /// latency, which is judged by windows of all these ages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -65,11 +61,6 @@ pub struct TestReference {
     /// `tolerated` and `n` by hour of the day. Absent below a week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's own signature")]
-fn is_zero(level: &f64) -> bool {
-    level.abs() < f64::EPSILON
 }
 
 /// Counts by hour of the day, from midnight.

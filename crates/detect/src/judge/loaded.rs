@@ -46,7 +46,6 @@ fn nothing() -> Baseline {
         n: 0,
         d: 1.0,
         d_hour: 1.0,
-        level: 0.0,
         spread: vec![],
         hours: None,
     })

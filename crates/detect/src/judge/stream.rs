@@ -2,9 +2,10 @@
 
 mod ages;
 mod late;
+mod null;
 
 use serde::{Deserialize, Serialize};
-use stats::binomial::{FLIPS, learned_rate, log_ratios, log_ratios_of_flips, log_ratios_of_strata};
+use stats::binomial::{FLIPS, log_ratios, log_ratios_of_flips, log_ratios_of_strata};
 use stats::effect::{ChangeWindow, Z_GATE, effect};
 use stats::spending::ratios_in_place;
 use stats::{Side, Spending};
@@ -15,13 +16,12 @@ use crate::family::{Count, StreamPlan, TestPlan, bets, by_age, sides};
 use crate::reference::baseline::{Baseline, float};
 
 use ages::Ages;
+use null::{Clean, pooled};
 
-/// How long healthy panes wait before the null learns from them: a change must have been found by then.
-const LEARN_AFTER_MS: i64 = 3_600_000;
+pub(super) use null::Null;
+
 /// Least part of D that a test must hold to be what an alarm is about.
 const LEAD: f64 = 0.1;
-/// Or how many of them, as a part of the records that the null is known from.
-const LEARN_AFTER_PART: f64 = 4.0;
 
 /// The fixed part of a stream: shared by all versions that are judged against one reference.
 #[derive(Debug)]
@@ -92,22 +92,6 @@ struct TestState {
     since: Vec<Timestamp>,
     /// Labels that come earlier may still be of a trouble that is over: they are left out.
     left_out_until: Timestamp,
-}
-
-/// Records seen while nothing was wrong: of the event, in all, and expected by the reference.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Clean {
-    k: u64,
-    n: u64,
-    expected: f64,
-}
-
-impl Clean {
-    fn add(&mut self, other: Self) {
-        self.k = self.k.saturating_add(other.k);
-        self.n = self.n.saturating_add(other.n);
-        self.expected += other.expected;
-    }
 }
 
 /// A test that has moved far enough to matter.
@@ -359,7 +343,7 @@ impl Stream {
                 test,
                 side: at,
                 evidence: 0.0,
-                lower: e.lower - null.level,
+                lower: e.lower,
                 estimate: e.estimate,
                 upper: e.upper,
                 samples: n,
@@ -383,18 +367,6 @@ impl Stream {
         sum(&self.ticket).max(self.page.as_ref().map_or(0.0, sum))
     }
 
-    /// The null of a test for what was gathered, for recovery.
-    pub(super) fn null(&self, rule: &Rule, test: usize, terms: Terms) -> Null {
-        if let Some(ages) = &self.ages {
-            return ages.null(rule, test, terms);
-        }
-        let own = |test: usize| self.tests[test].null(&rule.baselines[test], terms);
-        let plan = &rule.plan.tests[test];
-        let last = plan.pool.last().map_or(0, |last| last + 1);
-        let nulls: Vec<Null> = (0..last).map(own).collect();
-        pooled(own(test), plan, &nulls, &self.pending)
-    }
-
     fn remember(&mut self, rule: &Rule, pending: &[Count], nulls: &[Null], d: [[f64; 2]; 3]) {
         let sides = sides(rule.family()).len();
         let lead = (0..pending.len())
@@ -415,31 +387,6 @@ impl Stream {
             family: self.last.family,
             name: std::mem::take(&mut self.last.name),
         };
-    }
-
-    /// Healthy panes join the null an hour or two later. While something is wrong, those that wait are dropped.
-    fn learn(&mut self, pending: &[Count], nulls: &[Null], healthy: bool) {
-        if !healthy {
-            self.young_since = None;
-            for test in &mut self.tests {
-                (test.young, test.aging) = (Clean::default(), Clean::default());
-            }
-            return;
-        }
-        let since = *self.young_since.get_or_insert(self.from.unwrap_or_default());
-        let waiting = self.tests.iter().map(|test| test.young.n).max().unwrap_or(0);
-        let due = self.until.is_some_and(|until| until.since_ms(since) >= LEARN_AFTER_MS)
-            || float(waiting) * LEARN_AFTER_PART >= nulls.iter().map(|null| null.worth).fold(0.0, f64::max);
-        for ((test, count), null) in self.tests.iter_mut().zip(pending).zip(nulls) {
-            let (k, n) = (count.tolerated.min(count.n), count.n);
-            test.young.add(Clean { k, n, expected: float(n) * null.reference });
-            if due {
-                test.clean.add(std::mem::replace(&mut test.aging, std::mem::take(&mut test.young)));
-            }
-        }
-        if due {
-            self.young_since = self.until;
-        }
     }
 
     /// Starts again, after an incident has cleared. What was learned stays; what waits to be judged is still of the
@@ -467,16 +414,6 @@ fn ranked(mut moved: Vec<Moved>, values: [f64; 2]) -> Vec<Moved> {
     if moved.first().is_none_or(|lead| lead.evidence < much) { vec![] } else { moved }
 }
 
-/// The null of a pooled test: the mean of its members', weighted by the records that came.
-fn pooled(own: Null, plan: &TestPlan, nulls: &[Null], pending: &[Count]) -> Null {
-    let members = || plan.pool.iter().map(|&i| (nulls[i].rate, float(pending[i].n)));
-    let records: f64 = members().map(|(_, n)| n).sum();
-    if records <= 0.0 {
-        return own;
-    }
-    Null { rate: members().map(|(rate, n)| rate * n).sum::<f64>() / records, ..own }
-}
-
 /// Least events behind an alarm: one failure is no incident.
 fn events_min(family: Family) -> u64 {
     match family {
@@ -492,173 +429,5 @@ fn events_min(family: Family) -> u64 {
     }
 }
 
-/// What a test expects now.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Null {
-    /// By reference and what was learned since.
-    pub(super) rate: f64,
-    /// By the reference alone.
-    reference: f64,
-    /// Records it is known from.
-    pub(super) worth: f64,
-    pub(super) d: f64,
-    /// How far the rate may stay off for half a day: no evidence, and no effect.
-    level: f64,
-}
-
-impl Null {
-    #[cfg(test)]
-    pub(super) fn of(rate: f64, worth: f64, d: f64) -> Self {
-        Self { rate, reference: rate, worth, d, level: 0.0 }
-    }
-
-    fn against(&self, side: Side) -> f64 {
-        let rate = (self.rate + side.sign() * self.level).clamp(0.0, 1.0);
-        learned_rate((rate * self.worth).min(self.worth), self.worth, self.d, side)
-    }
-}
-
-impl TestState {
-    /// The reference's rate at this time of day, moved by what healthy records since have shown.
-    fn null(&self, baseline: &Baseline, terms: Terms) -> Null {
-        let expected = baseline.at(terms.time_of_day_ms);
-        let (k, n) = (float(self.clean.k), float(self.clean.n));
-        // As if the reference's records and the ones since had been counted together, hour by hour.
-        let prior = expected.rate * baseline.worth();
-        let rate = if prior + self.clean.expected > 0.0 {
-            expected.rate * (prior + k) / (prior + self.clean.expected)
-        } else if expected.worth + n > 0.0 {
-            k / (expected.worth + n)
-        } else {
-            0.0
-        };
-        Null {
-            rate: rate.clamp(0.0, 1.0),
-            reference: expected.rate,
-            worth: (expected.worth + n) / terms.widen,
-            d: baseline.d * terms.widen,
-            level: baseline.level * terms.widen,
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::family::{Event, Failure, LabelMiss};
-    use crate::reference::TestReference;
-
-    fn baseline(k: u64, n: u64, d: f64) -> Baseline {
-        Baseline::new(&TestReference {
-            k,
-            tolerated: k,
-            n,
-            d,
-            d_hour: 1.0,
-            level: 0.0,
-            spread: vec![],
-            hours: None,
-        })
-    }
-
-    fn failures(d: f64) -> Rule {
-        failures_of(100, 10_000, d)
-    }
-
-    fn failures_of(k: u64, n: u64, d: f64) -> Rule {
-        let tests = vec![TestPlan {
-            event: Event::Failed(Failure::Any),
-            group: 0,
-            pool: vec![],
-            flips: false,
-            share: 1.0,
-        }];
-        let plan = StreamPlan { family: Family::Availability, name: "requests".into(), tests };
-        Rule::new(plan, vec![baseline(k, n, d)])
-    }
-
-    fn terms(grant: f64) -> Terms {
-        Terms { grants: [grant, grant], widen: 1.0, learn: true, time_of_day_ms: 0 }
-    }
-
-    /// Panes of 100 records until D reaches 1 and the gate passes, at most `most`.
-    fn panes_until_alarm(rule: &Rule, k: u64, grant: f64, most: u64) -> Option<u64> {
-        let mut stream = Stream::new(rule, true);
-        (0..most).find(|i| {
-            let start = Timestamp::EPOCH.plus_ms(i64::try_from(*i).unwrap() * 10_000);
-            stream.gather(&[Some(Count::new(k, 100))], start, start.plus_ms(10_000));
-            let judged = stream.judge(rule, terms(grant), (0.005, 5));
-            judged.ticket >= 1.0 && !judged.moved.is_empty()
-        })
-    }
-
-    #[test]
-    fn it_alarms_for_a_change_and_for_nothing_else() {
-        for (name, d, k, grant, want) in [
-            ("as ever", 1.0, 1, 1e-6, None),
-            ("fewer failures are none", 1.0, 0, 1e-6, None),
-            ("a tenth fail", 1.0, 10, 1e-6, Some(1)),
-            ("a tenth fail, correlated", 8.0, 10, 1e-6, Some(9)),
-            ("nothing was granted", 1.0, 10, 0.0, None),
-        ] {
-            assert_eq!(panes_until_alarm(&failures(d), k, grant, 500), want, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_change_too_small_to_matter_keeps_its_evidence_and_no_alarm() {
-        let rule = failures_of(10_000, 1_000_000, 1.0);
-        let mut stream = Stream::new(&rule, false);
-        let mut last = Judged::default();
-        for _ in 0..200 {
-            stream.gather(&[Some(Count::new(15, 1000))], Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(10_000));
-            last = stream.judge(&rule, terms(1e-6), (0.005, 5));
-        }
-        assert!(last.ticket >= 1.0 && last.moved.is_empty(), "{last:?}");
-        assert!(last.page.abs() < 1e-12, "it holds no page D");
-        stream.gather(&[Some(Count::new(9, 9))], Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(10_000));
-        stream.restart();
-        assert!(
-            stream.gathered() == 0 && stream.ticket.value() < 1e-12,
-            "what waited belongs to what is over"
-        );
-    }
-
-    #[test]
-    fn the_null_learns_late_and_never_from_trouble() {
-        let rule = failures(1.0);
-        let mut stream = Stream::new(&rule, false);
-        let mut pane = |hour: i64, k: u64, learn: bool| {
-            let start = Timestamp::EPOCH.plus_ms(hour * 3_600_000);
-            stream.gather(&[Some(Count::new(k, 10_000))], start, start.plus_ms(3_600_000));
-            stream.judge(&rule, Terms { learn, ..terms(0.0) }, (0.005, 5));
-            stream.null(&rule, 0, terms(0.0)).rate
-        };
-        assert!((pane(0, 200, true) - 0.01).abs() < 1e-9, "not yet");
-        assert!((pane(1, 300, false) - 0.01).abs() < 1e-9, "trouble drops what waits");
-        assert!((pane(2, 200, true) - 0.01).abs() < 1e-9);
-        assert!((pane(3, 200, true) - 0.015).abs() < 1e-9, "half of 20,000 records at 2 %");
-    }
-
-    #[test]
-    fn pooled_tests_expect_what_their_members_do() {
-        let test =
-            |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, flips: false, share: 1.0 };
-        let tests = vec![
-            test(LabelMiss::Wrong { delay: 0, band: 0 }, vec![]),
-            test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),
-            test(LabelMiss::WrongInAll, vec![0, 1]),
-        ];
-        let plan = StreamPlan { family: Family::Accuracy, name: "labels".into(), tests };
-        let rule = Rule::new(
-            plan,
-            vec![baseline(10, 1000, 1.0), baseline(400, 1000, 1.0), baseline(410, 2000, 1.0)],
-        );
-        assert!((rule.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
-        let mut stream = Stream::new(&rule, false);
-        let counts = [(1, 30), (4, 10), (5, 40)].map(|(k, n)| Some(Count::new(k, n)));
-        stream.gather(&counts, Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(1));
-        let null = stream.null(&rule, 2, terms(0.0));
-        assert!((null.rate - (0.01 * 30.0 + 0.4 * 10.0) / 40.0).abs() < 1e-9, "{null:?}");
-    }
-}
+mod tests;

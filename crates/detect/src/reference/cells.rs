@@ -1,34 +1,33 @@
 //! Slices of a reference's time: what each test counted in each, from which its rate, its day and its spread follow.
 
+mod spread;
+mod traffic;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use stats::design_effect::{Residual, Shrinkage, design_effect, deviance, implied_by_shorter};
+use stats::design_effect::{Residual, design_effect};
+use wire::Timestamp;
 use wire::profile::Profile;
-use wire::{Family, Timestamp};
 
-use super::baseline::{Baseline, float, neighbours};
-use super::{Hours, Reference, StreamReference, TestReference, TrafficReference};
+use super::baseline::{Baseline, float};
+use super::{Hours, Reference, TestReference};
 use crate::config::time_of_day_ms;
 use crate::family::{Count, Counting, StreamPlan, by_age, count, plan};
 use crate::pane::PaneCounts;
+use spread::is_bursty;
+use traffic::traffic;
+
+pub(crate) use traffic::expected_calls;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Windows at which the spread is read, as parts of the reference: the longest fits five times.
-const WINDOWS: [i64; 6] = [160, 80, 40, 20, 10, 5];
-/// The longest window, however long the reference.
-const WINDOW_MAX_MS: i64 = DAY_MS;
 /// Reference time from which hours of the day are told apart.
 const HOURS_FROM_MS: i64 = 7 * DAY_MS;
 
 /// Bursts are looked for in slices of so much.
 const MINUTE_MS: i64 = 60_000;
-/// Share below which a test is one of a tail.
-const RARE: f64 = 0.02;
-/// Windows of 1, 2, 4, … 64 minutes.
-const SPREAD_LEVELS: u32 = 7;
 /// Minutes in which bursts are looked for, most: 34 days.
 const MINUTES_MAX: usize = 50_000;
 
@@ -58,17 +57,6 @@ pub struct Cell {
     counts: Vec<Count>,
     /// The tests of bursty families alone, by minute since the epoch.
     minutes: BTreeMap<i64, Vec<Count>>,
-}
-
-/// Families whose records come in bursts of trouble that are normal: one such burst in the reference is none later.
-fn is_bursty(family: Family) -> bool {
-    matches!(family, Family::Latency | Family::Availability)
-}
-
-/// Families of few records and large effects: that days differ by a little is no reason to wait for many records, as it
-/// would be if a day's spread divided the evidence of an hour. It is allowed for as a level.
-fn has_level(family: Family) -> bool {
-    family == Family::Other
 }
 
 impl Cells {
@@ -206,7 +194,8 @@ impl Cells {
             };
             streams.push(self.stream(stream, &series, &bursts, spreads));
         }
-        let traffic = self.traffic(&dense, &middles);
+        let calls: Vec<u64> = dense.iter().map(|c| c.calls).collect();
+        let traffic = traffic(&calls, &middles, self.width_ms);
         Reference {
             profile: profile.clone(),
             window,
@@ -242,7 +231,6 @@ impl Cells {
             n: sum.n,
             d: 1.0,
             d_hour: 1.0,
-            level: 0.0,
             spread: vec![],
             hours: tolerated,
         };
@@ -256,25 +244,6 @@ impl Cells {
             })
             .collect();
         Series { reference, residuals, day }
-    }
-
-    /// The least d at which the worst minute of the reference counts as normal, of a bursty family's test.
-    ///
-    /// As `stats::design_effect::burst_floor`, against the hour's own rate.
-    fn burst(&self, test: usize, series: &Series, of_day: &dyn Fn(Timestamp) -> i64) -> f64 {
-        let minutes = self.cells.values().flat_map(|cell| &cell.minutes);
-        let (mut most, mut filled) = (0.0_f64, 1_u64);
-        for (minute, counts) in minutes {
-            let Some(count) = counts.get(test).filter(|count| count.n > 0) else { continue };
-            let middle = Timestamp::EPOCH.plus_ms(minute * MINUTE_MS + MINUTE_MS / 2);
-            let rate = series.day.at(of_day(middle)).rate.clamp(1e-9, 1.0 - 1e-9);
-            // Fewer than usual is no burst.
-            if float(count.k) > rate * float(count.n) {
-                most = most.max(deviance(float(count.k.min(count.n)), float(count.n), rate));
-            }
-            filled += 1;
-        }
-        (1.3 * most / (2.0 * libm::log(4.0 * float(filled)) + 3.0)).max(1.0)
     }
 
     /// Spread of an hour's own rate from day to day.
@@ -299,155 +268,6 @@ impl Cells {
         let fitted = 1.0 - 1.0 / days as f64;
         design_effect(&residuals, window).unwrap_or(1.0).max(1.0) / fitted
     }
-
-    /// Design effects of the tests of a bursty stream at windows of 1, 2, 4, … minutes: each at least what makes the
-    /// worst window of the reference normal, and most of what its group has.
-    fn spreads(&self, first: usize, series: &[Series], of_day: &dyn Fn(Timestamp) -> i64) -> Vec<Vec<f64>> {
-        let panes: Vec<Vec<Residual>> =
-            series.iter().enumerate().map(|(i, one)| self.by_minute(first + i, one, of_day)).collect();
-        let length = panes.first().map_or(0, Vec::len);
-        let mut out = vec![vec![]; series.len()];
-        let mut shorter = vec![1.0_f64; series.len()];
-        for level in 0..SPREAD_LEVELS {
-            let window = 1_usize << level;
-            if window > length / 4 {
-                break;
-            }
-            let blocks = float(length as u64) / float(window as u64);
-            let own: Vec<Option<f64>> = panes.iter().map(|panes| design_effect(panes, window)).collect();
-            let mean = |rare: bool| {
-                let of_group = own.iter().zip(series).filter(|(_, one)| one.is_rare() == rare);
-                let known: Vec<f64> = of_group.filter_map(|(own, _)| *own).collect();
-                if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / float(known.len() as u64) }
-            };
-            for (i, one) in series.iter().enumerate() {
-                let k = one.reference.k.min(one.reference.n);
-                let group = mean(one.is_rare());
-                let shrunk = Shrinkage {
-                    own: own[i],
-                    blocks,
-                    events: k.min(one.reference.n - k),
-                    group,
-                    model: group,
-                    shorter: shorter[i],
-                };
-                let implied = if blocks < 8.0 { implied_by_shorter(shorter[i], 2.0) } else { 1.0 };
-                let d = shrunk.value().max(worst(&panes[i], window)).max(0.8 * group).max(implied);
-                shorter[i] = d;
-                out[i].push(round(d));
-            }
-        }
-        out
-    }
-
-    /// A bursty test minute by minute, without a gap, against the hour's own rate.
-    fn by_minute(&self, test: usize, series: &Series, of_day: &dyn Fn(Timestamp) -> i64) -> Vec<Residual> {
-        let minutes = || self.cells.values().flat_map(|cell| &cell.minutes);
-        let (Some(first), Some(last)) =
-            (minutes().map(|(at, _)| *at).min(), minutes().map(|(at, _)| *at).max())
-        else {
-            return vec![];
-        };
-        let length = usize::try_from(last - first + 1).unwrap_or(0).min(MINUTES_MAX);
-        let mut out = vec![Residual::default(); length];
-        for (minute, counts) in minutes() {
-            let slot = usize::try_from(minute - first).ok().and_then(|at| out.get_mut(at));
-            if let (Some(slot), Some(count)) = (slot, counts.get(test)) {
-                let middle = Timestamp::EPOCH.plus_ms(minute * MINUTE_MS + MINUTE_MS / 2);
-                let rate = series.day.at(of_day(middle)).rate.clamp(0.0, 1.0);
-                *slot = slot.plus(Residual::new(count.k.min(count.n), count.n, rate));
-            }
-        }
-        out
-    }
-
-    fn stream(
-        &self,
-        plan: &StreamPlan,
-        series: &[Series],
-        bursts: &[f64],
-        mut spreads: Vec<Vec<f64>>,
-    ) -> StreamReference {
-        spreads.resize(series.len(), vec![]);
-        let mut shorter = vec![1.0_f64; series.len()];
-        let mut most = vec![1.0_f64; series.len()];
-        let mut surely = vec![1.0_f64; series.len()];
-        let mut levels = vec![0.0_f64; series.len()];
-        let length = series.first().map_or(0, |s| s.residuals.len());
-        for part in WINDOWS {
-            let window_ms = (self.span_ms() / part).min(WINDOW_MAX_MS);
-            let window = usize::try_from(window_ms / self.width_ms).expect("fits a day");
-            if window == 0 || window > length / 4 {
-                continue;
-            }
-            let blocks = float(length as u64) / float(window as u64);
-            let own: Vec<Option<f64>> = series.iter().map(|s| design_effect(&s.residuals, window)).collect();
-            let mean = |keep: &dyn Fn(usize) -> bool| {
-                let known: Vec<f64> = (0..own.len()).filter(|i| keep(*i)).filter_map(|i| own[i]).collect();
-                if known.is_empty() { 1.0 } else { known.iter().sum::<f64>() / float(known.len() as u64) }
-            };
-            let all = mean(&|i| plan.tests[i].group >= 0);
-            let groups: Vec<f64> =
-                plan.tests.iter().map(|t| mean(&|i| plan.tests[i].group == t.group)).collect();
-            for (i, one) in series.iter().enumerate() {
-                let alone = plan.tests[i].group < 0;
-                let shrunk = Shrinkage {
-                    own: own[i],
-                    blocks,
-                    events: one.reference.k.min(one.reference.n - one.reference.k.min(one.reference.n)),
-                    group: if alone { 1.0 } else { groups[i] },
-                    model: if alone { 1.0 } else { all },
-                    shorter: shorter[i],
-                };
-                shorter[i] = shrunk.value();
-                if has_level(plan.family) && window_ms > HOUR_MS {
-                    levels[i] = levels[i].max(one.level(shorter[i] - most[i], blocks));
-                } else {
-                    most[i] = shorter[i];
-                    // Where a day evens out what its hours are, shorter windows differ more. Less what is chance, of which
-                    // the largest of many has most.
-                    let chance = (2.0 / (1.5 * blocks + 6.5)).sqrt();
-                    surely[i] = surely[i].max(shorter[i] * (1.0 - chance));
-                }
-            }
-        }
-        most.iter_mut().zip(&surely).for_each(|(most, surely)| *most = most.max(*surely));
-        let tests = series
-            .iter()
-            .zip(most.iter().zip(&levels).zip(bursts).zip(spreads))
-            .map(|(one, (((d, level), burst), spread))| TestReference {
-                d: round(d.max(*burst)),
-                level: round6(*level),
-                spread,
-                ..one.reference.clone()
-            })
-            .collect();
-        StreamReference { family: plan.family, name: plan.name.clone(), tests }
-    }
-
-    fn traffic(&self, dense: &[&Cell], middles: &[i64]) -> Option<TrafficReference> {
-        traffic(&dense.iter().map(|c| c.calls).collect::<Vec<_>>(), middles, self.width_ms)
-    }
-}
-
-/// The least d at which the worst window of so many panes counts as normal: as `stats::design_effect::burst_floor`, with
-/// the deviance of a count whose mean is its variance, since shares of slow requests are small.
-fn worst(panes: &[Residual], window: usize) -> f64 {
-    let mut sum = Residual::default();
-    let mut most = 0.0_f64;
-    for (at, pane) in panes.iter().enumerate() {
-        sum = sum.plus(*pane);
-        if let Some(gone) = at.checked_sub(window) {
-            sum = sum.plus(Residual { deviation: -panes[gone].deviation, variance: -panes[gone].variance });
-        }
-        // Fewer than usual is no burst.
-        if at + 1 >= window && sum.deviation > 0.0 && sum.variance > 1e-6 {
-            let (more, due) = (sum.deviation, sum.variance);
-            most = most.max(2.0 * ((due + more) * libm::log1p(more / due) - more));
-        }
-    }
-    let blocks = float(panes.len() as u64) / float(window as u64);
-    (1.3 * most / (2.0 * libm::log(4.0 * blocks.max(1.0)) + 3.0)).max(1.0)
 }
 
 /// One test over the slices.
@@ -456,23 +276,6 @@ struct Series {
     residuals: Vec<Residual>,
     /// What the hours expect of the event itself.
     day: Baseline,
-}
-
-impl Series {
-    /// A tail: its spread says little of the middle's.
-    fn is_rare(&self) -> bool {
-        float(self.reference.k) <= RARE * float(self.reference.n)
-    }
-
-    /// Twice the deviation of the rate over a window whose design effect is larger by `beyond`, `blocks` windows in all.
-    fn level(&self, beyond: f64, blocks: f64) -> f64 {
-        let TestReference { k, n, .. } = self.reference;
-        if n == 0 {
-            return 0.0;
-        }
-        let rate = float(k.min(n)) / float(n);
-        2.0 * (rate * (1.0 - rate) * beyond.max(0.0) * blocks / float(n)).sqrt()
-    }
 }
 
 /// What is pooled is expected as its members are, so it varies as they do: that their mix changes is no surprise.
@@ -503,84 +306,8 @@ fn round(d: f64) -> f64 {
     (d * 1000.0).round() / 1000.0
 }
 
-/// Rates by hour, how far days leave them, and bursts. `None` below 4 slices or 20 calls.
-fn traffic(calls: &[u64], middles: &[i64], width_ms: i64) -> Option<TrafficReference> {
-    let total: u64 = calls.iter().sum();
-    if calls.len() < 4 || total < 20 {
-        return None;
-    }
-    let width_s = float(width_ms.unsigned_abs()) / 1000.0;
-    let mean = float(total) / (float(calls.len() as u64) * width_s);
-    let mut hours = vec![mean; 24];
-    if float(calls.len() as u64) * width_s * 1000.0 >= float(HOURS_FROM_MS.unsigned_abs()) {
-        let mut sums = [(0_u64, 0_u64); 24];
-        for (n, middle) in calls.iter().zip(middles) {
-            let hour = usize::try_from(middle / HOUR_MS).expect("an hour of the day").min(23);
-            sums[hour].0 += n;
-            sums[hour].1 += 1;
-        }
-        for (hour, (n, slices)) in sums.into_iter().enumerate().filter(|(_, (_, slices))| *slices > 0) {
-            hours[hour] = float(n) / (float(slices) * width_s);
-        }
-    }
-    let expected: Vec<f64> = middles.iter().map(|middle| expected_calls(&hours, *middle) * width_s).collect();
-    let level = level(calls, &expected, width_ms);
-    Some(TrafficReference {
-        hours: hours.into_iter().map(round6).collect(),
-        level,
-        d: round(bursts(calls, &expected)),
-    })
-}
-
 fn round6(rate: f64) -> f64 {
     (rate * 1e6).round() / 1e6
-}
-
-/// Calls a second expected at a time of day.
-pub(crate) fn expected_calls(hours: &[f64], time_of_day_ms: i64) -> f64 {
-    let (before, after, share) = neighbours(time_of_day_ms);
-    match (hours.get(before), hours.get(after)) {
-        (Some(a), Some(b)) => a + (b - a) * share,
-        (None, _) | (_, None) => 0.0,
-    }
-}
-
-/// Lowest and highest of calls over expected, in windows of at least an hour and 50 expected calls.
-fn level(calls: &[u64], expected: &[f64], width_ms: i64) -> [f64; 2] {
-    let hour = usize::try_from((HOUR_MS / width_ms).max(1)).expect("a few slices");
-    let (mut low, mut high) = (1.0_f64, 1.0_f64);
-    let (mut from, mut sum, mut due) = (0, 0.0, 0.0);
-    for to in 0..calls.len() {
-        sum += float(calls[to]);
-        due += expected[to];
-        while to - from >= hour && due - expected[from] >= 50.0 {
-            sum -= float(calls[from]);
-            due -= expected[from];
-            from += 1;
-        }
-        if to + 1 - from >= hour && due >= 50.0 {
-            low = low.min(sum / due);
-            high = high.max(sum / due);
-        }
-    }
-    [round(low), round(high)]
-}
-
-/// Variance over mean of the calls of a slice around the mean of its neighbours.
-fn bursts(calls: &[u64], expected: &[f64]) -> f64 {
-    const SIDE: usize = 3;
-    let (mut ratios, mut n) = (0.0, 0_u64);
-    for at in SIDE..calls.len().saturating_sub(SIDE) {
-        let around = at - SIDE..=at + SIDE;
-        let (sum, due) = around.fold((0.0, 0.0), |(s, e), i| (s + float(calls[i]), e + expected[i]));
-        let mean = if due > 0.0 { sum * expected[at] / due } else { 0.0 };
-        if mean > 0.5 {
-            ratios += (float(calls[at]) - mean).powi(2) / mean;
-            n += 1;
-        }
-    }
-    // Each mean was fitted on seven slices, this one among them.
-    if n == 0 { 1.0 } else { (ratios / float(n) * 7.0 / 6.0).max(1.0) }
 }
 
 #[cfg(test)]

@@ -119,7 +119,6 @@ impl Ages {
             reference: usual,
             worth: level.worth,
             d: baseline.spread_at(SPAN_MAX_MS) * terms.widen,
-            level: 0.0,
         }
     }
 

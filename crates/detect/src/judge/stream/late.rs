@@ -62,16 +62,8 @@ mod tests {
             test(LabelMiss::WrongInAll, vec![0, 1]),
         ];
         let plan = StreamPlan { family: Family::Accuracy, name: "labels".into(), tests };
-        let known = TestReference {
-            k: 10,
-            tolerated: 10,
-            n: 1000,
-            d: 1.0,
-            d_hour: 1.0,
-            level: 0.0,
-            spread: vec![],
-            hours: None,
-        };
+        let known =
+            TestReference { k: 10, tolerated: 10, n: 1000, d: 1.0, d_hour: 1.0, spread: vec![], hours: None };
         let known = Baseline::new(&known);
         let rule = Rule::new(plan, vec![known; 3]);
         let mut stream = Stream::new(&rule, false);
