@@ -94,13 +94,22 @@ impl Desk {
         });
     }
 
-    /// Pseudonym of a person, remembered.
+    /// Pseudonym of a person, remembered unless they are to be forgotten.
     pub(crate) fn person(&mut self, principal: &Principal) -> String {
         let pseudonym = Directory::pseudonym(self.current.people_key(), &principal.name);
-        if self.people.learn(&pseudonym, &principal.name) {
-            self.effects.push(store::person(&pseudonym, &principal.name));
+        let forgotten = self.current.forgotten().contains(&principal.name);
+        if !forgotten && self.people.learn(&pseudonym, &principal.name) {
+            self.effects.push(store::person(&pseudonym, Some(&principal.name)));
         }
         pseudonym
+    }
+
+    /// Removes the names that are to be forgotten. The chain says of which pseudonyms, so that nobody looks for them.
+    pub(crate) fn forget_people(&mut self) {
+        for pseudonym in self.people.forget_names(self.current.forgotten()) {
+            self.effects.push(store::person(&pseudonym, None));
+            self.audit(Entry { action: "person.forgotten", before: Some(pseudonym), ..Entry::default() });
+        }
     }
 
     /// `text` within `max` bytes; a longer one is cut and counted.

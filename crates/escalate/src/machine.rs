@@ -256,6 +256,7 @@ impl Machine {
             let after = Some(digest.to_string());
             self.desk.audit(Entry { action: "policy.loaded", before, after, ..Entry::default() });
         }
+        self.desk.forget_people();
         let ids: Vec<IncidentId> = self.incidents.keys().cloned().collect();
         for id in ids {
             let state = &self.incidents[&id];

@@ -1,8 +1,11 @@
 //! People by pseudonym. The audit chain cannot be changed later, so it never holds a name; the state does, and
 //! removing a name there is how a person is forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use wire::id;
 
 /// Most names remembered. Beyond it pseudonyms are still made, but can no longer be turned back into names.
@@ -11,6 +14,22 @@ const PEOPLE_MAX: usize = 10_000;
 /// Longest name of a person, in bytes.
 const NAME_MAX: usize = 200;
 
+/// The secret under which names become pseudonyms. Never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct PeopleKey(Vec<u8>);
+
+impl PeopleKey {
+    pub(crate) fn new(key: &[u8]) -> Self {
+        Self(key.to_vec())
+    }
+}
+
+impl fmt::Debug for PeopleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeopleKey(…)")
+    }
+}
+
 /// Pseudonym to name, in order of the pseudonyms.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
@@ -18,10 +37,11 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// The pseudonym of a person under `key`: 16 letters and digits of a hash, after `p-`.
-    pub(crate) fn pseudonym(key: &[u8], name: &str) -> String {
-        let hash = id::sha256(&[b"person", key, name.as_bytes()]);
-        format!("p-{}", id::base32(&hash[..10]))
+    /// The pseudonym of a person under `key`: 80 bits of an HMAC-SHA-256 in letters and digits, after `p-`.
+    pub(crate) fn pseudonym(key: &PeopleKey, name: &str) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).expect("HMAC takes a key of any length");
+        mac.update(name.as_bytes());
+        format!("p-{}", id::base32(&mac.finalize().into_bytes()[..10]))
     }
 
     /// Remembers who a pseudonym is. True when that is news and must be written down.
@@ -41,6 +61,11 @@ impl Directory {
     pub(crate) fn forget(&mut self, pseudonym: &str) {
         self.names.remove(pseudonym);
     }
+
+    /// Forgets everyone of these names, under whichever key they were met. Returns their pseudonyms.
+    pub(crate) fn forget_names(&mut self, names: &BTreeSet<String>) -> Vec<String> {
+        self.names.extract_if(.., |_, name| names.contains(name)).map(|(pseudonym, _)| pseudonym).collect()
+    }
 }
 
 #[cfg(test)]
@@ -49,11 +74,26 @@ mod tests {
 
     #[test]
     fn a_pseudonym_depends_on_key_and_name_alone() {
-        let ana = Directory::pseudonym(b"k", "ana");
-        assert_eq!(ana, Directory::pseudonym(b"k", "ana"));
-        assert_ne!(ana, Directory::pseudonym(b"l", "ana"));
-        assert_ne!(ana, Directory::pseudonym(b"k", "bo"));
+        let of = |key: &[u8], name| Directory::pseudonym(&PeopleKey::new(key), name);
+        let ana = of(b"k", "ana");
+        assert_eq!(ana, of(b"k", "ana"));
+        assert_ne!(ana, of(b"l", "ana"));
+        assert_ne!(ana, of(b"k", "bo"));
         assert!(ana.len() == 18 && !ana.contains("ana"));
+    }
+
+    #[test]
+    fn a_pseudonym_is_an_hmac() {
+        // RFC 4231, test case 2: the first 80 bits are 5b dc c1 46 bf 60 75 4e 6a 04.
+        let jefe = Directory::pseudonym(&PeopleKey::new(b"Jefe"), "what do ya want for nothing?");
+        let want = [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04];
+        assert_eq!(jefe, format!("p-{}", id::base32(&want)));
+    }
+
+    #[test]
+    fn the_key_is_never_shown() {
+        assert!(!format!("{:?}", PeopleKey::new(b"ABC")).contains("ABC"));
+        assert!(!format!("{:?}", PeopleKey::new(b"ABC")).contains("65"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Digest, Incident};
 
 use crate::config::{Bundle, ConfigErrors, EscalateConfig};
+use crate::people::PeopleKey;
 
 mod check;
 
@@ -16,7 +17,8 @@ pub struct Policy {
     bundle: Bundle,
     digest: Digest,
     plans: BTreeMap<String, Plan>,
-    people_key: Vec<u8>,
+    people_key: PeopleKey,
+    forgotten: BTreeSet<String>,
 }
 
 /// One policy: steps that page one after the other.
@@ -70,14 +72,29 @@ impl Policy {
     fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
         let plans = check::plans(&bundle, receivers)?;
         let text = serde_json::to_vec(&bundle).expect("a bundle has text keys only");
-        Ok(Self { digest: Digest::of(&[&text]), bundle, plans, people_key: Vec::new() })
+        Ok(Self {
+            digest: Digest::of(&[&text]),
+            bundle,
+            plans,
+            people_key: PeopleKey::default(),
+            forgotten: BTreeSet::new(),
+        })
     }
 
     /// Sets the secret under which names of people become pseudonyms. Without one, whoever
     /// can guess a name can recognise it in the audit log. The same for all partitions, kept outside the log.
+    /// Under another key people get other pseudonyms; those they had are still known.
     #[must_use]
     pub fn with_people_key(mut self, key: &[u8]) -> Self {
-        self.people_key = key.to_vec();
+        self.people_key = PeopleKey::new(key);
+        self
+    }
+
+    /// Sets whose names are forgotten: a worker that starts removes them from its state, and none is written there
+    /// again. What the chain says of them stays, under pseudonyms that nothing leads from to a name any more.
+    #[must_use]
+    pub fn with_forgotten(mut self, names: BTreeSet<String>) -> Self {
+        self.forgotten = names;
         self
     }
 
@@ -114,8 +131,12 @@ impl Policy {
         &self.bundle.namespace
     }
 
-    pub(crate) fn people_key(&self) -> &[u8] {
+    pub(crate) const fn people_key(&self) -> &PeopleKey {
         &self.people_key
+    }
+
+    pub(crate) const fn forgotten(&self) -> &BTreeSet<String> {
+        &self.forgotten
     }
 }
 

@@ -101,8 +101,8 @@ pub(crate) fn own(what: &str, own: &Own) -> Effect {
     state(format!("own/{what}"), Some(own))
 }
 
-pub(crate) fn person(pseudonym: &str, name: &str) -> Effect {
-    state(format!("person/{pseudonym}"), Some(&name))
+pub(crate) fn person(pseudonym: &str, name: Option<&str>) -> Effect {
+    state(format!("person/{pseudonym}"), name.as_ref())
 }
 
 pub(crate) fn answer(id: &CommandId, kept: Option<&Kept>) -> Effect {

@@ -111,9 +111,14 @@ impl Script {
     }
 
     /// As `crash`, and the next process has other settings.
-    pub(crate) fn restart_with(mut self, ms: i64, settings: &str) -> Self {
+    pub(crate) fn restart_with(self, ms: i64, settings: &str) -> Self {
+        self.restart_under(ms, policy(settings))
+    }
+
+    /// As `crash`, and the next process has another policy.
+    pub(crate) fn restart_under(mut self, ms: i64, policy: Arc<Policy>) -> Self {
         self.event(at(ms), Event::Crash);
-        self.event(at(ms), Event::Start(policy(settings)));
+        self.event(at(ms), Event::Start(policy));
         self
     }
 

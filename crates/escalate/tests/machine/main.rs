@@ -5,6 +5,7 @@ extern crate tocsin_escalate as escalate;
 mod bounds;
 mod harness;
 mod laws;
+mod people;
 mod samples;
 mod settings;
 mod states;
