@@ -35,7 +35,6 @@ pub(crate) struct Backend<L: Log> {
     telemetry_topic: Arc<str>,
     settings: Settings,
     config: wire::Digest,
-    policy: Arc<escalate::Policy>,
     views: Arc<Views>,
     inboxes: Vec<Arc<Inbox>>,
     metrics: PrometheusHandle,
@@ -63,7 +62,6 @@ impl<L: Log> Backend<L> {
             telemetry_topic: topic.into(),
             settings,
             config,
-            policy: Arc::clone(&checked.policy),
             views,
             inboxes,
             metrics,
@@ -252,7 +250,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn audit_verify(&self) -> Result<AuditReport, BackendError> {
-        audit::verify(&self.log, &self.settings, &self.policy)
+        audit::verify(&self.log, &self.settings)
     }
 
     fn metrics(&self) -> Result<String, BackendError> {

@@ -104,8 +104,7 @@ pub enum Fault {
 
 /// Checks the chain of one partition, in order, against what anchors remember of it.
 ///
-/// A chain may begin late, because retention removes its beginning; without an anchor at or after its first record,
-/// nobody vouches that it is not a chain made up later. A cut tail is seen only by an anchor.
+/// As [`Checker`], of records that are all at hand.
 ///
 /// # Errors
 /// The first record at which it does not hold.
@@ -114,54 +113,95 @@ pub fn verify(
     records: impl IntoIterator<Item = AuditRecord>,
     anchors: &[Anchor],
 ) -> Result<Verified, Broken> {
-    let broken = |sequence, why| Err(Broken { partition, sequence, why });
-    let mut known = BTreeMap::new();
-    for anchor in anchors {
-        if anchor.partition != partition {
-            return broken(anchor.sequence, Fault::OtherPartition { found: anchor.partition });
-        }
-        if *known.entry(anchor.sequence).or_insert(&anchor.hash) != &anchor.hash {
-            return broken(anchor.sequence, Fault::NotAsAnchored);
-        }
-    }
-    let mut last: Option<Anchor> = None;
-    let (mut first, mut count) = (0, 0);
+    let mut checker = Checker::new(partition, anchors)?;
     for record in records {
+        checker.record(&record)?;
+    }
+    checker.end()
+}
+
+/// A check of the chain of one partition, record by record. Keeps the last record's hash and the anchors, whatever
+/// the length of the chain.
+///
+/// A chain may begin late, because retention removes its beginning; without an anchor at or after its first record,
+/// nobody vouches that it is not a chain made up later. A cut tail is seen only by an anchor.
+#[derive(Clone, Debug)]
+pub struct Checker {
+    partition: u32,
+    known: BTreeMap<u64, String>,
+    first: u64,
+    last: Option<Anchor>,
+    records: u64,
+}
+
+impl Checker {
+    /// # Errors
+    /// When the anchors are of another partition, or contradict each other.
+    pub fn new(partition: u32, anchors: &[Anchor]) -> Result<Self, Broken> {
+        let checker = Self { partition, known: BTreeMap::new(), first: 0, last: None, records: 0 };
+        anchors.iter().try_fold(checker, |mut checker, anchor| {
+            if anchor.partition != partition {
+                return checker.broken(anchor.sequence, Fault::OtherPartition { found: anchor.partition });
+            }
+            if *checker.known.entry(anchor.sequence).or_insert_with(|| anchor.hash.clone()) != anchor.hash {
+                return checker.broken(anchor.sequence, Fault::NotAsAnchored);
+            }
+            Ok(checker)
+        })
+    }
+
+    fn broken<T>(&self, sequence: u64, why: Fault) -> Result<T, Broken> {
+        Err(Broken { partition: self.partition, sequence, why })
+    }
+
+    /// Takes the next record. Nothing is known of what comes after one that does not hold.
+    ///
+    /// # Errors
+    /// When it does not follow from the one before, or is not what an anchor knows.
+    pub fn record(&mut self, record: &AuditRecord) -> Result<(), Broken> {
         let sequence = record.sequence;
-        if record.partition != partition {
-            return broken(sequence, Fault::OtherPartition { found: record.partition });
+        if record.partition != self.partition {
+            return self.broken(sequence, Fault::OtherPartition { found: record.partition });
         }
         if record.digest() != record.hash {
-            return broken(sequence, Fault::Changed);
+            return self.broken(sequence, Fault::Changed);
         }
         // What the first record must follow is known if it is the start, or if an anchor knows it.
-        let before = match &last {
+        let before = match &self.last {
             Some(before) => Some(before.hash.as_str()),
             None if sequence == 1 => Some(CHAIN_START),
-            None => known.get(&(sequence.saturating_sub(1))).map(|hash| hash.as_str()),
+            None => self.known.get(&(sequence.saturating_sub(1))).map(String::as_str),
         };
-        if let Some(before) = &last
+        if let Some(before) = &self.last
             && sequence != before.sequence + 1
         {
-            return broken(sequence, Fault::OutOfOrder { after: before.sequence });
+            return self.broken(sequence, Fault::OutOfOrder { after: before.sequence });
         }
         if before.is_some_and(|before| before != record.previous) || sequence == 0 {
-            return broken(sequence, Fault::Unlinked);
+            return self.broken(sequence, Fault::Unlinked);
         }
-        if known.get(&sequence).is_some_and(|hash| **hash != record.hash) {
-            return broken(sequence, Fault::NotAsAnchored);
+        if self.known.get(&sequence).is_some_and(|hash| *hash != record.hash) {
+            return self.broken(sequence, Fault::NotAsAnchored);
         }
-        if count == 0 {
-            first = sequence;
+        if self.records == 0 {
+            self.first = sequence;
         }
-        count += 1;
-        last = Some(Anchor { partition, sequence, hash: record.hash });
+        self.records += 1;
+        self.last = Some(Anchor { partition: self.partition, sequence, hash: record.hash.clone() });
+        Ok(())
     }
-    let last = last.unwrap_or_else(|| Anchor::start(partition));
-    if let Some((&sequence, _)) = known.last_key_value().filter(|(s, _)| **s > last.sequence) {
-        return broken(sequence, Fault::Cut { last: last.sequence });
+
+    /// There are no more records.
+    ///
+    /// # Errors
+    /// When an anchor knows a later one.
+    pub fn end(self) -> Result<Verified, Broken> {
+        let last = self.last.clone().unwrap_or_else(|| Anchor::start(self.partition));
+        if let Some((&sequence, _)) = self.known.last_key_value().filter(|(s, _)| **s > last.sequence) {
+            return self.broken(sequence, Fault::Cut { last: last.sequence });
+        }
+        Ok(Verified { first: self.first, last, records: self.records, from_start: self.first <= 1 })
     }
-    Ok(Verified { first, last, records: count, from_start: first <= 1 })
 }
 
 #[cfg(test)]

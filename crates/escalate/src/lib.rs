@@ -23,7 +23,7 @@ mod store;
 mod view;
 
 pub use answers::Answer;
-pub use audit::{Anchor, Broken, Verified, verify};
+pub use audit::{Anchor, Broken, Checker, Verified, verify};
 pub use config::{Bundle, ConfigError, ConfigErrors, EscalateConfig, PolicyConfig, RouteConfig, StepConfig};
 pub use counts::{Counters, Counts};
 pub use effect::{Effect, Input};
@@ -31,5 +31,5 @@ pub use life::{Decision, Event, Signal, Stage};
 pub use machine::Machine;
 pub use policy::{Plan, Policy, Position, Step, Target};
 pub use state::Timer;
-pub use store::StateError;
+pub use store::{StateError, anchor};
 pub use view::{IncidentView, PageView};

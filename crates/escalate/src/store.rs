@@ -14,6 +14,9 @@ use crate::state::IncidentState;
 /// Version of the schema that this program writes, and the newest that it reads.
 const VERSION: u8 = 1;
 
+/// Key of the head of the chain.
+const HEAD: &str = "head";
+
 /// Why a state record cannot be taken back in. The partition must not be worked on without it.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -53,7 +56,7 @@ pub(crate) enum Record {
 pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StateError> {
     let text = String::from_utf8_lossy(key).into_owned();
     let unknown = || Err(StateError::UnknownKey { key: text.clone() });
-    if text == "head" {
+    if text == HEAD {
         return Ok(Record::Head(parse(&text, value)?));
     }
     let Some((what, which)) = text.split_once('/') else { return unknown() };
@@ -65,6 +68,17 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StateError> {
         "answer" => Record::Answer(CommandId::new(which), parse(&text, value)?),
         _ => return unknown(),
     })
+}
+
+/// The end of the audit chain, if this record of the state holds it; all others are passed over unread.
+///
+/// # Errors
+/// When it is the one that does, and cannot be read.
+pub fn anchor(key: &[u8], value: &[u8]) -> Result<Option<Anchor>, StateError> {
+    if key != HEAD.as_bytes() {
+        return Ok(None);
+    }
+    parse::<Head>(HEAD, value).map(|head| head.map(|head| head.chain))
 }
 
 fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<Option<T>, StateError> {
@@ -86,7 +100,7 @@ fn state<T: Serialize>(key: String, value: Option<&T>) -> Effect {
 }
 
 pub(crate) fn head(head: &Head) -> Effect {
-    state("head".into(), Some(head))
+    state(HEAD.into(), Some(head))
 }
 
 pub(crate) fn incident(id: &IncidentId, incident: Option<&IncidentState>) -> Effect {

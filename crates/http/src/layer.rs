@@ -34,6 +34,7 @@ pub(crate) struct Inner {
     calls: Arc<Semaphore>,
     checks: Arc<Semaphore>,
     tails: Arc<Semaphore>,
+    verifications: Arc<Semaphore>,
     /// Turns true when the listener ends.
     pub(crate) ending: watch::Receiver<bool>,
     /// Makes ids of requests differ between processes.
@@ -56,6 +57,8 @@ pub(crate) enum Lane {
     /// Health: a crowd of other calls must not make it fail.
     Check,
     Tail,
+    /// A check of the whole audit chain, however long it is: one reader of it is enough.
+    Verification,
 }
 
 /// Calls of health at a time.
@@ -78,6 +81,7 @@ impl Shared {
             calls: room(config.concurrent_max),
             checks: room(CHECKS_MAX),
             tails: room(config.tails_max),
+            verifications: room(1),
             ending,
             instance: RandomState::new().hash_one("instance"),
             served: AtomicU64::new(0),
@@ -92,6 +96,7 @@ impl Shared {
             Lane::Call => (&self.calls, "requests"),
             Lane::Check => (&self.checks, "checks of health"),
             Lane::Tail => (&self.tails, "streams of events"),
+            Lane::Verification => (&self.verifications, "checks of the audit chain (one at a time)"),
         };
         Arc::clone(lane).try_acquire_owned().map_err(|_| limits::busy(what))
     }

@@ -97,7 +97,7 @@ pub(crate) async fn audit(
 }
 
 pub(crate) async fn audit_verify(State(shared): State<Shared>) -> Result<Json<AuditReport>, Problem> {
-    Ok(Json(shared.call(shared.room(Lane::Call)?, |backend| backend.audit_verify()).await?))
+    Ok(Json(shared.call(shared.room(Lane::Verification)?, |backend| backend.audit_verify()).await?))
 }
 
 pub(crate) async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {

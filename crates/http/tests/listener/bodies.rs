@@ -144,9 +144,8 @@ async fn rates_are_bounded() {
     assert_eq!(running.get("/readyz").await.status, 200);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_are_bounded_in_number_and_time() {
-    let running = Running::start("concurrent_max = 2\ncall_timeout_s = 1").await;
+/// Holds up what waits at the gate, until the answer is called.
+fn hold_the_gate(running: &Running) -> impl FnOnce() {
     let memory = running.memory.clone();
     let (held, release) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
     let keeper = std::thread::spawn(move || {
@@ -156,6 +155,16 @@ async fn calls_are_bounded_in_number_and_time() {
         drop(gate);
     });
     held.1.recv().unwrap();
+    move || {
+        release.0.send(()).unwrap();
+        keeper.join().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_bounded_in_number_and_time() {
+    let running = Running::start("concurrent_max = 2\ncall_timeout_s = 1").await;
+    let release = hold_the_gate(&running);
     let address = running.address;
     let waiting: Vec<_> = (0..2)
         .map(|_| tokio::spawn(async move { ask(address, "GET", "/v1/status", &[], b"").await.status }))
@@ -168,10 +177,23 @@ async fn calls_are_bounded_in_number_and_time() {
         assert_eq!(call.await.unwrap(), 504);
     }
     assert_eq!(running.get("/v1/inbox").await.status, 503, "what still runs holds its place");
-    release.0.send(()).unwrap();
-    keeper.join().unwrap();
+    release();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(running.get("/v1/status").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_chain_is_checked_by_one_at_a_time() {
+    let running = Running::start("call_timeout_s = 1").await;
+    let release = hold_the_gate(&running);
+    assert_eq!(running.get("/v1/audit/verify").await.status, 504, "the gate holds it");
+    let second = running.get("/v1/audit/verify").await;
+    assert_eq!((second.status, second.headers["retry-after"].as_str()), (503, "1"));
+    assert!(second.problem().detail.contains("checks of the audit chain"), "{}", second.problem().detail);
+    assert_eq!(running.get("/v1/audit").await.status, 200, "what reads a page of it goes on");
+    release();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(running.get("/v1/audit/verify").await.status, 200);
 }
 
 #[tokio::test]
