@@ -191,6 +191,7 @@ pub fn history() -> History {
             after: [1.4, 4.2],
             granted: [1e-6, 5e-6],
         }],
+        left_out: 0,
         incomplete: false,
         profile: Some(Digest::of(&[b"profile"])),
         config: Some(Digest::of(&[b"config"])),

@@ -299,7 +299,8 @@ impl Pass<'_> {
     }
 }
 
-/// Reads the members of an object of plain values, at most [`MEMBERS_MAX`]. How many were left out.
+/// Reads the members of an object of plain values, at most [`MEMBERS_MAX`], with names of at most [`NAME_BYTES_MAX`].
+/// How many were left out.
 fn members(
     scanner: &mut Scanner<'_>,
     into: &mut Vec<(Span, Token)>,
@@ -311,7 +312,7 @@ fn members(
     while more {
         let name = scanner.name()?;
         let token = scanner.token(depth + 1)?;
-        if into.len() < MEMBERS_MAX {
+        if into.len() < MEMBERS_MAX && name.len() <= NAME_BYTES_MAX {
             into.push((name, token));
         } else {
             left_out += 1;

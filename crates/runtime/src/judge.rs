@@ -22,8 +22,8 @@ use crate::gauges::{self, Look};
 use crate::held::{FENCED_REST, Held};
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition};
 use crate::metrics::{
-    BUDGET_SPENT, CONTEXT_REFUSED, PANE_LATENCY, PANES_CLOSED, TABLE_BOUND, TABLE_SIZE, TRANSACTION,
-    TRANSACTIONS,
+    BUDGET_SPENT, CONTEXT_REFUSED, HISTORY_LEFT_OUT, PANE_LATENCY, PANES_CLOSED, TABLE_BOUND, TABLE_SIZE,
+    TRANSACTION, TRANSACTIONS,
 };
 use crate::oversized;
 use crate::restore::restore;
@@ -468,6 +468,7 @@ fn publish(views: &Views, effects: &Effects) {
     for h in effects.history.iter().filter(|h| h.segment.is_none()) {
         views.panes.fetch_add(1, Ordering::Relaxed);
         metrics::counter!(PANES_CLOSED).increment(1);
+        metrics::counter!(HISTORY_LEFT_OUT).increment(h.left_out.into());
         let mut view = views.models.entry((h.model.clone(), h.version.clone())).or_default();
         view.model.clone_from(&h.model);
         view.version.clone_from(&h.version);

@@ -10,6 +10,7 @@ pub const PANES_CLOSED: &str = "tocsin_panes_closed_total";
 pub const PANE_LATENCY: &str = "tocsin_pane_latency_seconds";
 pub const RECORDS_DROPPED: &str = "tocsin_records_dropped_total";
 pub const CONTEXT_REFUSED: &str = "tocsin_context_refused_total";
+pub const HISTORY_LEFT_OUT: &str = "tocsin_history_left_out_total";
 pub const NOT_JUDGED: &str = "tocsin_panes_not_judged_total";
 pub const INCIDENTS_OPEN: &str = "tocsin_incidents_open";
 pub const INCIDENTS: &str = "tocsin_incidents_total";
@@ -31,6 +32,10 @@ pub fn describe() {
     describe_counter!(DEAD_LETTERS, "Records that could not be decoded, by reason");
     describe_gauge!(LAG, "Records not yet read, by role, topic and partition");
     describe_counter!(RECORDS_DROPPED, "Records left out because their topic takes none so large, by topic");
+    describe_counter!(
+        HISTORY_LEFT_OUT,
+        "Streams and measures of judged panes for which a history record had no room"
+    );
     describe_counter!(CONTEXT_REFUSED, "Context records that no judge was told of, by reason");
     describe_gauge!(WATERMARK_AGE, Unit::Seconds, "Wall clock minus watermark; meaningless in fast replay");
     describe_counter!(PANES_CLOSED, "Panes judged");

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Family, Timestamp};
 
+/// Most bytes of a record, written as JSON: of a very wide model some streams are left out.
+pub const HISTORY_BYTES_MAX: usize = 256 * 1024;
+
 /// A closed pane, as the judge saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct History {
@@ -24,12 +27,20 @@ pub struct History {
     /// Measures for people by name: accuracy, f1, mae, `psi.FEATURE`, …
     pub measures: BTreeMap<String, f64>,
     pub streams: Vec<StreamHistory>,
+    /// How many of the streams and measures had no room. Those in trouble, and the highest, come first.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub left_out: u32,
     #[serde(default)]
     pub incomplete: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Digest>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's own signature")]
+fn is_none(left_out: &u32) -> bool {
+    *left_out == 0
 }
 
 /// One stream in a closed pane.

@@ -17,6 +17,11 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    /// Bytes of the text.
+    pub(crate) fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
     /// The text that the span means. Both texts are valid UTF-8 and spans lie between characters.
     pub(crate) fn of<'a>(self, record: &'a str, scratch: &'a str) -> &'a str {
         if self.start < SCRATCH {

@@ -62,7 +62,7 @@ pub struct Label<'a> {
 pub struct Features<'a> {
     pub(super) view: View<'a>,
     pub(super) members: &'a [(Span, Token)],
-    /// Members beyond [`MEMBERS_MAX`].
+    /// Members beyond [`MEMBERS_MAX`], and those with names beyond [`NAME_BYTES_MAX`].
     pub skipped_members: u64,
     /// `features` was something else than an object.
     pub is_other: bool,

@@ -249,3 +249,16 @@ proptest! {
         prop_assert!(shorter.is_err());
     }
 }
+
+#[test]
+fn features_with_long_names_are_counted_and_not_followed() {
+    // Escapes count as what they mean: 256 bytes, not 512.
+    let (fits, long) = (r"\n".repeat(256), "x".repeat(257));
+    let text = FULL.replace(r#""age":null"#, &format!(r#""{fits}":1,"{long}":2"#));
+    let mut decoder = decoder(&Fields::default());
+    let attributes = Attributes::read(|_| None);
+    let decoded = decoder.decode(Some(text.as_bytes()), &attributes, Kind::Prediction);
+    let Ok(Decoded::Prediction(p)) = decoded else { panic!("a prediction") };
+    let names: Vec<usize> = p.features.last_first().map(|(name, _)| name.len()).collect();
+    assert_eq!((names, p.features.skipped_members), (vec![4, 256, 6, 7, 6], 1));
+}

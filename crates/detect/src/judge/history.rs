@@ -1,5 +1,7 @@
 //! What is told of each gathered pane: counts, quantiles, measures for people, and every stream's verdict.
 
+mod fit;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -96,7 +98,7 @@ impl Gather {
         let Some(counts) = self.counts.take() else { return };
         let status = Status::ALL.iter().zip(counts.status).map(|(s, n)| (s.name().to_owned(), n)).collect();
         let quantile = |(name, q): (&str, f64)| Some((name.to_owned(), counts.latency.sketch.quantile(q)?));
-        out.history.push(History {
+        out.history.push(fit::fit(History {
             model: at.model.to_owned(),
             version: at.version.to_owned(),
             segment: at.segment.map(str::to_owned),
@@ -114,10 +116,11 @@ impl Gather {
             } else {
                 warming_up()
             },
+            left_out: 0,
             incomplete: self.incomplete,
             profile: profile.filter(|_| self.digest != 0).cloned(),
             config: Some(at.config.digest().clone()),
-        });
+        }));
         self.incomplete = false;
     }
 }
