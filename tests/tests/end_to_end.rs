@@ -108,6 +108,7 @@ fn a_page_is_raised_taken_and_resolved() {
     let (ended, said) = process.terminate();
     assert!(ended.success(), "{ended}: {said}");
     assert_eq!(home.run(&["incidents"]).status.code(), Some(3), "nobody answers any more");
+    whoever_took_it_is_forgotten(&home, &id);
 
     assert_eq!(pager.triggers().len(), 1);
     pager.assert_none_doubled();
@@ -118,6 +119,35 @@ fn a_page_is_raised_taken_and_resolved() {
     assert_eq!(ids.len(), 1, "{all:#?}");
     assert_eq!(stored::counted(&log, "default").records(), feed.records, "every record is in a pane");
     as_documented(&log, &pager);
+}
+
+/// Everything was done as `local`, the name of whoever needs no token. The audit never had it; after a start that
+/// forgets it, nothing that is asked has it, and the chain is whole.
+fn whoever_took_it_is_forgotten(home: &Home, id: &str) {
+    let audited = || {
+        let log = stored::embedded(&home.path("tocsin.log"));
+        let records: Vec<wire::audit::AuditRecord> = stored::json(&log, &Topics::of("default").audit);
+        assert!(records.iter().all(|r| r.actor == "tocsin" || r.actor.starts_with("p-")), "{records:#?}");
+        assert!(records.iter().any(|r| r.action == "command.acknowledge"), "{records:#?}");
+        records.iter().filter(|r| r.action == "person.forgotten").count()
+    };
+    let by = || {
+        let shown = home.json(&["show", id]).remove(0);
+        let timeline = shown["timeline"].as_array().expect("people did something").clone();
+        timeline.iter().map(|r| r["by"].as_str().expect("someone").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(audited(), 0);
+    let process = Process::start(home, &[]);
+    assert!(by().iter().any(|name| name == "local"), "{:?}", by());
+    assert!(process.terminate().0.success());
+
+    home.configure("[audit]\nforget = [\"local\"]");
+    assert!(home.ok(&["check"]).contains("names to forget: 1"));
+    let process = Process::start(home, &[]);
+    assert!(by().iter().all(|name| name == "tocsin" || name.starts_with("p-")), "{:?}", by());
+    assert_eq!(home.json(&["audit", "verify"])[0]["ok"], true);
+    assert!(process.terminate().0.success());
+    assert_eq!(audited(), 1);
 }
 
 /// What all that ran has written, and paged, is what the schemas say; and there was something of each.

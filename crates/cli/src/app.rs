@@ -23,7 +23,7 @@ use wire::topic::Topics;
 
 use crate::args::Role;
 use crate::backend::Backend;
-use crate::config::Checked;
+use crate::config::{Checked, audit};
 use crate::failure::{Failure, Kind};
 
 /// The log that a config asks for.
@@ -180,7 +180,7 @@ impl App {
                 self.threads.push(drive(work, clock, stop, views));
             }
             Role::Escalate => {
-                let policy = Arc::clone(&checked.policy);
+                let policy = policy(checked)?;
                 let make = Box::new(move |partition| escalate::Machine::new(partition, Arc::clone(&policy)));
                 let sends =
                     Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views));
@@ -279,6 +279,21 @@ fn prepare<L: Log>(
         log.append(&profiles)?;
     }
     Ok(())
+}
+
+/// The policy, with a secret for people's pseudonyms.
+fn policy(checked: &Checked) -> Result<Arc<escalate::Policy>, Failure> {
+    if checked.people_key_given {
+        return Ok(Arc::clone(&checked.policy));
+    }
+    let log = &checked.config.log;
+    let file = audit::key_file(&checked.dir.join(&log.path));
+    if log.brokers.is_some() {
+        let file = file.display();
+        tracing::warn!(%file, "pseudonyms in the audit are made with this process's own key: give all the same with [audit] people_key_file");
+    }
+    let key = audit::own_key(&file).map_err(|e| Failure::new(Kind::CannotStart, e))?;
+    Ok(Arc::new(escalate::Policy::clone(&checked.policy).with_people_key(key.reveal().as_bytes())))
 }
 
 fn receivers(checked: &Checked) -> Result<Vec<Arc<Receiver>>, Failure> {

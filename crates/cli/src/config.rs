@@ -1,5 +1,6 @@
 //! `tocsin.toml`: read once, checked whole, then handed to the parts that own its tables.
 
+pub(crate) mod audit;
 mod fault;
 mod log;
 mod template;
@@ -17,6 +18,7 @@ use receivers::ReceiverConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use audit::AuditConfig;
 pub use fault::{Fault, Part};
 pub use log::LogConfig;
 pub use template::TEMPLATE;
@@ -57,6 +59,9 @@ pub struct Config {
     /// Times and limits of escalation.
     #[serde(default)]
     pub escalate: EscalateConfig,
+    /// People in the audit chain.
+    #[serde(default)]
+    pub audit: AuditConfig,
     /// The one listener.
     #[serde(default)]
     pub http: HttpConfig,
@@ -72,7 +77,10 @@ pub struct Checked {
     pub config: Config,
     /// `[telemetry]`, with the secret of its keyed hashes.
     pub telemetry: CollectConfig,
+    /// Without the secret of people's pseudonyms where none was given: who escalates makes one.
     pub policy: Arc<escalate::Policy>,
+    /// Whether the config gives that secret.
+    pub people_key_given: bool,
     pub judge: Arc<JudgeConfig>,
     pub references: Arc<Vec<Reference>>,
     /// Folder of the file: relative paths start here.
@@ -134,13 +142,20 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
         faults.push(Fault::of_key(file, source, &path, why));
         config.telemetry.clone()
     });
+    let people_key = config.audit.key(&dir).unwrap_or_else(|why| {
+        faults.push(Fault::of_key(file, source, &[Part::Key("audit")], why));
+        None
+    });
     match policy {
         Some(policy) if faults.is_empty() => {
             let judge = Arc::new(config.judge_config());
+            let key = people_key.as_ref().map_or("", receivers::Secret::reveal);
+            let policy = policy.with_people_key(key.as_bytes()).with_forgotten(config.audit.forget.clone());
             Ok(Checked {
                 config,
                 telemetry,
                 policy: Arc::new(policy),
+                people_key_given: people_key.is_some(),
                 judge,
                 references: Arc::new(references),
                 dir,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::args::{ConfigArgs, InitArgs, TokenArgs};
-use crate::config::{self, TEMPLATE};
+use crate::config::{self, Checked, TEMPLATE, audit};
 use crate::failure::{Failure, Kind};
 use crate::term::{Look, Out};
 
@@ -39,6 +39,7 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
                 c.policy.len(),
                 c.receiver.len()
             ));
+            out.line(format!("  people      {}", people(&checked)));
             out.line(format!("  http        {}", c.http.address));
             out.line(format!("  digest      {}", checked.judge.digest()));
             Ok(())
@@ -51,6 +52,27 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
             let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
             Err(Failure::new(Kind::No, text.join("\n\n")))
         }
+    }
+}
+
+/// Where the secret of people's pseudonyms comes from.
+fn people(checked: &Checked) -> String {
+    let log = &checked.config.log;
+    let key = match (checked.people_key_given, &log.brokers) {
+        (true, _) => "pseudonyms in the audit under the secret of [audit]".to_owned(),
+        (false, None) => {
+            let file = audit::key_file(&checked.dir.join(&log.path));
+            format!("pseudonyms in the audit under a secret in {}", file.display())
+        }
+        (false, Some(_)) => {
+            "each process makes pseudonyms under a secret of its own: with several, give all the same \
+                             one with [audit] people_key_env or people_key_file"
+                .to_owned()
+        }
+    };
+    match checked.config.audit.forget.len() {
+        0 => key,
+        n => format!("{key}; names to forget: {n}"),
     }
 }
 

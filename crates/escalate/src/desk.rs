@@ -105,11 +105,15 @@ impl Desk {
     }
 
     /// Removes the names that are to be forgotten. The chain says of which pseudonyms, so that nobody looks for them.
-    pub(crate) fn forget_people(&mut self) {
-        for pseudonym in self.people.forget_names(self.current.forgotten()) {
+    /// True when anyone was forgotten.
+    pub(crate) fn forget_people(&mut self) -> bool {
+        let forgotten = self.people.forget_names(self.current.forgotten());
+        let any = !forgotten.is_empty();
+        for pseudonym in forgotten {
             self.effects.push(store::person(&pseudonym, None));
             self.audit(Entry { action: "person.forgotten", before: Some(pseudonym), ..Entry::default() });
         }
+        any
     }
 
     /// `text` within `max` bytes; a longer one is cut and counted.

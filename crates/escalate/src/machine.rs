@@ -256,7 +256,10 @@ impl Machine {
             let after = Some(digest.to_string());
             self.desk.audit(Entry { action: "policy.loaded", before, after, ..Entry::default() });
         }
-        self.desk.forget_people();
+        if self.desk.forget_people() {
+            // Whoever has their views has the names.
+            self.changed.extend(self.incidents.keys().cloned());
+        }
         let ids: Vec<IncidentId> = self.incidents.keys().cloned().collect();
         for id in ids {
             let state = &self.incidents[&id];

@@ -23,11 +23,10 @@ impl fmt::Display for SecretSource {
 
 impl SecretSource {
     /// From the two fields of a config table, `{field}_env` and `{field}_file`; `None` if neither is set.
-    pub(crate) fn of(
-        field: &str,
-        env: Option<String>,
-        file: Option<PathBuf>,
-    ) -> Result<Option<Self>, String> {
+    ///
+    /// # Errors
+    /// When both are set, or what is set can be neither a name nor a path.
+    pub fn of(field: &str, env: Option<String>, file: Option<PathBuf>) -> Result<Option<Self>, String> {
         match (env, file) {
             (None, None) => Ok(None),
             (Some(_), Some(_)) => Err(format!("{field}_env and {field}_file are both set: keep one")),

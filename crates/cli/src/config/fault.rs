@@ -50,7 +50,7 @@ impl Fault {
 /// Keys that could hold a secret are never echoed, even where they are not allowed.
 fn looks_secret(line: &str) -> bool {
     let key = line.to_lowercase();
-    let named = ["secret_env", "secret_file", "token_sha256", "hash_key_env", "hash_key_file"];
+    let named = ["secret_env", "secret_file", "token_sha256", "key_env", "key_file"];
     ["secret", "password", "token", "key", "passwd", "credential"].iter().any(|w| key.contains(w))
         && !named.iter().any(|w| key.contains(w))
 }
