@@ -1,10 +1,9 @@
-//! Limits for rates, for people: at all times at once, or at one.
+//! Limits for rates, for people.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, ContinuousCDF};
-use statrs::function::beta::ln_beta;
 
-use crate::math::{float, ln, ln_1p};
+use crate::math::float;
 
 /// An interval of rates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,33 +19,6 @@ impl Interval {
 
 /// Halvings of an interval until neighbours are closer than a display can show (1e-12).
 const HALVINGS: usize = 40;
-
-/// A confidence sequence for the rate behind `k` of `n` records: right at all n at once, except with
-/// probability `alpha`. A dashboard may look as often as it likes.
-///
-/// All rates p at which the Beta(½, ½) mixture of likelihood ratios stays below 1/alpha (Ville). For records
-/// whose rate does not move; for correlated ones pass k/d and n/d. About 1.5 to 2 times as wide as
-/// [`clopper_pearson`]. Counts may be fractions.
-///
-/// # Panics
-/// If `k > n`, a count is negative, or `alpha` is not between 0 and 1.
-#[must_use]
-pub fn rate_sequence(k: f64, n: f64, alpha: f64) -> Interval {
-    assert!(0.0 <= k && k <= n && n.is_finite(), "k of n records");
-    assert!(alpha > 0.0 && alpha < 1.0, "an error rate is within 0..1");
-    if n == 0.0 {
-        return Interval::ALL;
-    }
-    let mixture = ln_beta(k + 0.5, n - k + 0.5) - ln_beta(0.5, 0.5);
-    let term = |count: f64, log: f64| if count == 0.0 { 0.0 } else { count * log };
-    let log_martingale = |p: f64| mixture - term(k, ln(p)) - term(n - k, ln_1p(-p));
-    let refused = |p: f64| log_martingale(p) >= -ln(alpha);
-    let share = k / n;
-    Interval {
-        lower: if k == 0.0 { 0.0 } else { outermost(share, 0.0, refused) },
-        upper: if k >= n { 1.0 } else { outermost(share, 1.0, refused) },
-    }
-}
 
 /// Clopper–Pearson limits of a rate at a sample fixed beforehand: each side errs with at most `alpha/2`.
 ///
@@ -88,7 +60,6 @@ fn outermost(inside: f64, outside: f64, refused: impl Fn(f64) -> bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Draws, close};
 
     #[test]
     fn clopper_pearson_of_known_counts() {
@@ -125,37 +96,5 @@ mod tests {
             }
             assert!(covered >= 0.9 - 1e-9, "at {p}: {covered}");
         }
-    }
-
-    #[test]
-    fn the_sequence_holds_at_all_times_at_once() {
-        for p in [0.02, 0.3] {
-            let (mut missed, runs) = (0, 300);
-            for seed in 0..runs {
-                let mut draws = Draws::new(seed);
-                let mut k = 0;
-                missed += u64::from((1..1_500_u64).any(|n| {
-                    k += draws.binomial(1, p);
-                    // Looking at a third of the times keeps the test short; a look left out can only help.
-                    n % 3 == 0 && {
-                        let limits = rate_sequence(float(k), float(n), 0.1);
-                        !(limits.lower..=limits.upper).contains(&p)
-                    }
-                }));
-            }
-            assert!(missed * 10 <= runs, "{missed} of {runs} missed {p}");
-        }
-    }
-
-    #[test]
-    fn sequences_of_known_counts() {
-        let all = rate_sequence(0.0, 0.0, 0.05);
-        assert!(close(Some(all.upper - all.lower), Some(1.0)));
-        let (none, every) = (rate_sequence(0.0, 50.0, 0.05), rate_sequence(50.0, 50.0, 0.05));
-        assert!(close(Some(none.lower), Some(0.0)) && close(Some(every.upper), Some(1.0)));
-        assert!(close(Some(none.upper), Some(1.0 - every.lower)), "mirrored");
-        let (fixed, always) = (clopper_pearson(100, 1_000, 0.05), rate_sequence(100.0, 1_000.0, 0.05));
-        let ratio = (always.upper - always.lower) / (fixed.upper - fixed.lower);
-        assert!((1.2..2.0).contains(&ratio), "{ratio} times as wide");
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers in, numbers out: sketches, distances, sequential tests, confidence sequences.
+//! Numbers in, numbers out: sketches, distances, sequential tests, limits.
 //!
 //! No I/O, no clock, no randomness. Whatever merges, merges exactly: the same records give the same bytes in
 //! any order and grouping, on any machine.
@@ -8,7 +8,6 @@
 //!   [`windows`] is the other form (windows by age), [`design_effect`] says how much records are worth.
 //! - *How much*: [`effect`] with the gate, [`confseq`] for display.
 //! - *For people*: [`psi`] [`ks`] [`wasserstein`] [`jensen_shannon`], each with its level without drift.
-//! - *Many features at once*: [`projection`].
 
 mod distance;
 mod math;
@@ -25,7 +24,6 @@ pub mod histogram;
 pub mod jensen_shannon;
 pub mod ks;
 pub mod moments;
-pub mod projection;
 pub mod psi;
 pub mod regression;
 pub mod sample;

@@ -144,27 +144,10 @@ async fn rates_are_bounded() {
     assert_eq!(running.get("/readyz").await.status, 200);
 }
 
-/// Holds up what waits at the gate, until the answer is called.
-fn hold_the_gate(running: &Running) -> impl FnOnce() {
-    let memory = running.memory.clone();
-    let (held, release) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
-    let keeper = std::thread::spawn(move || {
-        let gate = memory.gate.lock().unwrap();
-        held.0.send(()).unwrap();
-        _ = release.1.recv();
-        drop(gate);
-    });
-    held.1.recv().unwrap();
-    move || {
-        release.0.send(()).unwrap();
-        keeper.join().unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_are_bounded_in_number_and_time() {
     let running = Running::start("concurrent_max = 2\ncall_timeout_s = 1").await;
-    let release = hold_the_gate(&running);
+    let release = running.hold_the_gate();
     let address = running.address;
     let waiting: Vec<_> = (0..2)
         .map(|_| tokio::spawn(async move { ask(address, "GET", "/v1/status", &[], b"").await.status }))
@@ -185,7 +168,7 @@ async fn calls_are_bounded_in_number_and_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_audit_chain_is_checked_by_one_at_a_time() {
     let running = Running::start("call_timeout_s = 1").await;
-    let release = hold_the_gate(&running);
+    let release = running.hold_the_gate();
     assert_eq!(running.get("/v1/audit/verify").await.status, 504, "the gate holds it");
     let second = running.get("/v1/audit/verify").await;
     assert_eq!((second.status, second.headers["retry-after"].as_str()), (503, "1"));

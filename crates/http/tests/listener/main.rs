@@ -333,15 +333,7 @@ async fn events_stream_until_the_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_begun_is_finished() {
     let mut running = Running::start("").await;
-    let memory = running.memory.clone();
-    let (held, release) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
-    let keeper = std::thread::spawn(move || {
-        let gate = memory.gate.lock().unwrap();
-        held.0.send(()).unwrap();
-        _ = release.1.recv();
-        drop(gate);
-    });
-    held.1.recv().unwrap();
+    let release = running.hold_the_gate();
     let address = running.address;
     let begun = tokio::spawn(async move {
         let headers = [("content-type", "application/json")];
@@ -351,8 +343,7 @@ async fn what_was_begun_is_finished() {
     running.stop.take().unwrap().send(()).unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(TcpStream::connect(address).await.is_err(), "no new connection");
-    release.0.send(()).unwrap();
-    keeper.join().unwrap();
+    release();
     assert_eq!(begun.await.unwrap(), 202);
     tokio::time::timeout(Duration::from_secs(4), running.served).await.expect("and then it ends").unwrap();
 }

@@ -145,6 +145,23 @@ impl Running {
         self.ask("POST", path, &[("content-type", media)], body.as_ref()).await
     }
 
+    /// Holds up what waits at the gate, until the answer is called.
+    pub(crate) fn hold_the_gate(&self) -> impl FnOnce() + use<> {
+        let memory = self.memory.clone();
+        let (held, release) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+        let keeper = std::thread::spawn(move || {
+            let gate = memory.gate.lock().unwrap();
+            held.0.send(()).unwrap();
+            _ = release.1.recv();
+            drop(gate);
+        });
+        held.1.recv().unwrap();
+        move || {
+            release.0.send(()).unwrap();
+            keeper.join().unwrap();
+        }
+    }
+
     pub(crate) fn ingested(&self) -> Vec<IngestRecord> {
         std::mem::take(&mut self.memory.ingested.lock().unwrap())
     }
