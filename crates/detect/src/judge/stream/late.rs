@@ -45,27 +45,12 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use wire::Family;
-
     use super::*;
-    use crate::family::{StreamPlan, TestPlan};
-    use crate::reference::TestReference;
-    use crate::reference::baseline::Baseline;
+    use crate::judge::stream::tests::{baseline, labels};
 
     #[test]
     fn late_labels_of_a_trouble_that_is_over_are_left_out() {
-        let test =
-            |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, flips: false, share: 1.0 };
-        let tests = vec![
-            test(LabelMiss::Wrong { delay: 0, band: 0 }, vec![]),
-            test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),
-            test(LabelMiss::WrongInAll, vec![0, 1]),
-        ];
-        let plan = StreamPlan { family: Family::Accuracy, name: "labels".into(), tests };
-        let known =
-            TestReference { k: 10, tolerated: 10, n: 1000, d: 1.0, d_hour: 1.0, spread: vec![], hours: None };
-        let known = Baseline::new(&known);
-        let rule = Rule::new(plan, vec![known; 3]);
+        let rule = labels([(); 3].map(|()| baseline(10, 1000, 1.0)));
         let mut stream = Stream::new(&rule, false);
         let minute = |m: i64| Timestamp::EPOCH.plus_ms(m * 60_000);
         stream.leave_out(&rule, &[300_000, 7_200_000], minute(10));

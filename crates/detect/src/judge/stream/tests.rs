@@ -2,7 +2,7 @@ use super::*;
 use crate::family::{Event, Failure, LabelMiss};
 use crate::reference::TestReference;
 
-fn baseline(k: u64, n: u64, d: f64) -> Baseline {
+pub(super) fn baseline(k: u64, n: u64, d: f64) -> Baseline {
     Baseline::new(&TestReference { k, tolerated: k, n, d, d_hour: 1.0, spread: vec![], hours: None })
 }
 
@@ -20,6 +20,17 @@ fn failures_of(k: u64, n: u64, d: f64) -> Rule {
     }];
     let plan = StreamPlan { family: Family::Availability, name: "requests".into(), tests };
     Rule::new(plan, vec![baseline(k, n, d)])
+}
+
+/// Labels of two delays that were wrong, each alone and both together, against `known`.
+pub(super) fn labels(known: [Baseline; 3]) -> Rule {
+    let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, flips: false, share: 1.0 };
+    let tests = vec![
+        test(LabelMiss::Wrong { delay: 0, band: 0 }, vec![]),
+        test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),
+        test(LabelMiss::WrongInAll, vec![0, 1]),
+    ];
+    Rule::new(StreamPlan { family: Family::Accuracy, name: "labels".into(), tests }, known.into())
 }
 
 fn terms(grant: f64) -> Terms {
@@ -84,15 +95,7 @@ fn the_null_learns_late_and_never_from_trouble() {
 
 #[test]
 fn pooled_tests_expect_what_their_members_do() {
-    let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, flips: false, share: 1.0 };
-    let tests = vec![
-        test(LabelMiss::Wrong { delay: 0, band: 0 }, vec![]),
-        test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),
-        test(LabelMiss::WrongInAll, vec![0, 1]),
-    ];
-    let plan = StreamPlan { family: Family::Accuracy, name: "labels".into(), tests };
-    let rule =
-        Rule::new(plan, vec![baseline(10, 1000, 1.0), baseline(400, 1000, 1.0), baseline(410, 2000, 1.0)]);
+    let rule = labels([baseline(10, 1000, 1.0), baseline(400, 1000, 1.0), baseline(410, 2000, 1.0)]);
     assert!((rule.weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
     let mut stream = Stream::new(&rule, false);
     let counts = [(1, 30), (4, 10), (5, 40)].map(|(k, n)| Some(Count::new(k, n)));
