@@ -38,15 +38,13 @@ pub struct TestPlan {
     /// Earlier tests of the stream whose records these are, all together; empty for a test of its own. The null is
     /// then the mean of theirs, weighted by the records that came: `Π(1 + mᵢc) ≤ (1 + m̄c)ⁿ`, so an e-value stays one.
     pub pool: Vec<usize>,
-    /// A pool whose change turns answers round, rather than moving all odds alike.
-    pub flips: bool,
     /// Its part of the stream's grants, compared with the other tests'. 0: it only says what a pool expects.
     pub share: f64,
 }
 
 impl TestPlan {
     fn new(event: Event, group: i32) -> Self {
-        Self { event, group, pool: vec![], flips: false, share: 1.0 }
+        Self { event, group, pool: vec![], share: 1.0 }
     }
 }
 

@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::math::{exp_m1, ln_1p};
 
-/// Probabilities with which answers are turned round, for [`log_ratios_of_flips`].
-pub const FLIPS: [f64; 5] = [0.01, 0.03, 0.08, 0.2, 0.5];
 /// Steps of the log odds on which bets on a drifting share are placed.
 pub const DRIFT_DELTAS: [f64; 6] = [0.15, 0.3, 0.6, 1.2, 2.4, 4.8];
 /// Steps for the error rate of labelled predictions.
@@ -86,33 +84,6 @@ pub fn log_ratios_of_strata(
         let delta = side.sign() * delta;
         let due: f64 = strata.iter().map(|(n, m0)| n * ln_1p(unit(*m0) * exp_m1(delta))).sum();
         (k * delta - due) / d
-    }));
-}
-
-/// Logarithm of the e-value of strata `(k, n, m0)` against a change that turns answers round: what was right becomes wrong,
-/// and the other way, with a probability f of `flips`. A stratum's rate becomes `m0 + f·(1 − 2·m0)`, so strata that are
-/// seldom wrong move most.
-///
-/// `Σ (kᵢ·ln(pᵢ/mᵢ) + (nᵢ − kᵢ)·ln((1 − pᵢ)/(1 − mᵢ))) / d`: the product of the strata's own e-values against "at most mᵢ".
-/// Strata with `m0 ≥ ½` say nothing.
-///
-/// # Panics
-/// If `k > n`, a count is negative or not finite, a rate is not within 0..=1, `d < 1`, or f is not within 0..=½.
-pub fn log_ratios_of_flips(strata: &[(f64, f64, f64)], flips: &[f64], d: f64, out: &mut Vec<f64>) {
-    assert!(d >= 1.0, "a design effect");
-    out.extend(flips.iter().map(|f| {
-        assert!((0.0..=0.5).contains(f), "at most every second answer");
-        let gains = strata.iter().map(|&(k, n, m0)| {
-            assert!(0.0 <= k && k <= n && n.is_finite() && (0.0..=1.0).contains(&m0), "k of n records");
-            // At 0 a single event would be worth everything.
-            let m0 = m0.max(1e-6);
-            if m0 >= 0.5 {
-                return 0.0;
-            }
-            let p = m0 + f * (1.0 - 2.0 * m0);
-            k * crate::math::ln(p / m0) + (n - k) * (ln_1p(-p) - ln_1p(-m0))
-        });
-        gains.sum::<f64>() / d
     }));
 }
 
@@ -224,24 +195,11 @@ mod tests {
                 });
                 assert!(odds <= 1.0 + 1e-9, "{pa} {pb} {delta}: {odds}");
             }
-            for f in FLIPS {
-                let flips = mean(a.0, pa, |ka| {
-                    let with = |kb: f64| {
-                        let counts = [(ka, 10.0, a.1), (kb, 20.0, b.1)];
-                        log(ka, &|out| log_ratios_of_flips(&counts, &[f], 1.0, out))
-                    };
-                    ln(mean(b.0, pb, with))
-                });
-                assert!(flips <= 1.0 + 1e-9, "{pa} {pb} {f}: {flips}");
-            }
         }
         let mut of_strata = vec![];
         log_ratios_of_strata(14.0, &strata, Side::Up, &[0.4], 1.0, &mut of_strata);
         let of_mean = log_ratio(14.0, 30.0, (10.0 * a.1 + 20.0 * b.1) / 30.0, 0.4, 1.0);
         assert!(of_strata[0] > of_mean, "{} {of_mean}", of_strata[0]);
-        let mut hopeless = vec![];
-        log_ratios_of_flips(&[(9.0, 10.0, 0.7)], &[0.2], 1.0, &mut hopeless);
-        assert!(close(Some(hopeless[0]), Some(0.0)), "what is mostly wrong cannot tell");
     }
 
     #[test]

@@ -129,9 +129,9 @@ impl Slice {
 impl Part {
     pub(super) fn new(stream: usize, moved: &Moved) -> Self {
         let share = (moved.null + moved.side.sign() * moved.estimate).clamp(0.0, 1.0);
-        // Half way back: nearer to what is usual than to what it was. What raised the alarm was picked for being large,
-        // so it is taken half way to its lower limit.
-        let half = f64::midpoint(moved.estimate, moved.lower.max(0.0)) / 2.0;
+        // Half way back: nearer to what is usual than to what it was. A little more, as what raised the alarm was picked
+        // for being large.
+        let half = 0.4 * moved.estimate;
         let spread = |share: f64| (share * (1.0 - share), share);
         let wider = if spread(share).0 >= spread(moved.null).0 { share } else { moved.null };
         let need = closing_samples(wider, moved.d, moved.estimate).div_ceil(SLICES as u64);

@@ -5,7 +5,7 @@ mod late;
 mod null;
 
 use serde::{Deserialize, Serialize};
-use stats::binomial::{FLIPS, log_ratios, log_ratios_of_flips, log_ratios_of_strata};
+use stats::binomial::{log_ratios, log_ratios_of_strata};
 use stats::effect::{ChangeWindow, Z_GATE, effect};
 use stats::spending::ratios_in_place;
 use stats::{Side, Spending};
@@ -256,19 +256,10 @@ impl Stream {
                 } else {
                     // Each record against its own stratum's rate, which says more than their mean.
                     let lean = if null.rate > 0.0 { null.against(*side) / null.rate } else { 1.0 };
-                    let members = || pool.iter().filter(|&&i| pending[i].n > 0);
-                    if rule.plan.tests[test].flips {
-                        let stratum = |&i: &usize| {
-                            let Count { k, n, .. } = pending[i];
-                            (float(k.min(n)), float(n), nulls[i].against(*side))
-                        };
-                        let strata: Vec<_> = members().map(stratum).collect();
-                        log_ratios_of_flips(&strata, &FLIPS, null.d, &mut ratios);
-                    } else {
-                        let stratum = |&i: &usize| (float(pending[i].n), (nulls[i].rate * lean).min(1.0));
-                        let strata: Vec<_> = members().map(stratum).collect();
-                        log_ratios_of_strata(k, &strata, *side, bets, null.d, &mut ratios);
-                    }
+                    let members = pool.iter().filter(|&&i| pending[i].n > 0);
+                    let stratum = |&i: &usize| (float(pending[i].n), (nulls[i].rate * lean).min(1.0));
+                    let strata: Vec<_> = members.map(stratum).collect();
+                    log_ratios_of_strata(k, &strata, *side, bets, null.d, &mut ratios);
                 }
                 for (w, bet) in window_bets(bets.len()).into_iter().enumerate() {
                     let window = &mut state.windows[2 * s + w];

@@ -11,20 +11,14 @@ fn failures(d: f64) -> Rule {
 }
 
 fn failures_of(k: u64, n: u64, d: f64) -> Rule {
-    let tests = vec![TestPlan {
-        event: Event::Failed(Failure::Any),
-        group: 0,
-        pool: vec![],
-        flips: false,
-        share: 1.0,
-    }];
+    let tests = vec![TestPlan { event: Event::Failed(Failure::Any), group: 0, pool: vec![], share: 1.0 }];
     let plan = StreamPlan { family: Family::Availability, name: "requests".into(), tests };
     Rule::new(plan, vec![baseline(k, n, d)])
 }
 
 /// Labels of two delays that were wrong, each alone and both together, against `known`.
 pub(super) fn labels(known: [Baseline; 3]) -> Rule {
-    let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, flips: false, share: 1.0 };
+    let test = |miss, pool| TestPlan { event: Event::Label(miss), group: 0, pool, share: 1.0 };
     let tests = vec![
         test(LabelMiss::Wrong { delay: 0, band: 0 }, vec![]),
         test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),
