@@ -270,9 +270,9 @@ fn prepare<L: Log>(
     let profiles: Vec<_> = checked
         .references
         .iter()
-        .map(|r| {
+        .flat_map(|r| {
             let record = ContextRecord::Profile(Box::new(r.profile.clone()));
-            runtime::context_record(settings, &record)
+            runtime::context_records(settings, record)
         })
         .collect();
     if !profiles.is_empty() {

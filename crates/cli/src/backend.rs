@@ -138,14 +138,16 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError> {
-        if records.iter().any(|r| matches!(r, ContextRecord::Profile(_))) {
+        if records.iter().any(|r| matches!(r, ContextRecord::Profile(_) | ContextRecord::ProfilePart(_))) {
             return Err(BackendError::Invalid(
                 "profiles are made by the judge or pinned in the config".to_owned(),
             ));
         }
-        let batch: Vec<_> = records.iter().map(|r| runtime::context_record(&self.settings, r)).collect();
+        let count = records.len() as u64;
+        let batch: Vec<_> =
+            records.into_iter().flat_map(|r| runtime::context_records(&self.settings, r)).collect();
         self.log.append(&batch).map_err(unavailable)?;
-        Ok(Ingested { records: records.len() as u64 })
+        Ok(Ingested { records: count })
     }
 
     fn command(&self, new: NewCommand) -> Result<CommandReceipt, BackendError> {

@@ -17,6 +17,7 @@ use http_api::HttpConfig;
 use receivers::ReceiverConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use wire::parts::WHOLE_BYTES_MAX;
 
 pub use audit::AuditConfig;
 pub use fault::{Fault, Part};
@@ -252,7 +253,59 @@ fn load_references(config: &Config, dir: &Path) -> Result<Vec<Reference>, String
         .iter()
         .map(|path| {
             let text = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
+            let reference = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+            carried(&reference).map_err(|e| format!("{}: {e}", path.display()))?;
+            Ok(reference)
         })
         .collect()
+}
+
+/// Whether a reference can be handed to a judge, in however many records.
+fn carried(reference: &Reference) -> Result<(), String> {
+    let bytes = serde_json::to_vec(reference).map_or(0, |json| json.len());
+    // A little less than what a reader puts together: there is a name and a schema around it.
+    let most = WHOLE_BYTES_MAX - 1024;
+    if bytes <= most {
+        return Ok(());
+    }
+    let features = reference.profile.features.len().max(1);
+    Err(format!(
+        "the reference takes {bytes} bytes and the most is {most}: build it with at most {} of its {features} features \
+         (telemetry.features_max) or fewer categories (telemetry.categories_max)",
+        features * (most / 1024) / (bytes / 1024)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_that_no_judge_can_be_handed_is_refused() {
+        let dir = std::env::temp_dir().join(format!("tocsin-check-{}", std::process::id()));
+        let folder = dir.join("references");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let of = |name: &str| {
+            serde_json::json!({
+                "profile": {
+                    "model": "m", "version": "v", "digest": "d", "effective_from": "2026-01-01T00:00:00Z",
+                    "stage": "final", "latency_edges": [], "features": [], "task": "unknown",
+                },
+                "window": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"],
+                "records": 1, "labels": 0, "timezone": "UTC",
+                "streams": [{"family": "latency", "name": name, "tests": []}],
+            })
+        };
+        let mut config: Config = toml::from_str(TEMPLATE).expect("the template is a config");
+        config.references = Some("references".into());
+        let write = |value: serde_json::Value| {
+            std::fs::write(folder.join("wide.json"), value.to_string()).expect("a file");
+        };
+        write(of("small"));
+        assert_eq!(load_references(&config, &dir).expect("it fits").len(), 1);
+        write(of(&"x".repeat(WHOLE_BYTES_MAX)));
+        let why = load_references(&config, &dir).expect_err("too large");
+        assert!(why.contains("wide.json: the reference takes 671") && why.contains("features_max"), "{why}");
+        std::fs::remove_dir_all(&dir).expect("its own folder");
+    }
 }

@@ -30,11 +30,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use wire::context::ContextRecord;
 use wire::history::{History, StreamHistory};
+use wire::parts::{self, Joined, Joiner};
 use wire::{Incident, Timestamp};
 
 use crate::config::JudgeConfig;
 use crate::pane::Pane;
-use crate::record::PanesRecord;
+use crate::record::{PanesRecord, RecordPart};
 use crate::reference::cells::Cell;
 use model::{Model, ModelClosing, Name};
 use open::OpenPanes;
@@ -57,6 +58,8 @@ pub struct Judge {
     /// End of the last base pane that had records.
     last_record: Timestamp,
     open: OpenPanes,
+    /// Records of which not all parts have come.
+    parts: Joiner,
     models: BTreeMap<String, Model>,
     telemetry: Telemetry,
     /// Offset after the last record that was taken in.
@@ -101,7 +104,8 @@ pub struct Counters {
     pub panes: u64,
     /// Partial panes that came after their pane had closed; they are nowhere else.
     pub late: u64,
-    /// Partial panes that could not be merged: of another shape than their digest says.
+    /// Partial panes that could not be merged (of another shape than their digest says), and parts of records that
+    /// could not be put together.
     pub misshapen: u64,
     /// Base panes closed before their time because too many were open.
     pub forced: u64,
@@ -146,6 +150,7 @@ impl Judge {
             next_pane: None,
             last_record: Timestamp::EPOCH,
             open: OpenPanes::default(),
+            parts: Joiner::default(),
             models: BTreeMap::new(),
             telemetry: Telemetry::default(),
             next_offset: 0,
@@ -164,6 +169,37 @@ impl Judge {
         let again = offset < self.next_offset;
         self.next_offset = self.next_offset.max(offset.saturating_add(1));
         self.dirty.meta = true;
+        match record {
+            PanesRecord::Part(part) => {
+                if let Some((first, whole)) = self.join(offset, &part, again) {
+                    self.apply(first, whole, again);
+                }
+            }
+            PanesRecord::Partial(_)
+            | PanesRecord::Progress(_)
+            | PanesRecord::GaveUp { .. }
+            | PanesRecord::Context(_)
+            | PanesRecord::Reference(_)
+            | PanesRecord::Config { .. } => self.apply(offset, record, again),
+        }
+    }
+
+    /// The record that a part completes, with the offset of its first.
+    fn join(&mut self, offset: i64, part: &RecordPart, again: bool) -> Option<(i64, PanesRecord)> {
+        let RecordPart { writer, digest, index, parts, bytes } = part;
+        let part = parts::Part { writer, digest, index: *index, parts: *parts, bytes };
+        let joined = match self.parts.take(offset, part) {
+            Joined::More => return None,
+            Joined::Whole { bytes, first } => PanesRecord::decode(&bytes).ok().map(|whole| (first, whole)),
+            Joined::Broken => None,
+        };
+        // Read again from within a whole that was taken in, its first parts are not there, nor missed.
+        self.counters.misshapen += u64::from(joined.is_none() && !again);
+        joined
+    }
+
+    /// Acts on a record that begins at `offset`.
+    fn apply(&mut self, offset: i64, record: PanesRecord, again: bool) {
         match record {
             PanesRecord::Partial(pane) => self.partial(offset, pane, again),
             _ if again => (),
@@ -195,6 +231,8 @@ impl Judge {
             }
             // The digest of the config that judges is in every incident; here it marks the log.
             PanesRecord::Config { digest: _ } => (),
+            // Parts are of records, not of parts.
+            PanesRecord::Part(_) => self.counters.misshapen += 1,
         }
     }
 
@@ -223,7 +261,8 @@ impl Judge {
     /// The offset to commit: that of the oldest partial pane still open, else the next one. `None` before any record.
     #[must_use]
     pub fn resume_offset(&self) -> Option<i64> {
-        self.open.first_offset().or_else(|| (self.next_offset > 0).then_some(self.next_offset))
+        let needed = [self.open.first_offset(), self.parts.first()].into_iter().flatten().min();
+        needed.or_else(|| (self.next_offset > 0).then_some(self.next_offset))
     }
 
     /// Start of the oldest base pane that is not closed and holds records.

@@ -155,6 +155,17 @@ impl PaneCounts {
         }
     }
 
+    /// Keeps half of the raw features: those with the smallest names; values of the others are counted. Merging is as
+    /// exact as before: the smaller bound holds. False under a profile, or with one feature left.
+    pub fn halve_features(&mut self) -> bool {
+        if !self.is_raw() || self.features.len() < 2 {
+            return false;
+        }
+        self.features_max = u32::try_from(self.features.len() / 2).unwrap_or(u32::MAX);
+        self.drop_excess();
+        true
+    }
+
     fn is_raw(&self) -> bool {
         self.features.iter().all(|f| matches!(f, FeatureCounts::Raw(_)))
     }
@@ -226,4 +237,35 @@ fn sum_into(mine: &mut [u64], theirs: &[u64]) {
 
 fn same_length(left: usize, right: usize) -> Result<(), Mismatch> {
     if left == right { Ok(()) } else { Err(Mismatch { left, right }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(names: &[&str], nulls: u64) -> PaneCounts {
+        let mut counts = PaneCounts::empty(None, 8);
+        for name in names {
+            let feature = RawCounts { nulls, ..RawCounts::new((*name).to_owned(), 8) };
+            counts.features.push(FeatureCounts::Raw(Box::new(feature)));
+        }
+        counts
+    }
+
+    #[test]
+    fn halving_the_features_before_a_merge_is_halving_them_after() {
+        let (all, others) = (raw(&["a", "b", "c", "d", "e"], 3), raw(&["b", "c", "e", "f"], 5));
+        let mut halved = all.clone();
+        assert!(halved.halve_features());
+        let names: Vec<&str> = halved.features.iter().map(raw_name).collect();
+        assert_eq!((names, halved.quality.features_over), (vec!["a", "b"], 9));
+        let (mut before, mut after) = (others.clone(), others.clone());
+        before.merge(&halved).expect("raw counts fit");
+        after.merge(&all).expect("raw counts fit");
+        after.features_max = 2;
+        after.drop_excess();
+        assert_eq!(before, after);
+        assert_eq!(before.quality.features_over, 9 + 15, "every value is counted somewhere");
+        assert!(halved.halve_features() && !halved.halve_features(), "one is left");
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use wire::context::ContextRecord;
-use wire::{Digest, Timestamp};
+use wire::{Digest, Timestamp, parts};
 
 use crate::pane::Pane;
 use crate::progress::{Progress, SourceId};
@@ -31,6 +31,22 @@ pub enum PanesRecord {
     Reference(Box<Reference>),
     /// The judge's config from here on.
     Config { digest: Digest },
+    /// A piece of a record that is too large for one.
+    Part(RecordPart),
+}
+
+/// A piece of the bytes of a record; see [`wire::parts`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordPart {
+    /// Who wrote it: the source of a collector, or the judge's own runtime.
+    pub writer: String,
+    /// Of all the bytes.
+    pub digest: Digest,
+    pub index: u32,
+    /// How many there are.
+    pub parts: u32,
+    /// At most [`wire::parts::PART_BYTES`].
+    pub bytes: Vec<u8>,
 }
 
 /// Why bytes are not a record of the panes topic.
@@ -60,6 +76,7 @@ enum Stored<P> {
     Context(Vec<u8>),
     Reference(Vec<u8>),
     Config(Digest),
+    Part(RecordPart),
 }
 
 impl PanesRecord {
@@ -76,6 +93,7 @@ impl PanesRecord {
                 Stored::Reference(serde_json::to_vec(reference).expect("plain data"))
             }
             Self::Config { digest } => Stored::Config(digest.clone()),
+            Self::Part(part) => Stored::Part(part.clone()),
         };
         postcard::to_extend(&stored, vec![SCHEMA]).expect("plain data")
     }
@@ -100,7 +118,27 @@ impl PanesRecord {
                 Self::Reference(serde_json::from_slice(&json).map_err(RecordError::DamagedJson)?)
             }
             Stored::Config(digest) => Self::Config { digest },
+            Stored::Part(part) => Self::Part(part),
         })
+    }
+
+    /// The bytes of the records that carry it, in order, for one transaction: one, or parts where it is larger than
+    /// [`wire::parts::PART_BYTES`]. No other writer may give `writer` as its name.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "memory holds fewer parts")]
+    pub fn in_records(&self, writer: &str) -> Vec<Vec<u8>> {
+        let whole = self.encode();
+        if whole.len() <= parts::PART_BYTES {
+            return vec![whole];
+        }
+        let digest = parts::digest(&whole);
+        let pieces = whole.chunks(parts::PART_BYTES);
+        let count = u32::try_from(pieces.len()).expect("memory holds fewer");
+        let part = |(index, bytes): (u32, &[u8])| {
+            let (writer, digest, bytes) = (writer.to_owned(), digest.clone(), bytes.to_vec());
+            Self::Part(RecordPart { writer, digest, index, parts: count, bytes }).encode()
+        };
+        (0..count).zip(pieces).map(part).collect()
     }
 }
 
@@ -141,6 +179,13 @@ mod tests {
             PanesRecord::GaveUp { source, pane: at },
             PanesRecord::Context(ContextRecord::Deployment(deployment)),
             PanesRecord::Config { digest: Digest::of(&[b"config"]) },
+            PanesRecord::Part(RecordPart {
+                writer: "t/1".into(),
+                digest: Digest::of(&[b"whole"]),
+                index: 1,
+                parts: 3,
+                bytes: vec![7; 9],
+            }),
         ]
     }
 
@@ -162,7 +207,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_damage_is_survived(which in 0..5_usize, at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+        fn any_damage_is_survived(which in 0..6_usize, at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
             let mut bytes = records()[which].encode();
             let at = at.index(bytes.len());
             bytes[at] = byte;

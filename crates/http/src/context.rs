@@ -78,7 +78,7 @@ fn parse(record: &[u8]) -> Result<ContextRecord, String> {
                 }
             }
         }
-        ContextRecord::Profile(_) => {
+        ContextRecord::Profile(_) | ContextRecord::ProfilePart(_) => {
             return Err("a profile is learned or built (`tocsin reference build`), not posted".into());
         }
     }

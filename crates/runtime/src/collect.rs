@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use detect::collect::{CollectConfig, Collector, Flush, RecordAt, Role};
+use detect::pane::Pane;
 use detect::progress::{Progress, SourceId};
 use detect::record::PanesRecord;
 use wire::context::ContextRecord;
+use wire::parts::WHOLE_BYTES_MAX;
 
 use crate::clock::{Clock, Now};
 use crate::context::Follower;
@@ -443,8 +445,9 @@ fn records_of(
     for pane in flush.panes {
         let partition = wire::partition::of_model(&pane.key.model, settings.judge_partitions);
         let key = format!("{}/{}", pane.key.model, pane.key.version);
-        let value = PanesRecord::Partial(pane).encode();
-        records.push(NewRecord::new(topics.panes.as_str(), value).key(key).partition(partition));
+        let record =
+            |value| NewRecord::new(topics.panes.as_str(), value).key(key.as_str()).partition(partition);
+        records.extend(pane_values(source, pane).into_iter().map(record));
     }
     // Behind the panes: whoever has read this progress has read what it is the progress of.
     push_progress(settings, flush.progress, records);
@@ -475,6 +478,24 @@ fn records_of(
     for (key, value) in flush.state {
         let key = [state_prefix(source), key].concat();
         state.put((&topics.state_collect, state_at), key, value, records);
+    }
+}
+
+/// A partial pane in records. One beyond what a judge puts together keeps the half of its features that have the smallest
+/// names, counted with those beyond `features_max`.
+fn pane_values(source: &SourceId, pane: Pane) -> Vec<Vec<u8>> {
+    let mut record = PanesRecord::Partial(pane);
+    loop {
+        let values = record.in_records(&source.to_string());
+        if values.iter().map(Vec::len).sum::<usize>() <= WHOLE_BYTES_MAX {
+            return values;
+        }
+        let PanesRecord::Partial(pane) = &mut record else { return values };
+        if !pane.counts.halve_features() {
+            return values;
+        }
+        let (model, features) = (&pane.key.model, pane.counts.features.len());
+        tracing::error!(%source, model, features, "a pane is too large: features beyond these are not told apart");
     }
 }
 

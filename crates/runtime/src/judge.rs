@@ -27,7 +27,7 @@ use crate::metrics::{
 };
 use crate::oversized;
 use crate::restore::restore;
-use crate::settings::{Settings, Stepped, incident_records, json_record};
+use crate::settings::{Settings, Stepped, context_records, incident_records, json_record};
 use crate::state::Parts;
 use crate::views::{self, Views};
 use passed_on::{ENTRIES_MAX, Offer, PassedOn};
@@ -271,9 +271,17 @@ impl<L: Log> JudgeLoop<L> {
             last_commit: now.mono,
         };
         self.parts.insert(partition, part);
+        self.pass_on_config(partition);
         self.pass_on_references(partition);
         self.context.restart();
         Ok(())
+    }
+
+    /// Marks where in the partition another config begins to judge.
+    fn pass_on_config(&mut self, partition: u32) {
+        let Some(part) = self.parts.get_mut(&partition) else { return };
+        let digest = self.config.digest().clone();
+        part.pass_on("config".to_owned(), digest.to_string(), || PanesRecord::Config { digest });
     }
 
     /// What a judge uses beside panes enters as a record of its own panes partition, so that incidents are a
@@ -294,7 +302,7 @@ impl<L: Log> JudgeLoop<L> {
 
     fn pass_on(&mut self, key: &str, record: &ContextRecord) {
         // The judge made the profiles itself.
-        if matches!(record, ContextRecord::Profile(_)) {
+        if matches!(record, ContextRecord::Profile(_) | ContextRecord::ProfilePart(_)) {
             return;
         }
         let json = serde_json::to_vec(record).expect("plain data");
@@ -353,9 +361,9 @@ impl<L: Log> JudgeLoop<L> {
         let effects = part.judge.take_effects();
         let mut records = records_of(&self.settings, partition, &effects, &mut part.state, now.wall);
         for record in std::mem::take(&mut part.inject) {
-            records.push(
-                NewRecord::new(self.settings.topics.panes.as_str(), record.encode()).partition(partition),
-            );
+            let parts = record.in_records(&format!("judge/{partition}"));
+            let panes = self.settings.topics.panes.as_str();
+            records.extend(parts.into_iter().map(|value| NewRecord::new(panes, value).partition(partition)));
         }
         let state_at = (self.settings.topics.state_judge.as_str(), partition);
         part.passed_on.write(state_at, &mut part.state, &mut records);
@@ -502,7 +510,7 @@ fn records_of(
         records.push(json_record(&topics.history, partition, &key, "tocsin.history", ns, h));
     }
     for c in &e.context {
-        records.push(json_record(&topics.context, 0, &c.key(), "tocsin.context", ns, c));
+        records.extend(context_records(settings, c.clone()));
     }
     for (key, value) in &e.state {
         state.put((&topics.state_judge, partition), key.clone(), value.clone(), &mut records);

@@ -22,4 +22,4 @@ pub mod topics;
 pub mod views;
 
 pub use restore::{Restored, restore};
-pub use settings::{command_record, context_record};
+pub use settings::{command_record, context_records};

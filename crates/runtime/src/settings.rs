@@ -99,10 +99,14 @@ pub(crate) fn incident_records(
     [record(&settings.topics.incidents, Some(value)), record(&settings.topics.open, open)]
 }
 
-/// A context record for the context topic, from whoever has one to tell.
+/// A context record for the context topic, from whoever has one to tell: a large profile is several, to be written
+/// together.
 #[must_use]
-pub fn context_record(settings: &Settings, record: &wire::context::ContextRecord) -> NewRecord {
-    json_record(&settings.topics.context, 0, &record.key(), "tocsin.context", &settings.namespace, record)
+pub fn context_records(settings: &Settings, record: wire::context::ContextRecord) -> Vec<NewRecord> {
+    let (topic, namespace) = (&settings.topics.context, &settings.namespace);
+    let one =
+        |r: &_| json_record(topic, 0, &wire::context::ContextRecord::key(r), "tocsin.context", namespace, r);
+    record.in_records().iter().map(one).collect()
 }
 
 /// A command for the commands topic.

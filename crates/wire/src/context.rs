@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::Profile;
-use crate::{Subject, Timestamp};
+use crate::{Digest, Subject, Timestamp, parts};
 
 /// A record of the context topic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,6 +13,8 @@ pub enum ContextRecord {
     Deployment(Deployment),
     Lineage(Lineage),
     Profile(Box<Profile>),
+    /// A piece of a profile that is too large for one record.
+    ProfilePart(ProfilePart),
 }
 
 impl ContextRecord {
@@ -23,6 +25,9 @@ impl ContextRecord {
             Self::Deployment(d) => format!("deployment/{}/{}", d.model, d.version),
             Self::Lineage(l) => format!("lineage/{}", l.subject),
             Self::Profile(p) => format!("profile/{}/{}/{}", p.model, p.version, p.digest),
+            Self::ProfilePart(p) => {
+                format!("profile/{}/{}/{}/part/{}", p.model, p.version, p.profile, p.index)
+            }
         }
     }
 
@@ -33,8 +38,51 @@ impl ContextRecord {
             Self::Deployment(d) => Some(&d.model),
             Self::Lineage(l) => (l.subject.kind == crate::SubjectKind::Model).then_some(&l.subject.name),
             Self::Profile(p) => Some(&p.model),
+            Self::ProfilePart(p) => Some(&p.model),
         }
     }
+
+    /// The same in records that a topic takes, in order, for one transaction: a large profile comes in parts.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "plain data always becomes JSON, and parts are few")]
+    pub fn in_records(self) -> Vec<Self> {
+        let Self::Profile(profile) = &self else { return vec![self] };
+        let whole = serde_json::to_string(&self).expect("a profile is plain data");
+        if whole.len() <= parts::PART_BYTES {
+            return vec![self];
+        }
+        let pieces = parts::text(&whole);
+        let count = u32::try_from(pieces.len()).expect("memory holds fewer");
+        let part = |(index, text): (u32, &str)| {
+            Self::ProfilePart(ProfilePart {
+                model: profile.model.clone(),
+                version: profile.version.clone(),
+                profile: profile.digest.clone(),
+                whole: parts::digest(whole.as_bytes()),
+                index,
+                parts: count,
+                text: text.to_owned(),
+            })
+        };
+        (0..count).zip(pieces).map(part).collect()
+    }
+}
+
+/// A piece of a profile. The pieces of one `whole`, put together in the order of `index`, are the JSON of its context
+/// record; with any of them missing there is no such profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProfilePart {
+    pub model: String,
+    pub version: String,
+    /// The profile's own digest.
+    pub profile: Digest,
+    /// Of the bytes of the text put together.
+    pub whole: Digest,
+    pub index: u32,
+    /// How many there are.
+    pub parts: u32,
+    /// At most 256 KiB.
+    pub text: String,
 }
 
 /// A model version went live, or was rolled back.

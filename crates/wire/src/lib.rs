@@ -14,6 +14,7 @@ pub mod label;
 pub mod outbox;
 pub mod page;
 pub mod partition;
+pub mod parts;
 pub mod prediction;
 pub mod profile;
 pub mod response;

@@ -1,7 +1,7 @@
 //! The fold by hand-made records: order, lateness, silence, bounds, state.
 
 use super::*;
-use crate::pane::{PaneCounts, PaneKey};
+use crate::pane::{FeatureCounts, PaneCounts, PaneKey, RawCounts};
 use crate::progress::{Progress, SourceId};
 use wire::context::{Deployment, Lineage};
 use wire::{Change, Family, Severity, Subject};
@@ -171,4 +171,82 @@ fn state_that_is_not_its_own_is_refused() {
         let error = judge_with(|_| ()).restore(key, value).expect_err("not its own").to_string();
         assert!(error.contains(want), "{error}");
     }
+}
+
+/// A raw pane of 300 features, too large for one record.
+fn wide(model: &str, pane: i64) -> Pane {
+    let mut counts = PaneCounts::empty(None, 512);
+    counts.predictions = 200;
+    counts.status[0] = 200;
+    for feature in 0..300 {
+        let mut raw = RawCounts::new(format!("f{feature:03}"), 256);
+        for i in 0..200_u32 {
+            let value = f64::from(i * 7 + feature) * 1.7_f64.powi(i32::try_from(i % 40).expect("small"));
+            raw.numeric.add(value);
+            raw.sketch.add(value);
+            raw.categories.count(value.to_bits() ^ u64::MAX, || None);
+        }
+        counts.features.push(FeatureCounts::Raw(Box::new(raw)));
+    }
+    let key = PaneKey { model: model.into(), version: "v1".into(), segment: None, start: at(pane) };
+    Pane { key, profile: 0, counts }
+}
+
+fn in_records(record: &PanesRecord, writer: &str) -> Vec<PanesRecord> {
+    let values = record.in_records(writer);
+    assert!(values.iter().all(|v| v.len() <= parts::PART_BYTES + 1024), "each fits a record");
+    values.iter().map(|v| PanesRecord::decode(v).expect("its own bytes")).collect()
+}
+
+#[test]
+fn a_pane_in_parts_counts_as_if_it_were_one_record() {
+    let (a, b) = (PanesRecord::Partial(wide("a", 0)), PanesRecord::Partial(wide("a", 0)));
+    let (of_a, of_b) = (in_records(&a, "t/0"), in_records(&b, "t/1"));
+    assert!(of_a.len() > 1, "it is too large for one record: {}", of_a.len());
+    // As two collectors write them: mixed.
+    let mixed = of_a.into_iter().zip(of_b).flat_map(|(a, b)| [a, b]).collect();
+    let mut judge = judge_with(|_| ());
+    feed(&mut judge, mixed);
+    let mut one = judge_with(|_| ());
+    feed(&mut one, vec![a, b]);
+    let close = |judge: &mut Judge| judge.open.close(at(0)).remove("a").expect("it is open");
+    assert_eq!(close(&mut judge), close(&mut one), "merged exactly");
+    assert_eq!(judge.counters().misshapen, 0);
+}
+
+#[test]
+fn a_judge_stopped_within_parts_reads_from_the_first_again() {
+    let mut judge = judge_with(|_| ());
+    let pane = in_records(&PanesRecord::Partial(wide("a", 0)), "t/0");
+    let mut log = vec![progress(0, 0), progress(1, 0)];
+    log.extend(pane);
+    log.extend([progress(0, 1), progress(1, 1)]);
+    // Stopped before every record: once between two parts, once after all of them.
+    for stop in 0..log.len() {
+        let mut first = judge_with(|_| ());
+        feed(&mut first, log[..stop].to_vec());
+        let resume = first.resume_offset().unwrap_or(0);
+        assert_eq!(resume, i64::try_from(stop.min(2)).expect("few"), "stopped before {stop}");
+        let mut second = judge_with(|_| ());
+        for (key, value) in first.take_effects().state {
+            second.restore(&key, &value.expect("nothing was removed")).expect("its own state");
+        }
+        for (offset, record) in (0..).zip(&log).skip(usize::try_from(resume).expect("not below 0")) {
+            second.handle(offset, record.clone());
+        }
+        assert_eq!((second.counters().panes, second.counters().misshapen), (1, 0), "stopped before {stop}");
+        assert_eq!(second.predictions("a"), 200, "stopped before {stop}");
+    }
+    feed(&mut judge, log);
+    assert_eq!(judge.predictions("a"), 200);
+}
+
+#[test]
+fn a_part_that_is_missing_is_counted_and_nothing_of_the_others_used() {
+    let mut judge = judge_with(|_| ());
+    let mut pane = in_records(&PanesRecord::Partial(wide("a", 0)), "t/0");
+    pane.remove(1);
+    feed(&mut judge, pane);
+    assert!(judge.counters().misshapen > 0 && judge.oldest_open().is_none());
+    assert_eq!(judge.resume_offset(), Some(judge.next_offset), "nothing is waited for");
 }
