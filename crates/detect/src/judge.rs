@@ -288,6 +288,18 @@ impl Judge {
         self.counters
     }
 
+    /// Model versions and segments with state, against `keys_max`. Cost: one look at each model.
+    #[must_use]
+    pub fn keys_len(&self) -> usize {
+        self.models.values().map(|m| m.versions.len().max(1)).sum()
+    }
+
+    /// Base panes not yet closed, against `open_panes_max`.
+    #[must_use]
+    pub fn open_panes_len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Every judged stream as it stands.
     pub fn streams(&self) -> impl Iterator<Item = StreamView<'_>> {
         self.models.iter().flat_map(|(model, state)| {
@@ -327,9 +339,7 @@ impl Judge {
     fn is_known(&self, pane: &Pane) -> bool {
         let name = (pane.key.version.clone(), pane.key.segment.clone());
         let known = self.models.get(&pane.key.model).is_some_and(|m| m.versions.contains_key(&name));
-        known
-            || self.models.values().map(|m| m.versions.len().max(1)).sum::<usize>()
-                < self.config.judge.keys_max
+        known || self.keys_len() < self.config.judge.keys_max
     }
 
     fn context(&mut self, record: ContextRecord) {

@@ -35,6 +35,10 @@ impl Answers {
         self.by_id.get(id).map(|kept| &kept.answer)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     pub(crate) fn insert(&mut self, id: CommandId, kept: Kept) {
         self.by_order.insert(kept.order, id.clone());
         if let Some(old) = self.by_id.insert(id, kept.clone())

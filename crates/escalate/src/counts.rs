@@ -14,6 +14,10 @@ pub struct Counts {
     /// Incidents that have not ended, against `incidents_max`.
     pub live: u64,
     pub ended: u64,
+    pub incidents_max: u64,
+    /// Answers to commands that are remembered, against `commands_max`: the oldest makes room.
+    pub commands: u64,
+    pub commands_max: u64,
     /// Incidents nobody owns, with no escalation timer although their policy pages until owned. Always 0.
     pub silent: u64,
     /// Pages that may leave as soon as their receiver has room, by receiver.

@@ -14,12 +14,10 @@ use wire::parts::WHOLE_BYTES_MAX;
 
 use crate::clock::{Clock, Now};
 use crate::context::Follower;
-use crate::gauges::{self, Look};
+use crate::gauges::{self, Look, Told};
 use crate::held::Held;
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition};
-use crate::metrics::{
-    DEAD_LETTERS, RECORDS, TABLE_BOUND, TABLE_SIZE, TRANSACTION, TRANSACTIONS, WATERMARK_AGE,
-};
+use crate::metrics::{DEAD_LETTERS, RECORDS, TRANSACTION, TRANSACTIONS, WATERMARK_AGE};
 use crate::oversized;
 use crate::restore::restore;
 use crate::settings::{Settings, Stepped, json_record};
@@ -52,6 +50,7 @@ struct Part {
     read: bool,
     silence: Silence,
     last_progress: Duration,
+    told: Told,
 }
 
 /// Folds the assigned partitions of one source.
@@ -175,10 +174,7 @@ impl<L: Log> CollectLoop<L> {
             ("duplicate_ids", sum(|s| s.ids), u64::from(raw.duplicates.ids_max)),
             ("versions", sum(|s| s.versions), u64::from(raw.models_max) * u64::from(raw.versions_max)),
         ] {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-            let (size, bound) = (size as f64, (bound * held) as f64);
-            metrics::gauge!(TABLE_SIZE, "table" => table).set(size);
-            metrics::gauge!(TABLE_BOUND, "table" => table).set(bound);
+            gauges::table(table, size as u64, bound * held);
         }
     }
 
@@ -277,6 +273,7 @@ impl<L: Log> CollectLoop<L> {
             read: false,
             silence: Silence::since(now.mono),
             last_progress: Duration::ZERO,
+            told: Told::default(),
         };
         self.parts.insert(partition, part);
         Ok(())
@@ -351,7 +348,12 @@ impl<L: Log> CollectLoop<L> {
         let outcome = if done.is_ok() { "committed" } else { "failed" };
         metrics::counter!(TRANSACTIONS, "role" => "collect", "outcome" => outcome).increment(1);
         match done {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                for part in self.parts.values_mut() {
+                    part.told.collector(&part.source.topic, &part.collector.counters());
+                }
+                Ok(true)
+            }
             Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
                 tracing::warn!(error = %e, "commit did not hold; going back to the last one");
                 self.go_back(now);

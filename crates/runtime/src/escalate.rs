@@ -1,6 +1,6 @@
 //! The escalation loop: incidents and commands in, decisions out in one transaction, then pages on their way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use wire::{Incident, Timestamp, command::Command};
 
 use crate::clock::Now;
-use crate::gauges::{self, Look};
+use crate::gauges::{self, Look, Told};
 use crate::held::{FENCED_REST, Held};
 use crate::log::{
     Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
@@ -42,6 +42,8 @@ pub trait Machine: Send {
     fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)>;
     /// The last page of every open alert.
     fn standing(&self) -> Vec<wire::page::Page>;
+    /// How things stand, for metrics.
+    fn counts(&self) -> escalate::Counts;
 }
 
 impl Machine for escalate::Machine {
@@ -71,6 +73,10 @@ impl Machine for escalate::Machine {
 
     fn standing(&self) -> Vec<wire::page::Page> {
         self.standing()
+    }
+
+    fn counts(&self) -> escalate::Counts {
+        self.counts()
     }
 }
 
@@ -119,6 +125,7 @@ struct Part<L: Log, M> {
     offsets: BTreeMap<TopicPartition, Offset>,
     /// What was waiting when it was taken over, and until when it is waited for; `None` once it has been taken in.
     behind: Option<Behind>,
+    told: Told,
 }
 
 /// Whoever acknowledged, and whatever cleared, while nobody worked on the partition: known before anyone is paged.
@@ -142,6 +149,8 @@ pub struct EscalateLoop<L: Log, M, S> {
     sends: S,
     views: Arc<Views>,
     look: Look,
+    /// Receivers that metrics know of. Bound: those of the policies.
+    receivers: BTreeSet<String>,
     /// What the log would not take in this step, and what to do about it.
     refused: Option<LogError>,
 }
@@ -185,6 +194,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             sends,
             views,
             look: Look::default(),
+            receivers: BTreeSet::new(),
             refused: None,
         })
     }
@@ -230,9 +240,18 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         if self.look.is_due(now) {
             gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
             gauges::incidents_open(&self.views);
+            self.count();
         }
         let next = self.parts.values().filter_map(|p| p.machine.deadline()).min();
         Ok(Stepped { worked, next })
+    }
+
+    fn count(&mut self) {
+        let counts: Vec<_> = self.parts.values().map(|part| part.machine.counts()).collect();
+        for (part, counts) in self.parts.values_mut().zip(&counts) {
+            part.told.escalation(&counts.total);
+        }
+        gauges::escalation(&counts, &mut self.receivers);
     }
 
     /// Before anything of it is delivered. What fails is tried again at the next step.
@@ -307,6 +326,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             Arrived::Revoked(tps) => {
                 for partition in self.led(&tps) {
                     self.commit(partition, now)?;
+                    self.count();
                     self.held.gone(partition);
                     self.let_go(partition);
                 }
@@ -360,7 +380,15 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         let ends = ends.into_iter().collect::<Result<Vec<_>, _>>()?;
         let behind = Some(Behind { ends, until: now.mono + CATCH_UP_MAX });
         let (carry, offsets) = (Vec::new(), BTreeMap::new());
-        let mut part = Part { transaction, machine, state: restored.parts, carry, offsets, behind };
+        let mut part = Part {
+            transaction,
+            machine,
+            state: restored.parts,
+            carry,
+            offsets,
+            behind,
+            told: Told::default(),
+        };
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
         self.look.forget(&self.both(partition));

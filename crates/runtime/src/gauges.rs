@@ -1,13 +1,16 @@
 //! What is measured from time to time rather than at each event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use wire::{Family, Severity};
 
 use crate::clock::Now;
 use crate::log::{Consumer, Log, Offset, TopicPartition};
-use crate::metrics::{INCIDENTS_OPEN, LAG, NOT_JUDGED};
+use crate::metrics::{
+    ESCALATION, INCIDENTS_KNOWN, INCIDENTS_OPEN, INCIDENTS_SILENT, LAG, NOT_COUNTED, NOT_JUDGED,
+    PAGES_PENDING, TABLE_BOUND, TABLE_SIZE,
+};
 use crate::views::Views;
 
 /// How often the ends of partitions are asked for.
@@ -77,6 +80,104 @@ pub(crate) fn judge(partition: u32, counters: &detect::judge::Counters) {
     }
 }
 
+/// Entries of a table, beside what it may have.
+pub(crate) fn table(table: &'static str, size: u64, bound: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    let (size, bound) = (size as f64, bound as f64);
+    metrics::gauge!(TABLE_SIZE, "table" => table).set(size);
+    metrics::gauge!(TABLE_BOUND, "table" => table).set(bound);
+}
+
+/// Totals of one core as last told. They begin anew with each core, the counters of the process do not.
+#[derive(Debug, Default)]
+pub(crate) struct Told(BTreeMap<&'static str, u64>);
+
+impl Told {
+    /// What each total has grown by; everything the first time, so that counters begin at zero.
+    fn grown<const N: usize>(
+        &mut self,
+        totals: [(&'static str, u64); N],
+    ) -> impl Iterator<Item = (&'static str, u64)> {
+        let grown = totals.map(|(name, total)| {
+            let before = self.0.insert(name, total);
+            (name, total.saturating_sub(before.unwrap_or(0)), before.is_none())
+        });
+        grown.into_iter().filter(|(_, by, is_new)| *by > 0 || *is_new).map(|(name, by, _)| (name, by))
+    }
+
+    /// What a collector has not counted, or not as it came. Call when it has been committed.
+    pub(crate) fn collector(&mut self, source: &str, c: &detect::collect::Counters) {
+        let reasons = [
+            ("late", c.late),
+            ("duplicate", c.duplicates),
+            ("unknown_version", c.unknown_version),
+            ("folded", c.folded),
+            ("label_late", c.labels_late),
+            ("label_unmatched", c.labels_unmatched),
+            ("label_duplicate", c.labels_duplicate),
+            ("label_early", c.labels_early),
+            ("waiting_dropped", c.waiting_dropped),
+            ("profile_refused", c.profiles_refused),
+        ];
+        for (reason, by) in self.grown(reasons) {
+            metrics::counter!(NOT_COUNTED, "source" => source.to_owned(), "reason" => reason).increment(by);
+        }
+    }
+
+    /// What an escalation machine did.
+    pub(crate) fn escalation(&mut self, c: &escalate::Counters) {
+        let events = [
+            ("incidents", c.incidents),
+            ("duplicates", c.duplicates),
+            ("gaps", c.gaps),
+            ("incidents_refused", c.incidents_refused),
+            ("commands_accepted", c.commands_accepted),
+            ("commands_refused", c.commands_refused),
+            ("pages_intended", c.pages_intended),
+            ("pages_cancelled", c.pages_cancelled),
+            ("pages_refused", c.pages_refused),
+            ("pages_delivered", c.pages_delivered),
+            ("pages_failed", c.pages_failed),
+            ("fallbacks", c.fallbacks),
+            ("leases_expired", c.leases_expired),
+            ("outcomes_late", c.outcomes_late),
+            ("catch_ups", c.catch_ups),
+            ("acknowledgements_expired", c.acknowledgements_expired),
+            ("timeline_dropped", c.timeline_dropped),
+            ("texts_cut", c.texts_cut),
+            ("own_incidents", c.own_incidents),
+        ];
+        for (event, by) in self.grown(events) {
+            metrics::counter!(ESCALATION, "event" => event).increment(by);
+        }
+    }
+}
+
+/// How the escalation of all partitions here stands. `receivers` are those told of before, so that they fall to zero.
+pub(crate) fn escalation(all: &[escalate::Counts], receivers: &mut BTreeSet<String>) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+    let sum = |of: &dyn Fn(&escalate::Counts) -> u64| all.iter().map(of).sum::<u64>() as f64;
+    for stage in escalate::Stage::ALL {
+        let n = sum(&|c| c.stages.get(&stage).copied().unwrap_or(0));
+        metrics::gauge!(INCIDENTS_KNOWN, "stage" => stage.name()).set(n);
+    }
+    metrics::gauge!(INCIDENTS_SILENT).set(sum(&|c| c.silent));
+    receivers.extend(all.iter().flat_map(|c| c.waiting.keys().chain(c.in_flight.keys())).cloned());
+    for receiver in receivers.iter() {
+        let of = |pages: &BTreeMap<String, u64>| pages.get(receiver).copied().unwrap_or(0);
+        for (state, n) in [("waiting", sum(&|c| of(&c.waiting))), ("in_flight", sum(&|c| of(&c.in_flight)))] {
+            metrics::gauge!(PAGES_PENDING, "receiver" => receiver.clone(), "state" => state).set(n);
+        }
+    }
+    // The fullest: each partition has its own bound.
+    let incidents = all.iter().map(|c| (c.live, c.incidents_max)).max();
+    let commands = all.iter().map(|c| (c.commands, c.commands_max)).max();
+    for (name, fullest) in [("incidents", incidents), ("commands", commands)] {
+        let (size, bound) = fullest.unwrap_or_default();
+        table(name, size, bound);
+    }
+}
+
 /// Incidents whose signal is open, by severity and family; those at zero too, so that they fall.
 pub(crate) fn incidents_open(views: &Views) {
     let mut open: BTreeMap<(String, String), u32> = BTreeMap::new();
@@ -92,5 +193,19 @@ pub(crate) fn incidents_open(views: &Views) {
             let n = open.get(&(severity.to_owned(), family.to_owned())).copied().unwrap_or(0);
             metrics::gauge!(INCIDENTS_OPEN, "severity" => severity, "family" => family).set(f64::from(n));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_what_has_grown_since() {
+        let mut told = Told::default();
+        let mut grown = |late, folded| told.grown([("late", late), ("folded", folded)]).collect::<Vec<_>>();
+        assert_eq!(grown(0, 3), [("late", 0), ("folded", 3)], "zeros once, so that the counter is there");
+        assert_eq!(grown(2, 3), [("late", 2)]);
+        assert!(grown(2, 3).is_empty());
     }
 }

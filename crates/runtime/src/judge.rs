@@ -22,8 +22,7 @@ use crate::gauges::{self, Look};
 use crate::held::{FENCED_REST, Held};
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition};
 use crate::metrics::{
-    BUDGET_SPENT, CONTEXT_REFUSED, HISTORY_LEFT_OUT, PANE_LATENCY, PANES_CLOSED, TABLE_BOUND, TABLE_SIZE,
-    TRANSACTION, TRANSACTIONS,
+    BUDGET_SPENT, CONTEXT_REFUSED, HISTORY_LEFT_OUT, PANE_LATENCY, PANES_CLOSED, TRANSACTION, TRANSACTIONS,
 };
 use crate::oversized;
 use crate::restore::restore;
@@ -416,13 +415,14 @@ impl<L: Log> JudgeLoop<L> {
         Ok(true)
     }
 
-    /// Entries of the fullest table of what was passed on, beside what it may have.
+    /// The fullest table of each kind, beside what it may have: each partition has its own bound.
     fn tables(&self) {
         let size = self.parts.values().map(|part| part.passed_on.len()).max().unwrap_or(0);
-        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        let (size, bound) = (size as f64, ENTRIES_MAX as f64);
-        metrics::gauge!(TABLE_SIZE, "table" => "context").set(size);
-        metrics::gauge!(TABLE_BOUND, "table" => "context").set(bound);
+        gauges::table("context", size as u64, ENTRIES_MAX as u64);
+        let fullest =
+            |of: fn(&Judge) -> usize| self.parts.values().map(|p| of(&p.judge)).max().unwrap_or(0) as u64;
+        gauges::table("keys", fullest(Judge::keys_len), self.config.judge.keys_max as u64);
+        gauges::table("open_panes", fullest(Judge::open_panes_len), self.config.judge.open_panes_max as u64);
     }
 
     /// Leaves the group; what was judged is committed first.

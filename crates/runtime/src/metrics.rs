@@ -22,6 +22,11 @@ pub const TRANSACTION: &str = "tocsin_transaction_seconds";
 pub const TRANSACTIONS: &str = "tocsin_transactions_total";
 pub const TABLE_SIZE: &str = "tocsin_table_size";
 pub const TABLE_BOUND: &str = "tocsin_table_bound";
+pub const NOT_COUNTED: &str = "tocsin_records_not_counted_total";
+pub const ESCALATION: &str = "tocsin_escalation_total";
+pub const INCIDENTS_KNOWN: &str = "tocsin_incidents_known";
+pub const INCIDENTS_SILENT: &str = "tocsin_incidents_silent";
+pub const PAGES_PENDING: &str = "tocsin_pages_pending";
 pub const BUILD_INFO: &str = "tocsin_build_info";
 pub const READY: &str = "tocsin_ready";
 pub const DATA_GAPS: &str = "tocsin_data_gaps_total";
@@ -54,6 +59,17 @@ pub fn describe() {
     describe_counter!(TRANSACTIONS, "Transactions, by role and outcome");
     describe_gauge!(TABLE_SIZE, "Entries in a bounded table");
     describe_gauge!(TABLE_BOUND, "Most entries that a table may have");
+    describe_counter!(
+        NOT_COUNTED,
+        "Predictions and labels that were not counted, or not as what they said they were, by reason"
+    );
+    describe_counter!(ESCALATION, "What the escalation machine did, turned away or cut short, by event");
+    describe_gauge!(
+        INCIDENTS_KNOWN,
+        "Incidents by where people stand; the ended ones that are kept included"
+    );
+    describe_gauge!(INCIDENTS_SILENT, "Incidents that should page until owned, with no timer to; always 0");
+    describe_gauge!(PAGES_PENDING, "Pages not yet delivered, by receiver, waiting for room or on their way");
     describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
     describe_gauge!(READY, "1 when the role has restored its state and is working");
     describe_counter!(DATA_GAPS, "Partitions whose committed offset had expired, by topic");

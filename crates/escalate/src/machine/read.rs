@@ -76,10 +76,14 @@ impl Machine {
             let until_owned = policy.plan(&state.plan).is_none_or(|p| p.until_owned);
             silent += u64::from(until_owned && matches!(state.people, People::Open { due: None, .. }));
         }
+        let limits = self.desk.current.limits();
         Counts {
             stages,
-            live: self.live() as u64,
             ended: self.index.ended.len() as u64,
+            live: self.live() as u64,
+            incidents_max: u64::from(limits.incidents_max),
+            commands: self.answers.len() as u64,
+            commands_max: u64::from(limits.commands_max),
             silent,
             waiting: self.index.waiting.iter().map(|(r, q)| (r.clone(), q.len() as u64)).collect(),
             in_flight: self.index.in_flight.iter().map(|(r, n)| (r.clone(), u64::from(*n))).collect(),
