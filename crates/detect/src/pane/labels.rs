@@ -13,7 +13,7 @@ use super::{add, same_length, sum_into};
 pub struct LabelCounts {
     /// By label delay and then by score: delays below `profile.delay_edges_ms[i]`, the last of them the rest, each with
     /// the scores below `profile.score_edges[j]`, the last of them the rest and what has no score. One stratum without a
-    /// profile. See [`stratum`].
+    /// profile.
     pub strata: Vec<StratumCounts>,
     /// No waiting prediction: it never came, has expired, or was not among the sampled (see `waiting`).
     pub unmatched: u64,
