@@ -292,16 +292,57 @@ fn home(name: &str) -> Home {
     home
 }
 
-/// Waits until the process has read that many records, and ends it.
-fn read_out(process: Process, records: u64) {
+/// Waits until the process has read records of these fates, ends it, and returns the dead letters that
+/// `tocsin deadletters` had listed.
+fn read_out(home: &Home, process: Process, fates: &[Fate]) -> Vec<Value> {
+    let records = fates.len() as u64;
+    let dead = fates.iter().filter(|fate| matches!(fate, Fate::Dead(_))).count();
     wait::until("every record is read", || {
         let status = process.json("/v1/status");
         (status["records"].as_u64() >= Some(records)).then_some(())
     });
+    let kept = wait::until("every dead letter is kept", || {
+        let listed = home.json(&["deadletters", "--limit", "1000"]);
+        (listed.len() == dead).then_some(listed)
+    });
+    let people = home.ok(&["deadletters", "--limit", "3"]);
+    assert!(
+        people.starts_with("The last 3; --limit shows more.\n") && people.lines().count() == 5,
+        "{people}"
+    );
+    assert_eq!(paged(&process, 7), kept, "page by page, from the newest to the oldest");
     let said = process.said();
     assert!(!said.contains("panicked"), "{said}");
     let (ended, said) = process.terminate();
     assert!(ended.success(), "{ended}: {said}");
+    kept
+}
+
+/// All dead letters in pages of `limit`, put together again.
+fn paged(process: &Process, limit: usize) -> Vec<Value> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = process.json(&format!("/v1/deadletters?limit={limit}{cursor}"));
+        let letters = page["letters"].as_array().expect("a list").clone();
+        assert!(
+            letters.len() == limit || page["next"].is_null(),
+            "a page that is not the last is full: {page}"
+        );
+        all.splice(0..0, letters);
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
+}
+
+/// That what was listed is what lies in the topic, in its order, with the time.
+fn assert_listed(listed: &[Value], letters: &[DeadLetter]) {
+    let without_time = listed.iter().map(|entry| {
+        assert!(entry["at"].is_string(), "{entry}");
+        serde_json::from_value::<DeadLetter>(entry.clone()).expect("a dead letter")
+    });
+    assert_eq!(without_time.collect::<Vec<_>>(), letters);
 }
 
 fn expected(fates: impl Iterator<Item = Fate>) -> (Counted, BTreeMap<&'static str, u64>) {
@@ -338,10 +379,13 @@ fn straight_into_the_log() {
         offsets.push(log.append(&[record(case)]).unwrap_or_else(|e| panic!("{}: {e}", case.name))[0].1);
     }
     drop(log);
-    read_out(Process::start(&home, &[]), cases.len() as u64);
+    let process = Process::start(&home, &[]);
+    let fates: Vec<Fate> = cases.iter().map(|c| c.fate).collect();
+    let listed = read_out(&home, process, &fates);
 
     let log = stored::embedded(&path);
     let letters: Vec<DeadLetter> = stored::json(&log, &topics.deadletters);
+    assert_listed(&listed, &letters);
     let mut of: BTreeMap<i64, Vec<&DeadLetter>> = BTreeMap::new();
     letters.iter().for_each(|l| of.entry(l.offset).or_default().push(l));
     for (case, offset) in cases.iter().zip(&offsets) {
@@ -365,6 +409,8 @@ fn straight_into_the_log() {
 fn through_http() {
     let home = home("bad-http");
     let process = Process::start(&home, &[]);
+    let none = home.ok(&["deadletters"]);
+    assert!(none.starts_with("No dead letter is kept"), "{none}");
     let url = format!("{}/v1/telemetry", process.address);
     let (mut accepted, mut fates) = (0, Vec::new());
     for case in all().iter().filter(|c| c.headers.is_empty()) {
@@ -401,12 +447,13 @@ fn through_http() {
     }
     assert!(accepted > 100, "{accepted} were taken");
     assert_eq!(process.get("/healthz").expect("it answers").status, 200);
-    read_out(process, accepted);
+    let listed = read_out(&home, process, &fates);
 
     let log = stored::embedded(&home.path("tocsin.log"));
     let topics = Topics::of("default");
     assert_eq!(stored::all(&log, &topics.telemetry).len() as u64, accepted);
     let letters: Vec<DeadLetter> = stored::json(&log, &topics.deadletters);
+    assert_listed(&listed, &letters);
     let mut by_reason = BTreeMap::new();
     letters.iter().for_each(|l| *by_reason.entry(l.reason.name()).or_default() += 1u64);
     let (counted, want) = expected(fates.into_iter());

@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Note(NoteArgs),
     /// Follow incidents, pages and answers as they happen
     Tail(TailArgs),
+    /// List the records that could not be read, and why
+    Deadletters(DeadLettersArgs),
     /// The audit chain
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -250,6 +252,13 @@ pub(crate) struct TailArgs {
     /// End after so many events
     #[arg(long)]
     pub lines: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadLettersArgs {
+    /// How many, the last ones
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! What lies behind the listener: the log, the views, the receivers' inbox.
 
 mod audit;
+mod letters;
 mod tail;
 
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use detect::collect::CollectConfig;
 use detect::decode::{Attributes, Decoded, Kind as RecordKind};
 use http_api::{
     AnswerState, AuditPage, AuditQuery, AuditReport, BackendError, CommandAnswer, CommandReceipt,
-    IncidentPage, IncidentQuery, IncidentsState, IngestRecord, Ingested, NewCommand, Readiness,
-    RoleReadiness, TailEvent,
+    DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery, IncidentsState, IngestRecord, Ingested,
+    NewCommand, Readiness, RoleReadiness, TailEvent,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use receivers::Inbox;
@@ -245,6 +246,10 @@ impl<L: Log> http_api::Backend for Backend<L> {
         let mut entries: Vec<InboxEntry> = self.inboxes.iter().flat_map(|i| i.entries()).collect();
         entries.sort_by_key(|e| std::cmp::Reverse(e.received_at));
         Ok(entries)
+    }
+
+    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, BackendError> {
+        letters::page(&self.log, &self.settings, query)
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError> {

@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod feed;
 mod input;
+mod letters;
 mod reference;
 mod remote;
 mod replay;
@@ -70,6 +71,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Resolve(args) => remote::resolve(&args, global, out),
         Command::Note(args) => remote::note(&args, global, out),
         Command::Tail(args) => remote::tail(&args, global, out),
+        Command::Deadletters(args) => letters::list(&args, global, out),
         Command::Audit(AuditCommand::Verify) => remote::audit_verify(global, out),
         Command::Reference(ReferenceCommand::Build(args)) => reference::build(&args, out),
         Command::Token(args) => small::token(&args, out),

@@ -10,8 +10,9 @@ use wire::audit::AuditRecord;
 use wire::cloudevent::Headers;
 use wire::command::{Action, Principal};
 use wire::context::ContextRecord;
+use wire::deadletter::DeadLetter;
 use wire::page::InboxEntry;
-use wire::{CommandId, IncidentId, Severity};
+use wire::{CommandId, IncidentId, Severity, Timestamp};
 
 /// What the listener asks of the process around it.
 ///
@@ -31,6 +32,7 @@ pub trait Backend: Send + Sync + 'static {
     fn status(&self) -> Result<Value, BackendError>;
     /// Newest first.
     fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError>;
+    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, BackendError>;
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError>;
     fn audit_verify(&self) -> Result<AuditReport, BackendError>;
     /// In Prometheus' text format.
@@ -154,6 +156,34 @@ pub struct IncidentPage {
     pub partitions: [u32; 2],
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// Which dead letters: the last ones before a place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterQuery {
+    /// 1 to 1000.
+    pub limit: usize,
+    /// `next` of the page before, which is of newer ones.
+    pub cursor: Option<String>,
+}
+
+/// A part of the dead letters, the newest last.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetterPage {
+    pub letters: Vec<DeadLetterEntry>,
+    /// There are older ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One record that could not be read: never its bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetterEntry {
+    /// When it was put aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    #[serde(flatten)]
+    pub letter: DeadLetter,
 }
 
 /// Which records of the audit chain.

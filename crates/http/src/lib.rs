@@ -23,8 +23,8 @@ pub use axum::Router;
 pub use axum::body::Bytes;
 pub use backend::{
     AnswerState, AuditHead, AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandAnswer,
-    CommandReceipt, IncidentPage, IncidentQuery, IncidentsState, IngestRecord, Ingested, NewCommand,
-    Readiness, RoleReadiness, TailEvent,
+    CommandReceipt, DeadLetterEntry, DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery,
+    IncidentsState, IngestRecord, Ingested, NewCommand, Readiness, RoleReadiness, TailEvent,
 };
 pub use config::{HttpConfig, TokenConfig};
 pub use problem::{Problem, ProblemDetails, Rejected};

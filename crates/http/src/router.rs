@@ -40,6 +40,7 @@ fn handler(route: &Route) -> MethodRouter<Shared> {
         Endpoint::CommandAnswer => on(method, commands::answer),
         Endpoint::Tail => on(method, tail::tail),
         Endpoint::Inbox => on(method, views::inbox),
+        Endpoint::DeadLetters => on(method, views::dead_letters),
         Endpoint::Audit => on(method, views::audit),
         Endpoint::AuditVerify => on(method, views::audit_verify),
         Endpoint::Metrics => on(method, views::metrics),

@@ -54,6 +54,7 @@ pub enum Endpoint {
     CommandAnswer,
     Tail,
     Inbox,
+    DeadLetters,
     Audit,
     AuditVerify,
     Metrics,
@@ -123,6 +124,12 @@ pub const ROUTES: &[Route] = &[
         "Follow incidents, pages and status as lines of JSON or server-sent events: ?from=",
     ),
     get("/v1/inbox", VIEWER, Endpoint::Inbox, "Pages in the built-in inbox, newest first"),
+    get(
+        "/v1/deadletters",
+        VIEWER,
+        Endpoint::DeadLetters,
+        "The last records that could not be read, and why, the newest last: ?limit=&cursor=",
+    ),
     get("/v1/audit", LEAD, Endpoint::Audit, "Records of the audit chain: ?incident=&limit=&cursor="),
     get(
         "/v1/audit/verify",

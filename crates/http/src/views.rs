@@ -10,13 +10,17 @@ use serde_json::Value;
 use wire::Severity;
 use wire::page::InboxEntry;
 
-use crate::backend::{AuditPage, AuditQuery, AuditReport, IncidentPage, IncidentQuery, IncidentsState};
+use crate::backend::{
+    AuditPage, AuditQuery, AuditReport, DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery,
+    IncidentsState,
+};
 use crate::commands::checked_id;
 use crate::layer::{Lane, Shared};
 use crate::problem::Problem;
 
 const INCIDENTS_MAX: usize = 200;
 const AUDIT_MAX: usize = 1000;
+const DEAD_LETTERS_MAX: usize = 1000;
 const CURSOR_BYTES_MAX: usize = 256;
 
 type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
@@ -28,6 +32,15 @@ pub(crate) struct IncidentsAsked {
     state: IncidentsState,
     #[serde(default)]
     severity: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
+    #[serde(default)]
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeadLettersAsked {
     #[serde(default)]
     limit: Option<usize>,
     #[serde(default)]
@@ -81,6 +94,16 @@ pub(crate) async fn incident(
 
 pub(crate) async fn inbox(State(shared): State<Shared>) -> Result<Json<Vec<InboxEntry>>, Problem> {
     Ok(Json(shared.call(shared.room(Lane::Call)?, |backend| backend.inbox()).await?))
+}
+
+pub(crate) async fn dead_letters(
+    State(shared): State<Shared>,
+    asked: Asked<DeadLettersAsked>,
+) -> Result<Json<DeadLetterPage>, Problem> {
+    let asked = query(asked)?;
+    let query =
+        DeadLetterQuery { limit: limit(asked.limit, 50, DEAD_LETTERS_MAX)?, cursor: cursor(asked.cursor)? };
+    Ok(Json(shared.call(shared.room(Lane::Call)?, move |backend| backend.dead_letters(&query)).await?))
 }
 
 pub(crate) async fn audit(

@@ -34,6 +34,7 @@ fn fine(route: &Route) -> (String, &'static str) {
         | Endpoint::CommandAnswer
         | Endpoint::Tail
         | Endpoint::Inbox
+        | Endpoint::DeadLetters
         | Endpoint::Audit
         | Endpoint::AuditVerify
         | Endpoint::Metrics
@@ -224,6 +225,9 @@ async fn lists_are_asked_for_by_page() {
     }
     assert_eq!(running.get("/v1/audit?limit=1000").await.json()["next"], "1000");
     assert_eq!(running.get("/v1/audit?limit=1001").await.status, 400);
+    assert_eq!(running.get("/v1/deadletters").await.json()["next"], "50");
+    assert_eq!(running.get("/v1/deadletters?limit=1000&cursor=7").await.json()["next"], "7");
+    assert_eq!(running.get("/v1/deadletters?limit=1001").await.status, 400);
     assert_eq!(running.get("/v1/audit/verify").await.json()["ok"], true);
     let metrics = running.get("/metrics").await;
     assert_eq!(metrics.body, b"tocsin_up 1\n");

@@ -81,6 +81,10 @@ impl Backend for Memory {
     fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError> {
         Ok(vec![])
     }
+    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, BackendError> {
+        let next = query.cursor.clone().unwrap_or_else(|| query.limit.to_string());
+        Ok(DeadLetterPage { letters: vec![], next: Some(next) })
+    }
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError> {
         Ok(AuditPage { records: vec![], next: Some(format!("{}", query.limit)) })
     }
