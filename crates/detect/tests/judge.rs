@@ -232,3 +232,30 @@ fn a_reference_is_learned_where_none_is_pinned() {
     assert!(first.streams.iter().all(|s| s.verdict == wire::history::Verdict::WarmingUp));
     assert_eq!(outcome.pages(), 0, "{}", found(&outcome));
 }
+
+#[test]
+fn every_model_is_seen_with_its_traffic_and_every_judged_version_with_its_streams() {
+    let mut judge = Judge::new(0, Arc::clone(&READY.config));
+    assert_eq!(judge.streams().count(), 0, "nothing is known yet");
+    for (offset, record) in numbered(&LOG) {
+        judge.handle(offset, record.clone());
+        drop(judge.take_effects());
+    }
+    let mut seen: BTreeMap<(&str, Option<&str>), Vec<Family>> = BTreeMap::new();
+    for view in judge.streams() {
+        seen.entry((view.model, view.version)).or_default().push(view.stream.family);
+    }
+    for reference in &READY.references {
+        let profile = &reference.profile;
+        assert_eq!(
+            seen.get(&(profile.model.as_str(), None)),
+            Some(&vec![Family::Traffic]),
+            "{}",
+            profile.model
+        );
+        let streams = &seen[&(profile.model.as_str(), Some(profile.version.as_str()))];
+        for family in [Family::Availability, Family::Latency, Family::Drift] {
+            assert!(streams.contains(&family), "{} has no {family:?}: {streams:?}", profile.model);
+        }
+    }
+}
