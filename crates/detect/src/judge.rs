@@ -43,6 +43,7 @@ use sources::Sources;
 use telemetry::Telemetry;
 
 pub use state::RestoreError;
+pub use version::Trial;
 
 /// After so much event time without a single record, panes are passed over until the next one that has some.
 const SILENT_MAX_MS: i64 = 2 * 86_400_000;

@@ -1,5 +1,7 @@
 //! One model version: its streams, its incidents, what it learns, what it tells of each pane.
 
+mod trial;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +21,8 @@ use crate::config::{JudgeConfig, ModelSettings};
 use crate::family::{Counting, count, is_slow};
 use crate::pane::PaneCounts;
 use wire::history::Verdict;
+
+pub use trial::Trial;
 
 /// How much less a reference of another version knows of this one.
 const INHERITED: f64 = 1.5;
