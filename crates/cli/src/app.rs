@@ -184,7 +184,8 @@ impl App {
                 let make = Box::new(move |partition| escalate::Machine::new(partition, Arc::clone(&policy)));
                 let sends =
                     Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views));
-                let work = EscalateLoop::new(log.clone(), settings.clone(), make, sends, Arc::clone(&views))?;
+                let work =
+                    EscalateLoop::new(log.clone(), settings.clone(), make, sends, Arc::clone(&views), clock)?;
                 self.threads.push(drive(work, clock, stop, views));
             }
         }

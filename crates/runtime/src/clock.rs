@@ -12,6 +12,15 @@ pub struct Now {
     pub mono: Duration,
 }
 
+impl Now {
+    /// A time of the wall clock on the monotonic one, as both stand at this moment; what has passed is now.
+    #[must_use]
+    pub fn mono_at(&self, wall: Timestamp) -> Duration {
+        let ms = u64::try_from(wall.since_ms(self.wall)).unwrap_or(0);
+        self.mono + Duration::from_millis(ms)
+    }
+}
+
 /// Reads the machine's clocks. Copies share their start.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

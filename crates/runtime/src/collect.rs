@@ -1,32 +1,32 @@
 //! The collect loop: telemetry in, partial panes, progress and offsets out in one transaction.
 
+mod flushed;
+mod idle;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use detect::collect::{CollectConfig, Collector, Flush, RecordAt, Role};
-use detect::pane::Pane;
-use detect::progress::{Progress, SourceId};
-use detect::record::PanesRecord;
+use detect::collect::{CollectConfig, Collector, RecordAt, Role};
+use detect::progress::SourceId;
 use wire::context::ContextRecord;
-use wire::parts::WHOLE_BYTES_MAX;
 
 use crate::clock::{Clock, Now};
+use crate::commit::{Ended, commit};
 use crate::context::Follower;
 use crate::gauges::{self, Look, Told};
-use crate::held::Held;
-use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition};
-use crate::metrics::{DEAD_LETTERS, RECORDS, TRANSACTION, TRANSACTIONS, WATERMARK_AGE};
-use crate::oversized;
+use crate::held::{Held, Opens};
+use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
+use crate::metrics::{RECORDS, WATERMARK_AGE};
 use crate::restore::restore;
-use crate::settings::{Settings, Stepped, json_record};
+use crate::settings::{Settings, Stepped};
 use crate::state::Parts;
 use crate::views::Views;
-
-mod idle;
-
+use flushed::{records_of, state_prefix};
 use idle::Silence;
+
+const ROLE: &str = "collect";
 
 /// Where one stream of telemetry comes from.
 #[derive(Clone, Debug)]
@@ -70,8 +70,6 @@ pub struct CollectLoop<L: Log> {
     views: Arc<Views>,
     clock: Clock,
     look: Look,
-    /// What the log would not take in this step, and what to do about it.
-    refused: Option<LogError>,
 }
 
 enum Turn {
@@ -95,19 +93,19 @@ impl<L: Log> CollectLoop<L> {
         views: Arc<Views>,
         clock: Clock,
     ) -> Result<Self, LogError> {
-        let id = settings.transactional_id("collect", format_args!("{}-{thread}", settings.instance));
+        let id = settings.transactional_id(ROLE, format_args!("{}-{thread}", settings.instance));
         let transaction = log.transaction(&id)?;
         let source_partitions = log
             .partitions(&spec.topic)?
             .ok_or_else(|| LogError::NotFound { what: format!("topic {}", spec.topic) })?;
         let consumer = log.consumer(ConsumerSpec {
-            group: format!("{}-{}", settings.group("collect"), spec.topic).into(),
+            group: format!("{}-{}", settings.group(ROLE), spec.topic).into(),
             lead: vec![spec.topic.as_str().into()],
             partners: spec.labels_topic.iter().map(|t| t.as_str().into()).collect(),
             client_id: format!("{}-collect-{thread}", settings.instance),
             start: Start::Earliest,
         })?;
-        views.set_ready("collect", Some("its partitions".into()));
+        views.set_ready(ROLE, Some("its partitions".into()));
         Ok(Self {
             context: Follower::new(log.clone(), &settings.topics.context),
             log,
@@ -124,7 +122,6 @@ impl<L: Log> CollectLoop<L> {
             views,
             clock,
             look: Look::default(),
-            refused: None,
         })
     }
 
@@ -145,6 +142,7 @@ impl<L: Log> CollectLoop<L> {
         }
         self.open_what_is_held(now)?;
         let (turns, records) = self.poll(now)?;
+        let arrived = records > 0 || !turns.is_empty();
         for turn in turns {
             self.turn(turn, now)?;
         }
@@ -152,14 +150,14 @@ impl<L: Log> CollectLoop<L> {
         let full = self.parts.values().any(|part| part.collector.should_flush());
         let due = full || now.mono >= self.last_commit + self.settings.commit_every;
         let committed = due && self.commit(now)?;
-        if let Some(refused) = self.refused.take() {
-            return Err(refused);
-        }
+        self.held.refusal()?;
         if self.look.is_due(now) {
-            gauges::lag(&self.log, &self.consumer, &self.look, "collect");
+            gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
             self.tables();
         }
-        Ok(Stepped { worked: records > 0 || committed, next: None })
+        let timers = [self.last_commit + self.settings.commit_every, self.context.next(), self.look.next()];
+        let next = timers.into_iter().chain(self.held.next()).min();
+        Ok(Stepped { worked: arrived || committed, next })
     }
 
     /// Entries of the collectors' tables in this loop, beside what they may have.
@@ -239,46 +237,6 @@ impl<L: Log> CollectLoop<L> {
         }
     }
 
-    fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError> {
-        let source = SourceId { topic: self.spec.topic.clone(), partition };
-        let mut collector = Collector::new(source.clone(), self.sources(), Arc::clone(&self.config));
-        for profile in self.profiles.values() {
-            collector.profile(Arc::clone(profile));
-        }
-        let prefix = state_prefix(&source);
-        let mut bad = None;
-        let at = self.state_partition(&source);
-        let restored = restore(&self.log, &self.settings.topics.state_collect, at, |key, value| {
-            if let Some(key) = key.strip_prefix(prefix.as_slice())
-                && let Err(e) = collector.restore(key, value)
-            {
-                bad.get_or_insert(e);
-            }
-        })?;
-        if let Some(e) = bad {
-            let what = format!("state of {source} cannot be read");
-            return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
-        }
-        tracing::info!(%source, records = restored.records, "collector state restored");
-        let labels = self.spec.labels_topic.as_deref().map(|topic| TopicPartition::new(topic, partition));
-        let part = Part {
-            source,
-            collector,
-            state: restored.parts,
-            predictions: TopicPartition::new(self.spec.topic.as_str(), partition),
-            labels,
-            labels_paused: false,
-            predictions_paused: false,
-            labels_at_end: false,
-            read: false,
-            silence: Silence::since(now.mono),
-            last_progress: Duration::ZERO,
-            told: Told::default(),
-        };
-        self.parts.insert(partition, part);
-        Ok(())
-    }
-
     fn sources(&self) -> Vec<SourceId> {
         (0..self.source_partitions)
             .map(|partition| SourceId { topic: self.spec.topic.clone(), partition })
@@ -339,57 +297,27 @@ impl<L: Log> CollectLoop<L> {
         if records.is_empty() && offsets.is_empty() {
             return Ok(false);
         }
-        let began = self.clock.now().mono;
         let told = [self.settings.topics.deadletters.as_str()];
         let read = (&mut self.consumer, offsets.as_slice());
-        let done = oversized::commit(&mut self.transaction, records, read, &told);
-        metrics::histogram!(TRANSACTION, "role" => "collect")
-            .record((self.clock.now().mono - began).as_secs_f64());
-        let outcome = if done.is_ok() { "committed" } else { "failed" };
-        metrics::counter!(TRANSACTIONS, "role" => "collect", "outcome" => outcome).increment(1);
-        match done {
-            Ok(()) => {
+        match commit(ROLE, self.clock, &mut self.transaction, records, read, &told)? {
+            Ended::Committed => {
                 for part in self.parts.values_mut() {
                     part.told.collector(&part.source.topic, &part.collector.counters());
                 }
-                Ok(true)
             }
-            Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
-                tracing::warn!(error = %e, "commit did not hold; going back to the last one");
-                self.go_back(now);
-                Ok(true)
-            }
-            Err(LogError::TooLarge { topic, bytes }) => {
-                self.refused = Some(oversized::mend(&topic, bytes));
-                self.go_back(now);
-                Ok(true)
-            }
-            Err(e) => Err(e),
+            // The id is this process's own: another runs under its name.
+            Ended::Fenced(e) => return Err(e),
+            how @ (Ended::Aborted | Ended::Refused(_)) => self.go_back(how, now),
         }
+        Ok(true)
     }
 
     /// State and position of every partition still held go back to the last commit.
-    fn go_back(&mut self, now: Now) {
-        let open: Vec<u32> = self.parts.keys().copied().collect();
-        open.into_iter().for_each(|partition| self.held.again(partition, now.mono));
-        self.parts.clear();
-    }
-
-    /// Before anything of it is delivered. What fails is tried again at the next step.
-    fn open_what_is_held(&mut self, now: Now) -> Result<(), LogError> {
-        for (partition, rewind) in self.held.due(now.mono) {
-            if rewind {
-                let mut both = self.consumer.assignment();
-                both.retain(|at| at.partition == partition);
-                self.consumer.rewind(&both)?;
-            }
-            self.open(partition, now)?;
-            self.held.opened(partition);
+    fn go_back(&mut self, how: Ended, now: Now) {
+        let mut how = Some(how);
+        for partition in std::mem::take(&mut self.parts).into_keys() {
+            self.held.ended(partition, how.take().unwrap_or(Ended::Aborted), now.mono);
         }
-        if self.held.take_news() {
-            self.views.set_ready("collect", None);
-        }
-        Ok(())
     }
 
     fn led(&self, tps: &[TopicPartition]) -> Vec<u32> {
@@ -403,6 +331,62 @@ impl<L: Log> CollectLoop<L> {
     pub fn close(mut self, now: Now) -> Result<(), LogError> {
         self.commit(now)?;
         self.consumer.close()
+    }
+}
+
+impl<L: Log> Opens for CollectLoop<L> {
+    fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
+
+    fn rewind(&mut self, partition: u32) -> Result<(), LogError> {
+        let mut both = self.consumer.assignment();
+        both.retain(|at| at.partition == partition);
+        self.consumer.rewind(&both)
+    }
+
+    fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError> {
+        let source = SourceId { topic: self.spec.topic.clone(), partition };
+        let mut collector = Collector::new(source.clone(), self.sources(), Arc::clone(&self.config));
+        for profile in self.profiles.values() {
+            collector.profile(Arc::clone(profile));
+        }
+        let prefix = state_prefix(&source);
+        let mut bad = None;
+        let at = self.state_partition(&source);
+        let restored = restore(&self.log, &self.settings.topics.state_collect, at, |key, value| {
+            if let Some(key) = key.strip_prefix(prefix.as_slice())
+                && let Err(e) = collector.restore(key, value)
+            {
+                bad.get_or_insert(e);
+            }
+        })?;
+        if let Some(e) = bad {
+            let what = format!("state of {source} cannot be read");
+            return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
+        }
+        tracing::info!(%source, records = restored.records, "collector state restored");
+        let labels = self.spec.labels_topic.as_deref().map(|topic| TopicPartition::new(topic, partition));
+        let part = Part {
+            source,
+            collector,
+            state: restored.parts,
+            predictions: TopicPartition::new(self.spec.topic.as_str(), partition),
+            labels,
+            labels_paused: false,
+            predictions_paused: false,
+            labels_at_end: false,
+            read: false,
+            silence: Silence::since(now.mono),
+            last_progress: Duration::ZERO,
+            told: Told::default(),
+        };
+        self.parts.insert(partition, part);
+        Ok(())
+    }
+
+    fn is_open(&mut self) {
+        self.views.set_ready(ROLE, None);
     }
 }
 
@@ -429,84 +413,5 @@ impl Part {
         } else {
             self.labels_at_end = false;
         }
-    }
-}
-
-fn state_prefix(source: &SourceId) -> Vec<u8> {
-    format!("{source}\0").into_bytes()
-}
-
-fn records_of(
-    settings: &Settings,
-    source: &SourceId,
-    (state_at, state): (u32, &mut Parts),
-    flush: Flush,
-    records: &mut Vec<NewRecord>,
-) {
-    let topics = &settings.topics;
-    for pane in flush.panes {
-        let partition = wire::partition::of_model(&pane.key.model, settings.judge_partitions);
-        let key = format!("{}/{}", pane.key.model, pane.key.version);
-        let record =
-            |value| NewRecord::new(topics.panes.as_str(), value).key(key.as_str()).partition(partition);
-        records.extend(pane_values(source, pane).into_iter().map(record));
-    }
-    // Behind the panes: whoever has read this progress has read what it is the progress of.
-    push_progress(settings, flush.progress, records);
-    if let Some(first) = flush.dead_letters.first() {
-        // One line a commit at most: where to look, never what was in it.
-        tracing::warn!(
-            topic = %first.topic,
-            partition = first.partition,
-            offset = first.offset,
-            reason = first.reason.name(),
-            detail = %first.detail,
-            others = flush.dead_letters.len() - 1,
-            "records that cannot be read went to the dead letters"
-        );
-    }
-    for dead in &flush.dead_letters {
-        metrics::counter!(DEAD_LETTERS, "reason" => dead.reason.name()).increment(1);
-        let key = format!("{}/{}/{}", dead.topic, dead.partition, dead.offset);
-        records.push(json_record(
-            &topics.deadletters,
-            0,
-            &key,
-            "tocsin.deadletter",
-            &settings.namespace,
-            dead,
-        ));
-    }
-    for (key, value) in flush.state {
-        let key = [state_prefix(source), key].concat();
-        state.put((&topics.state_collect, state_at), key, value, records);
-    }
-}
-
-/// A partial pane in records. One beyond what a judge puts together keeps the half of its features that have the smallest
-/// names, counted with those beyond `features_max`.
-fn pane_values(source: &SourceId, pane: Pane) -> Vec<Vec<u8>> {
-    let mut record = PanesRecord::Partial(pane);
-    loop {
-        let values = record.in_records(&source.to_string());
-        if values.iter().map(Vec::len).sum::<usize>() <= WHOLE_BYTES_MAX {
-            return values;
-        }
-        let PanesRecord::Partial(pane) = &mut record else { return values };
-        if !pane.counts.halve_features() {
-            return values;
-        }
-        let (model, features) = (&pane.key.model, pane.counts.features.len());
-        tracing::error!(%source, model, features, "a pane is too large: features beyond these are not told apart");
-    }
-}
-
-/// To every panes partition: each judge must know how far all sources are.
-fn push_progress(settings: &Settings, progress: Progress, records: &mut Vec<NewRecord>) {
-    let key = progress.source.to_string();
-    let value = PanesRecord::Progress(progress).encode();
-    for partition in 0..settings.judge_partitions {
-        let record = NewRecord::new(settings.topics.panes.as_str(), value.clone());
-        records.push(record.key(key.as_str()).partition(partition));
     }
 }

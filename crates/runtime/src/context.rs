@@ -35,6 +35,11 @@ impl<L: Log> Follower<L> {
         self.look_at = Duration::ZERO;
     }
 
+    /// When it is time for the next look.
+    pub(crate) fn next(&self) -> Duration {
+        self.look_at
+    }
+
     /// Records since the last look, by key; what came in parts is put together. Empty when it is not yet time to look.
     ///
     /// # Errors

@@ -1,142 +1,29 @@
 //! The escalation loop: incidents and commands in, decisions out in one transaction, then pages on their way.
 
+mod machine;
+mod part;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use wire::{Incident, Timestamp, command::Command};
+use wire::{Incident, command::Command};
 
-use crate::clock::Now;
-use crate::gauges::{self, Look, Told};
-use crate::held::{FENCED_REST, Held};
-use crate::log::{
-    Consumer, ConsumerSpec, Event, Log, LogError, NewRecord, Offset, Start, TopicPartition, Transaction,
-};
-use crate::metrics::{FAILED_OPEN, INCIDENTS, TRANSACTION, TRANSACTIONS};
-use crate::oversized;
+use crate::clock::{Clock, Now};
+use crate::commit::commit;
+use crate::gauges::{self, Look};
+use crate::held::{Held, Opens};
+use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
+use crate::metrics::INCIDENTS;
 use crate::restore::restore;
 use crate::sends::Sends;
-use crate::settings::{Settings, Stepped, incident_records, json_record};
-use crate::state::Parts;
+use crate::settings::{Settings, Stepped};
 use crate::views::{self, Views};
+pub use machine::{Carry, Machine};
+use part::{Behind, Part};
 
 const ROLE: &str = "escalate";
-
-/// A machine that this loop can run: `escalate::Machine`, and what will wrap it.
-pub trait Machine: Send {
-    type Input: From<escalate::Input>;
-    type Effect: Into<Carry>;
-
-    /// Takes one state record back in.
-    ///
-    /// # Errors
-    /// When the record was written by a newer version, or is not ours.
-    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), escalate::StateError>;
-    fn handle(&mut self, input: Self::Input, now: Timestamp) -> Vec<Self::Effect>;
-    /// When it wants a tick.
-    fn deadline(&self) -> Option<Timestamp>;
-    /// Incidents that changed since the last call, rendered for people; `None` for those that are forgotten.
-    fn changed(&mut self) -> Vec<(wire::IncidentId, Option<serde_json::Value>)>;
-    /// What became of commands since the last call; `None` for those that are forgotten.
-    fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)>;
-    /// The last page of every open alert.
-    fn standing(&self) -> Vec<wire::page::Page>;
-    /// How things stand, for metrics.
-    fn counts(&self) -> escalate::Counts;
-}
-
-impl Machine for escalate::Machine {
-    type Input = escalate::Input;
-    type Effect = escalate::Effect;
-
-    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), escalate::StateError> {
-        self.restore(key, value)
-    }
-
-    fn handle(&mut self, input: escalate::Input, now: Timestamp) -> Vec<escalate::Effect> {
-        self.handle(input, now)
-    }
-
-    fn deadline(&self) -> Option<Timestamp> {
-        self.deadline()
-    }
-
-    fn changed(&mut self) -> Vec<(wire::IncidentId, Option<serde_json::Value>)> {
-        let view = |v| serde_json::to_value(v).expect("a view is plain data");
-        self.take_changed().into_iter().map(|(id, v)| (id, v.map(view))).collect()
-    }
-
-    fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)> {
-        self.take_answered()
-    }
-
-    fn standing(&self) -> Vec<wire::page::Page> {
-        self.standing()
-    }
-
-    fn counts(&self) -> escalate::Counts {
-        self.counts()
-    }
-}
-
-/// What the loop can carry out for a machine. All but `Send` go into the transaction.
-#[derive(Debug)]
-pub enum Carry {
-    Response(wire::response::Response),
-    Outbox(Box<wire::outbox::OutboxRecord>),
-    Audit(wire::audit::AuditRecord),
-    Incident(Box<Incident>),
-    State {
-        key: Vec<u8>,
-        value: Option<Vec<u8>>,
-    },
-    /// Only after the commit that holds its `sending` record.
-    Send {
-        page: Box<wire::page::Page>,
-        attempt: u32,
-        lease: Duration,
-    },
-}
-
-impl From<escalate::Effect> for Carry {
-    fn from(effect: escalate::Effect) -> Self {
-        match effect {
-            escalate::Effect::Response(r) => Self::Response(r),
-            escalate::Effect::Outbox(o) => Self::Outbox(o),
-            escalate::Effect::Audit(a) => Self::Audit(a),
-            escalate::Effect::Incident(i) => Self::Incident(i),
-            escalate::Effect::State { key, value } => Self::State { key, value },
-            escalate::Effect::Send { page, attempt, lease_ms } => {
-                Self::Send { page, attempt, lease: Duration::from_millis(lease_ms) }
-            }
-        }
-    }
-}
-
-/// One partition of the co-partitioned topics.
-struct Part<L: Log, M> {
-    transaction: L::Transaction,
-    machine: M,
-    /// State keys of several records.
-    state: Parts,
-    carry: Vec<Carry>,
-    /// Next offsets of what was taken in since the last commit.
-    offsets: BTreeMap<TopicPartition, Offset>,
-    /// What was waiting when it was taken over, and until when it is waited for; `None` once it has been taken in.
-    behind: Option<Behind>,
-    told: Told,
-}
-
-/// Whoever acknowledged, and whatever cleared, while nobody worked on the partition: known before anyone is paged.
-struct Behind {
-    /// Topics not yet read to where they ended then.
-    ends: Vec<(TopicPartition, Offset)>,
-    until: Duration,
-}
-
-/// Longest wait for what came while nobody worked on a partition. After it pages leave, at worst one too many.
-const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 
 /// Runs one machine per assigned partition.
 pub struct EscalateLoop<L: Log, M, S> {
@@ -151,8 +38,7 @@ pub struct EscalateLoop<L: Log, M, S> {
     look: Look,
     /// Receivers that metrics know of. Bound: those of the policies.
     receivers: BTreeSet<String>,
-    /// What the log would not take in this step, and what to do about it.
-    refused: Option<LogError>,
+    clock: Clock,
 }
 
 enum Arrived {
@@ -174,6 +60,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         make: Box<dyn Fn(u32) -> M + Send>,
         sends: S,
         views: Arc<Views>,
+        clock: Clock,
     ) -> Result<Self, LogError> {
         let consumer = log.consumer(ConsumerSpec {
             group: settings.group("escalate").into(),
@@ -195,7 +82,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             views,
             look: Look::default(),
             receivers: BTreeSet::new(),
-            refused: None,
+            clock,
         })
     }
 
@@ -224,7 +111,11 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 part.handle(input, now.wall);
             }
         }
-        self.start_those_that_caught_up(now);
+        for (partition, part) in &mut self.parts {
+            if part.start_if_caught_up(*partition, &self.consumer, &self.look, &self.settings.instance, now) {
+                self.sends.keep_alive(part.machine.standing());
+            }
+        }
         for part in self.parts.values_mut() {
             if part.machine.deadline().is_some_and(|due| due <= now.wall) {
                 part.handle(escalate::Input::Tick, now.wall);
@@ -234,16 +125,18 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         for partition in partitions {
             worked |= self.commit(partition, now)?;
         }
-        if let Some(refused) = self.refused.take() {
-            return Err(refused);
-        }
+        self.held.refusal()?;
         if self.look.is_due(now) {
             gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
             gauges::incidents_open(&self.views);
             self.count();
         }
-        let next = self.parts.values().filter_map(|p| p.machine.deadline()).min();
-        Ok(Stepped { worked, next })
+        Ok(Stepped { worked, next: self.next(now) })
+    }
+
+    fn next(&self, now: Now) -> Option<Duration> {
+        let parts = self.parts.values().filter_map(|part| part.next(now));
+        parts.chain(self.held.next()).chain([self.look.next()]).min()
     }
 
     fn count(&mut self) {
@@ -252,45 +145,6 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             part.told.escalation(&counts.total);
         }
         gauges::escalation(&counts, &mut self.receivers);
-    }
-
-    /// Before anything of it is delivered. What fails is tried again at the next step.
-    fn open_what_is_held(&mut self, now: Now) -> Result<(), LogError> {
-        for (partition, rewind) in self.held.due(now.mono) {
-            if rewind {
-                self.consumer.rewind(&self.both(partition))?;
-            }
-            self.open(partition, now)?;
-            self.held.opened(partition);
-        }
-        if self.held.take_news() {
-            self.views.set_ready(ROLE, None);
-            self.views.set_partitions(ROLE, self.parts.len(), self.settings.escalate_partitions);
-        }
-        Ok(())
-    }
-
-    /// The machine sends nothing before `Started`.
-    fn start_those_that_caught_up(&mut self, now: Now) {
-        for (partition, part) in &mut self.parts {
-            let Some(behind) = &mut part.behind else { continue };
-            let (consumer, look) = (&self.consumer, &self.look);
-            behind.ends.retain(|(at, end)| {
-                let position = consumer.position(at);
-                // Behind the last record there may be markers, which are never delivered.
-                !position.is_some_and(|position| position >= *end || look.is_at_end(at, position))
-            });
-            if !behind.ends.is_empty() && now.mono < behind.until {
-                continue;
-            }
-            if !behind.ends.is_empty() {
-                tracing::warn!(partition, "pages leave although not all that waited was read in 30 s");
-                metrics::counter!(FAILED_OPEN, "partition" => partition.to_string()).increment(1);
-            }
-            part.behind = None;
-            part.handle(escalate::Input::Started { owner: self.settings.instance.clone() }, now.wall);
-            self.sends.keep_alive(part.machine.standing());
-        }
     }
 
     fn poll(&mut self) -> Result<Vec<Arrived>, LogError> {
@@ -361,41 +215,6 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         [&topics.incidents, &topics.commands].map(|t| TopicPartition::new(t.as_str(), partition))
     }
 
-    /// Fence first, then read: what the last owner left open is ended before its state is taken over.
-    fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError> {
-        let transaction = self.log.transaction(&self.settings.transactional_id("escalate", partition))?;
-        let mut machine = (self.make)(partition);
-        let mut bad = None;
-        let restored = restore(&self.log, &self.settings.topics.state_escalate, partition, |key, value| {
-            if let Err(e) = machine.restore(key, value) {
-                bad.get_or_insert(e);
-            }
-        })?;
-        if let Some(e) = bad {
-            let what = format!("state of escalate partition {partition} cannot be read");
-            return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
-        }
-        tracing::info!(partition, records = restored.records, "escalation state restored");
-        let ends = self.both(partition).map(|at| self.log.ends(&at).map(|ends| (at, ends.stable)));
-        let ends = ends.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let behind = Some(Behind { ends, until: now.mono + CATCH_UP_MAX });
-        let (carry, offsets) = (Vec::new(), BTreeMap::new());
-        let mut part = Part {
-            transaction,
-            machine,
-            state: restored.parts,
-            carry,
-            offsets,
-            behind,
-            told: Told::default(),
-        };
-        self.views.show(part.machine.changed());
-        self.views.answer(partition, part.machine.answered());
-        self.look.forget(&self.both(partition));
-        self.parts.insert(partition, part);
-        Ok(())
-    }
-
     /// Another process works on this partition, or will: what is shown and repeated of it is its business.
     fn let_go(&mut self, partition: u32) {
         if self.parts.remove(&partition).is_none() {
@@ -416,32 +235,13 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         }
         let carry = std::mem::take(&mut part.carry);
         let offsets: Vec<_> = std::mem::take(&mut part.offsets).into_iter().collect();
-        let state = &mut part.state;
-        let records: Vec<NewRecord> =
-            carry.iter().flat_map(|c| records_of(&self.settings, partition, c, state, now.wall)).collect();
-        let clock = crate::clock::Clock::start();
-        let done = part.transaction.commit(&records, Some((&mut self.consumer, &offsets)));
-        metrics::histogram!(TRANSACTION, "role" => "escalate").record(clock.now().mono.as_secs_f64());
-        let outcome = if done.is_ok() { "committed" } else { "failed" };
-        metrics::counter!(TRANSACTIONS, "role" => "escalate", "outcome" => outcome).increment(1);
-        match done {
-            Ok(()) => self.committed(partition, carry),
-            Err(LogError::Fenced { .. }) => {
-                tracing::warn!(partition, "another process took this partition over; given up");
-                self.held.again(partition, now.mono + FENCED_REST);
-                self.let_go(partition);
-            }
-            Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
-                tracing::warn!(partition, error = %e, "commit did not hold; going back to the last one");
-                self.held.again(partition, now.mono);
-                self.let_go(partition);
-            }
-            Err(LogError::TooLarge { topic, bytes }) => {
-                self.refused = Some(oversized::mend(&topic, bytes));
-                self.held.again(partition, now.mono);
-                self.let_go(partition);
-            }
-            Err(e) => return Err(e),
+        let records = part.records(&self.settings, partition, &carry, now.wall);
+        let read = (&mut self.consumer, offsets.as_slice());
+        let how = commit(ROLE, self.clock, &mut part.transaction, records, read, &[])?;
+        if self.held.ended(partition, how, now.mono) {
+            self.committed(partition, carry);
+        } else {
+            self.let_go(partition);
         }
         Ok(true)
     }
@@ -473,10 +273,43 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
     }
 }
 
-impl<L: Log, M: Machine> Part<L, M> {
-    fn handle(&mut self, input: escalate::Input, now: Timestamp) {
-        let effects = self.machine.handle(input.into(), now);
-        self.carry.extend(effects.into_iter().map(Into::into));
+impl<L: Log, M: Machine, S: Sends> Opens for EscalateLoop<L, M, S> {
+    fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
+
+    fn rewind(&mut self, partition: u32) -> Result<(), LogError> {
+        self.consumer.rewind(&self.both(partition))
+    }
+
+    /// Fence first, then read: what the last owner left open is ended before its state is taken over.
+    fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError> {
+        let transaction = self.log.transaction(&self.settings.transactional_id("escalate", partition))?;
+        let mut machine = (self.make)(partition);
+        let mut bad = None;
+        let restored = restore(&self.log, &self.settings.topics.state_escalate, partition, |key, value| {
+            if let Err(e) = machine.restore(key, value) {
+                bad.get_or_insert(e);
+            }
+        })?;
+        if let Some(e) = bad {
+            let what = format!("state of escalate partition {partition} cannot be read");
+            return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
+        }
+        tracing::info!(partition, records = restored.records, "escalation state restored");
+        let ends = self.both(partition).map(|at| self.log.ends(&at).map(|ends| (at, ends.stable)));
+        let ends = ends.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut part = Part::new(transaction, machine, restored.parts, Behind::new(ends, now));
+        self.views.show(part.machine.changed());
+        self.views.answer(partition, part.machine.answered());
+        self.look.forget(&self.both(partition));
+        self.parts.insert(partition, part);
+        Ok(())
+    }
+
+    fn is_open(&mut self) {
+        self.views.set_ready(ROLE, None);
+        self.views.set_partitions(ROLE, self.parts.len(), self.settings.escalate_partitions);
     }
 }
 
@@ -488,34 +321,4 @@ pub(crate) fn count_incident(i: &Incident) {
 
 fn read<T: DeserializeOwned>(value: Option<&[u8]>) -> Option<T> {
     value.and_then(|bytes| serde_json::from_slice(bytes).ok())
-}
-
-fn records_of(
-    settings: &Settings,
-    partition: u32,
-    carry: &Carry,
-    state: &mut Parts,
-    now: Timestamp,
-) -> Vec<NewRecord> {
-    let (topics, ns) = (&settings.topics, settings.namespace.as_str());
-    match carry {
-        Carry::Response(r) => {
-            vec![json_record(&topics.responses, partition, r.incident_id.as_str(), "tocsin.response", ns, r)]
-        }
-        Carry::Outbox(o) => {
-            let key = o.page.notification_id.as_str();
-            vec![json_record(&topics.outbox, partition, key, "tocsin.outbox", ns, o)]
-        }
-        Carry::Audit(a) => {
-            let key = a.partition.to_string();
-            vec![json_record(&topics.audit, partition, &key, "tocsin.audit", ns, a)]
-        }
-        Carry::Incident(i) => incident_records(settings, i, now).into(),
-        Carry::State { key, value } => {
-            let mut records = Vec::new();
-            state.put((&topics.state_escalate, partition), key.clone(), value.clone(), &mut records);
-            records
-        }
-        Carry::Send { .. } => Vec::new(),
-    }
 }

@@ -34,6 +34,10 @@ impl Look {
         due
     }
 
+    pub(crate) fn next(&self) -> Duration {
+        self.next
+    }
+
     /// Whether all had been delivered when reading stood here.
     pub(crate) fn is_at_end(&self, at: &TopicPartition, position: Offset) -> bool {
         self.ended.get(at).is_some_and(|end| *end >= position)

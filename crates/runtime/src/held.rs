@@ -3,11 +3,55 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::clock::Now;
+use crate::commit::Ended;
+use crate::log::LogError;
+
+/// A loop that works on partitions which come and go.
+pub(crate) trait Opens {
+    fn held(&mut self) -> &mut Held;
+
+    /// Reading goes on at the last commit of the partition, in every topic that is read with it.
+    ///
+    /// # Errors
+    /// When the log cannot be asked.
+    fn rewind(&mut self, partition: u32) -> Result<(), LogError>;
+
+    /// Takes the state of a partition over from whoever worked on it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError>;
+
+    /// All that was due is open.
+    fn is_open(&mut self);
+
+    /// To be called before anything is polled. What fails is tried again at the next step.
+    ///
+    /// # Errors
+    /// As [`Opens::open`].
+    fn open_what_is_held(&mut self, now: Now) -> Result<(), LogError> {
+        for (partition, rewind) in self.held().due(now.mono) {
+            if rewind {
+                self.rewind(partition)?;
+            }
+            self.open(partition, now)?;
+            self.held().opened(partition);
+        }
+        if self.held().take_news() {
+            self.is_open();
+        }
+        Ok(())
+    }
+}
+
 /// Bound: the partitions of the loop's lead topic.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     partitions: BTreeMap<u32, Place>,
     news: bool,
+    /// What the log would not take in this step, and what to do about it.
+    refused: Option<LogError>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +65,7 @@ enum Place {
 }
 
 /// How long a fenced partition is left alone: longer than a group needs to say that it is another's.
-pub(crate) const FENCED_REST: Duration = Duration::from_secs(10);
+const FENCED_REST: Duration = Duration::from_secs(10);
 
 impl Held {
     /// The group has given these. Each is to be opened before the next poll.
@@ -36,12 +80,43 @@ impl Held {
         self.partitions.remove(&partition);
     }
 
-    /// What was made of it did not hold: it is to be opened again at its last commit.
-    pub(crate) fn again(&mut self, partition: u32, not_before: Duration) {
+    /// What became of a commit for this partition. Returns whether the partition is still open: what did not hold is
+    /// to be opened again at its last commit.
+    pub(crate) fn ended(&mut self, partition: u32, how: Ended, now: Duration) -> bool {
+        let not_before = match how {
+            Ended::Committed => return true,
+            Ended::Fenced(_) => {
+                tracing::warn!(partition, "another process took this partition over; given up");
+                now + FENCED_REST
+            }
+            Ended::Aborted => now,
+            Ended::Refused(why) => {
+                self.refused = Some(why);
+                now
+            }
+        };
         if let Some(place) = self.partitions.get_mut(&partition) {
             *place = Place::Closed { not_before, rewind: true };
             self.news = true;
         }
+        false
+    }
+
+    /// Once after a commit that the log refused: why.
+    ///
+    /// # Errors
+    /// What an operator must do before the loop can go on.
+    pub(crate) fn refusal(&mut self) -> Result<(), LogError> {
+        self.refused.take().map_or(Ok(()), Err)
+    }
+
+    /// When the next partition is to be opened.
+    pub(crate) fn next(&self) -> Option<Duration> {
+        let closed = |place: &Place| match *place {
+            Place::Closed { not_before, .. } => Some(not_before),
+            Place::Open => None,
+        };
+        self.partitions.values().filter_map(closed).min()
     }
 
     /// Those to be opened now, with whether to go back to the last commit first.
@@ -78,13 +153,27 @@ mod tests {
         assert_eq!(held.due(S), [(2, false)], "opening it failed: again at the next step");
         held.opened(2);
         assert!(held.due(S).is_empty() && held.take_news() && !held.take_news());
-        held.again(1, 3 * S);
+        assert!(held.ended(1, Ended::Committed, S) && held.due(9 * S).is_empty() && held.next().is_none());
+        assert!(!held.ended(1, Ended::Aborted, 3 * S));
         assert!(held.due(2 * S).is_empty());
-        assert_eq!(held.due(3 * S), [(1, true)], "from its last commit on");
+        assert_eq!((held.due(3 * S), held.next()), (vec![(1, true)], Some(3 * S)), "from its last commit on");
         held.gone(1);
-        held.again(1, S);
+        held.ended(1, Ended::Aborted, S);
         assert!(held.due(9 * S).is_empty(), "another's now");
         held.assigned([1]);
         assert_eq!(held.due(S), [(1, false)]);
+    }
+
+    #[test]
+    fn what_another_took_rests_and_what_is_refused_is_said_once() {
+        let mut held = Held::default();
+        held.assigned([1]);
+        held.opened(1);
+        held.ended(1, Ended::Fenced(LogError::Fenced { id: "x".into() }), S);
+        assert!(held.due(10 * S).is_empty() && held.refusal().is_ok());
+        assert_eq!(held.due(S + FENCED_REST), [(1, true)]);
+        held.ended(1, Ended::Refused(LogError::retriable("raise it")), S);
+        assert_eq!(held.due(S), [(1, true)]);
+        assert!(held.refusal().is_err() && held.refusal().is_ok());
     }
 }

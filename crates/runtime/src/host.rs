@@ -14,8 +14,10 @@ use crate::sends::Sends;
 use crate::settings::Stepped;
 use crate::views::{Event, Views};
 
-/// How long a loop with nothing to do waits before it looks again.
+/// Longest rest of a loop with nothing to do: what arrives has no timer.
 const REST: Duration = Duration::from_millis(10);
+/// Shortest: a timer that is due and does nothing must not keep a core busy.
+const REST_LEAST: Duration = Duration::from_millis(1);
 
 /// A loop that a thread can drive.
 pub trait Step: Send + Sized + 'static {
@@ -68,7 +70,7 @@ pub fn drive<T: Step>(
             }
             match stepped {
                 Ok(Stepped { worked: true, .. }) => (),
-                Ok(Stepped { worked: false, .. }) => std::thread::sleep(REST),
+                Ok(Stepped { worked: false, next }) => std::thread::sleep(rest(next, clock.now().mono)),
                 Err(e @ LogError::Retriable { .. }) => {
                     tracing::warn!(role = T::ROLE, error = %e, "the log is not answering");
                     in_trouble = true;
@@ -91,4 +93,24 @@ pub fn drive<T: Step>(
         done
     };
     std::thread::Builder::new().name(T::ROLE.into()).spawn(run).expect("a thread")
+}
+
+/// Until the next timer, within bounds.
+fn rest(next: Option<Duration>, now: Duration) -> Duration {
+    next.map_or(REST, |next| next.saturating_sub(now).clamp(REST_LEAST, REST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_rests_until_its_next_timer_and_never_long() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest(None, ms(500)), REST);
+        assert_eq!(rest(Some(ms(504)), ms(500)), ms(4));
+        assert_eq!(rest(Some(ms(9_000)), ms(500)), REST);
+        assert_eq!(rest(Some(ms(500)), ms(500)), REST_LEAST);
+        assert_eq!(rest(Some(ms(400)), ms(500)), REST_LEAST, "overdue");
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod collect;
+mod commit;
 mod context;
 pub mod escalate;
 mod gauges;

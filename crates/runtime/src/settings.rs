@@ -48,8 +48,8 @@ impl Settings {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stepped {
     pub worked: bool,
-    /// Wall time of the next timer.
-    pub next: Option<Timestamp>,
+    /// Time of the next timer on the monotonic clock; `None` without one. What arrives may come at any time.
+    pub next: Option<Duration>,
 }
 
 /// A JSON record of ours in CloudEvents binary mode. Its id is made of its content, so that a key that comes more than

@@ -1,0 +1,48 @@
+//! One commit of a loop: measured, counted, and told apart by what the loop does next.
+
+use crate::clock::Clock;
+use crate::log::{LogError, NewRecord, Offset, TopicPartition, Transaction};
+use crate::metrics::{TRANSACTION, TRANSACTIONS};
+use crate::oversized;
+
+/// How a commit ended, as far as a loop goes on after it.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// All of it is durable.
+    Committed,
+    /// Another process holds the transactional id. Nothing of it is visible.
+    Fenced(LogError),
+    /// Nothing of it is visible: the loop goes back to its last commit.
+    Aborted,
+    /// The log took nothing of it, and will not before an operator has done what this says.
+    Refused(LogError),
+}
+
+/// Commits records and offsets for `role`. Of the topics of `told` what is too large is left out.
+///
+/// # Errors
+/// What cannot be mended by going back to the last commit.
+pub(crate) fn commit<T: Transaction>(
+    role: &'static str,
+    clock: Clock,
+    transaction: &mut T,
+    records: Vec<NewRecord>,
+    read: (&mut T::Consumer, &[(TopicPartition, Offset)]),
+    told: &[&str],
+) -> Result<Ended, LogError> {
+    let began = clock.now().mono;
+    let done = oversized::commit(transaction, records, read, told);
+    metrics::histogram!(TRANSACTION, "role" => role).record((clock.now().mono - began).as_secs_f64());
+    let outcome = if done.is_ok() { "committed" } else { "failed" };
+    metrics::counter!(TRANSACTIONS, "role" => role, "outcome" => outcome).increment(1);
+    match done {
+        Ok(()) => Ok(Ended::Committed),
+        Err(e @ LogError::Fenced { .. }) => Ok(Ended::Fenced(e)),
+        Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
+            tracing::warn!(role, error = %e, "commit did not hold; going back to the last one");
+            Ok(Ended::Aborted)
+        }
+        Err(LogError::TooLarge { topic, bytes }) => Ok(Ended::Refused(oversized::mend(&topic, bytes))),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,214 @@
+//! One panes partition as a judge works on it: its core, what waits to be written, and who has last been heard of.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use detect::judge::{Effects, Judge};
+use detect::progress::SourceId;
+use detect::record::PanesRecord;
+use wire::Timestamp;
+
+use super::passed_on::{ENTRIES_MAX, Offer, PassedOn};
+use crate::clock::Now;
+use crate::escalate::count_incident;
+use crate::log::{Log, NewRecord, Offset};
+use crate::metrics::{BUDGET_SPENT, CONTEXT_REFUSED, HISTORY_LEFT_OUT, PANE_LATENCY, PANES_CLOSED};
+use crate::settings::{Settings, context_records, incident_records, json_record};
+use crate::state::Parts;
+use crate::views::{self, Views};
+
+pub(super) struct Part<L: Log> {
+    pub(super) transaction: L::Transaction,
+    pub(super) judge: Judge,
+    /// Next offset of what was taken in; what is committed is the judge's resume offset, at or below it.
+    pub(super) next: Option<Offset>,
+    /// When the last record taken in was written.
+    pub(super) written_ms: i64,
+    pub(super) committed: Option<Offset>,
+    /// Context records and references already in this panes partition.
+    pub(super) passed_on: PassedOn,
+    /// State keys of several records.
+    state: Parts,
+    /// Records for this panes partition that wait for the next commit.
+    pub(super) inject: Vec<PanesRecord>,
+    /// When each source last spoke, on the monotonic clock, and how far it had come.
+    heard: BTreeMap<SourceId, Heard>,
+    pub(super) last_commit: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: Duration,
+    gave_up: bool,
+}
+
+impl<L: Log> Part<L> {
+    pub(super) fn new(
+        transaction: L::Transaction,
+        judge: Judge,
+        passed_on: PassedOn,
+        state: Parts,
+        now: Now,
+    ) -> Self {
+        // A source that speaks no more must be missed by a new owner too.
+        let heard = Heard { at: now.mono, gave_up: false };
+        Self {
+            heard: judge.known_sources().map(|source| (source.clone(), heard)).collect(),
+            transaction,
+            judge,
+            next: None,
+            written_ms: 0,
+            committed: None,
+            passed_on,
+            state,
+            inject: Vec::new(),
+            last_commit: now.mono,
+        }
+    }
+
+    pub(super) fn judge_one(&mut self, offset: Offset, record: PanesRecord, now: Now) {
+        if let PanesRecord::Progress(p) = &record {
+            let heard = Heard { at: now.mono, gave_up: false };
+            for source in &p.sources {
+                if !self.heard.contains_key(source) {
+                    self.heard.insert(source.clone(), heard);
+                }
+            }
+            self.heard.insert(p.source.clone(), heard);
+        }
+        self.judge.handle(offset, record);
+    }
+
+    pub(super) fn pass_on(&mut self, key: String, digest: String, record: impl FnOnce() -> PanesRecord) {
+        match self.passed_on.offer(key, digest) {
+            Offer::Known => (),
+            Offer::New => self.inject.push(record()),
+            Offer::Full { first } => {
+                metrics::counter!(CONTEXT_REFUSED, "reason" => "full").increment(1);
+                if first {
+                    tracing::error!(
+                        "a panes partition knows of {ENTRIES_MAX} deployments and lineages; no more are passed on: older ones stay known"
+                    );
+                }
+            }
+        }
+    }
+
+    /// The offset to commit: from here on a new owner reads.
+    pub(super) fn resume(&self) -> Option<Offset> {
+        self.judge.resume_offset().or(self.next)
+    }
+
+    /// Whether a commit would say anything.
+    pub(super) fn has_news(&self) -> bool {
+        let resume = self.resume();
+        let moved = resume.is_some() && resume != self.committed;
+        moved || !self.inject.is_empty() || self.judge.is_urgent()
+    }
+
+    /// Whether somebody waits for what a commit would say.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.judge.is_urgent() || self.judge.has_context() || !self.inject.is_empty()
+    }
+
+    /// When there is something to do though nothing arrives.
+    pub(super) fn next(&self, commit_every: Duration, hold_max: Duration) -> Option<Duration> {
+        let commit = self.has_news().then(|| self.last_commit + commit_every);
+        let silent = self.heard.values().filter(|heard| !heard.gave_up).map(|heard| heard.at + hold_max);
+        // With no pane open nobody is given up.
+        let silent = self.judge.oldest_open().and_then(|_| silent.min());
+        commit.into_iter().chain(silent).min()
+    }
+
+    /// Measured on this process's monotonic clock since the source last spoke: no clocks are compared.
+    pub(super) fn give_up_on_the_silent(&mut self, partition: u32, now: Now, hold_max: Duration) {
+        // With no pane open nobody waits for it, and it may still speak in time.
+        let Some(pane) = self.judge.oldest_open() else { return };
+        for (source, heard) in &mut self.heard {
+            if heard.gave_up || now.mono < heard.at + hold_max {
+                continue;
+            }
+            heard.gave_up = true;
+            tracing::warn!(partition, source = %source, "no progress for hold_max_s; its pane closes incomplete");
+            self.inject.push(PanesRecord::GaveUp { source: source.clone(), pane });
+        }
+    }
+
+    /// All that goes into the transaction beside offsets.
+    pub(super) fn records(
+        &mut self,
+        settings: &Settings,
+        partition: u32,
+        e: &Effects,
+        now: Timestamp,
+    ) -> Vec<NewRecord> {
+        let (topics, ns) = (&settings.topics, settings.namespace.as_str());
+        let mut records = Vec::new();
+        for incident in &e.incidents {
+            records.extend(incident_records(settings, incident, now));
+        }
+        for h in &e.history {
+            let key = format!("{}/{}", h.model, h.version);
+            records.push(json_record(&topics.history, partition, &key, "tocsin.history", ns, h));
+        }
+        for c in &e.context {
+            records.extend(context_records(settings, c.clone()));
+        }
+        for (key, value) in &e.state {
+            self.state.put((&topics.state_judge, partition), key.clone(), value.clone(), &mut records);
+        }
+        for record in std::mem::take(&mut self.inject) {
+            let parts = record.in_records(&format!("judge/{partition}"));
+            let panes = topics.panes.as_str();
+            records.extend(parts.into_iter().map(|value| NewRecord::new(panes, value).partition(partition)));
+        }
+        let state_at = (topics.state_judge.as_str(), partition);
+        self.passed_on.write(state_at, &mut self.state, &mut records);
+        records
+    }
+
+    /// Tells people what is committed.
+    pub(super) fn publish(&self, views: &Views, partition: u32, effects: &Effects, now: Timestamp) {
+        publish(views, effects);
+        if !effects.history.is_empty() {
+            #[expect(clippy::cast_precision_loss, reason = "a histogram")]
+            let waited = (now.as_ms() - self.written_ms).max(0) as f64 / 1000.0;
+            metrics::histogram!(PANE_LATENCY).record(waited);
+        }
+        let [pages, tickets] = self.judge.counters().granted;
+        for (kind, granted) in [("page", pages), ("ticket", tickets)] {
+            let partition = partition.to_string();
+            metrics::gauge!(BUDGET_SPENT, "kind" => kind, "partition" => partition).set(granted);
+        }
+        if let Some(watermark) = self.judge.watermark() {
+            views.set_watermark(watermark);
+        }
+    }
+}
+
+fn publish(views: &Views, effects: &Effects) {
+    for incident in &effects.incidents {
+        count_incident(incident);
+        views.tell(views::Event::Incident { incident: Arc::new(incident.clone()) });
+    }
+    for h in effects.history.iter().filter(|h| h.segment.is_none()) {
+        views.panes.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!(PANES_CLOSED).increment(1);
+        metrics::counter!(HISTORY_LEFT_OUT).increment(h.left_out.into());
+        let mut view = views.models.entry((h.model.clone(), h.version.clone())).or_default();
+        view.model.clone_from(&h.model);
+        view.version.clone_from(&h.version);
+        view.last_pane = Some(h.window[1]);
+        view.predictions += h.predictions;
+        view.labels += h.labels;
+        view.p50_ms = h.latency_ms.get("p50").copied().or(view.p50_ms);
+        view.p99_ms = h.latency_ms.get("p99").copied().or(view.p99_ms);
+        view.verdicts.clear();
+        for s in &h.streams {
+            let name = serde_json::to_value(s.verdict).ok().and_then(|v| v.as_str().map(str::to_owned));
+            *view.verdicts.entry(name.unwrap_or_default()).or_default() += 1;
+        }
+    }
+}
