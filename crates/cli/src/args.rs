@@ -196,6 +196,10 @@ pub(crate) struct ReplayArgs {
     /// Where to write every closed pane with the verdict of each stream, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub streams: Option<PathBuf>,
+    /// What is known to have happened, to score the incidents by: the file that `simulate --truth` writes, or the
+    /// truth of a labelled case (docs/replay.md)
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,8 @@
 //! `tocsin replay`: what this config would have done with telemetry that was kept.
 
+mod scorecard;
+mod truth;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +19,8 @@ use crate::config::{self, Checked};
 use crate::failure::{Failure, Kind};
 use crate::input::Input;
 use crate::term::{Look, Out, thousands, visible, warn};
+use scorecard::Scorecard;
+use truth::{Alarms, Clock, Truth};
 
 /// Judges the input under the config, writes what was asked for, and says what came of it.
 ///
@@ -27,6 +32,7 @@ pub(crate) fn run(args: &ReplayArgs, out: &Out) -> Result<(), Failure> {
         Failure::new(Kind::No, text.join("\n\n"))
     })?;
     let until = args.reference_until.as_deref().map(time).transpose()?;
+    let truth = args.truth.as_deref().map(Truth::read).transpose()?;
     let input = Input::new(&args.input)?;
     let references = references(&checked, &input, until)?;
     let mut sinks = Sinks::open(args)?;
@@ -45,7 +51,9 @@ pub(crate) fn run(args: &ReplayArgs, out: &Out) -> Result<(), Failure> {
     tally.add(&told);
     sinks.write(&told)?;
     sinks.finish()?;
-    tally.say(out, lines, &totals);
+    let scorecard =
+        args.truth.clone().zip(truth).map(|(file, truth)| tally.score(file, &truth, totals.through));
+    tally.say(out, lines, &totals, scorecard.as_ref());
     Ok(())
 }
 
@@ -152,13 +160,15 @@ fn cannot(path: &Path, e: &std::io::Error) -> Failure {
 struct Tally {
     opened: Vec<Incident>,
     pages: u64,
-    panes: u64,
+    alarms: Alarms,
+    clock: Clock,
 }
 
 impl Tally {
     fn add(&mut self, told: &Told) {
-        self.panes += told.history.len() as u64;
+        told.history.iter().for_each(|pane| self.clock.take(pane));
         for incident in &told.incidents {
+            self.alarms.take(incident);
             if incident.change == Change::Opened {
                 self.opened.push(incident.clone());
                 self.pages += u64::from(incident.severity.pages());
@@ -166,10 +176,15 @@ impl Tally {
         }
     }
 
-    fn say(&self, out: &Out, lines: u64, totals: &Totals) {
+    fn score(&mut self, file: PathBuf, truth: &Truth, through: Option<Timestamp>) -> Scorecard {
+        self.clock.wind_up(through);
+        Scorecard::new(file, truth, &self.alarms.all, &self.clock)
+    }
+
+    fn say(&self, out: &Out, lines: u64, totals: &Totals, scorecard: Option<&Scorecard>) {
         let [page, ticket] = totals.judged.granted;
         if out.json {
-            out.json(&serde_json::json!({
+            let mut told = serde_json::json!({
                 "records": lines,
                 "predictions": totals.collected.predictions,
                 "labels": totals.collected.labels,
@@ -179,7 +194,11 @@ impl Tally {
                 "pages": self.pages,
                 "granted": {"page": page, "ticket": ticket},
                 "through": totals.through,
-            }));
+            });
+            if let Some(scorecard) = scorecard {
+                told["truth"] = serde_json::to_value(scorecard).expect("a scorecard is plain data");
+            }
+            out.json(&told);
             return;
         }
         for incident in &self.opened {
@@ -202,5 +221,6 @@ impl Tally {
             self.opened.len(),
             self.pages,
         ));
+        scorecard.iter().for_each(|scorecard| scorecard.say(out));
     }
 }
