@@ -46,6 +46,8 @@ pub(crate) fn open_log(checked: &Checked) -> Result<AnyLog, Failure> {
     kafka.client_id = format!("tocsin-{}", log.instance);
     kafka.replication = Some(log.replication);
     kafka.settings.extend(log.kafka.clone());
+    let transaction_ms = log.transaction_ms().map_err(|e| Failure::new(Kind::CannotStart, e))?;
+    kafka.transaction_timeout = Duration::from_millis(transaction_ms);
     let password = match (&log.sasl_password_env, &log.sasl_password_file) {
         (Some(name), _) => Some(crate::secrets::env(name).ok_or_else(|| {
             Failure::new(Kind::CannotStart, format!("the environment has no variable {name}"))

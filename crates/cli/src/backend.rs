@@ -225,8 +225,6 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn status(&self) -> Result<Value, BackendError> {
-        let mut models: Vec<_> = self.views.models.iter().map(|m| m.value().clone()).collect();
-        models.sort_by(|a, b| (&a.model, &a.version).cmp(&(&b.model, &b.version)));
         let open = self.views.incidents.iter().filter(|i| i["signal"] == "open").count();
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -238,7 +236,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
             "panes": self.views.panes.load(Ordering::Relaxed),
             "watermark": self.views.watermark(),
             "open": open,
-            "models": models,
+            "models": self.views.models(),
         }))
     }
 

@@ -22,7 +22,7 @@ use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, To
 use crate::metrics::CONTEXT_REFUSED;
 use crate::restore::restore;
 use crate::settings::{Settings, Stepped};
-use crate::views::Views;
+use crate::views::{VERSIONS_MAX, Views};
 use part::Part;
 use passed_on::{ENTRIES_MAX, PassedOn};
 
@@ -163,17 +163,11 @@ impl<L: Log> JudgeLoop<L> {
             Arrived::Revoked(tps) => {
                 for tp in tps {
                     self.write(tp.partition, now)?;
-                    self.held.gone(tp.partition);
-                    self.parts.remove(&tp.partition);
+                    self.let_go(tp.partition);
                 }
-                self.say_partitions();
             }
             Arrived::Lost(tps) => {
-                for tp in tps {
-                    self.held.gone(tp.partition);
-                    self.parts.remove(&tp.partition);
-                }
-                self.say_partitions();
+                tps.iter().for_each(|tp| self.let_go(tp.partition));
             }
             Arrived::Gap { at, expected, found } => self.views.data_gap(&at, expected, found),
             Arrived::Record { partition, offset, written_ms, record } => {
@@ -189,6 +183,15 @@ impl<L: Log> JudgeLoop<L> {
             }
         }
         Ok(())
+    }
+
+    /// Another process judges this partition, or will: what is shown of its models is its business.
+    fn let_go(&mut self, partition: u32) {
+        self.held.gone(partition);
+        self.parts.remove(&partition);
+        let of = self.settings.judge_partitions;
+        self.views.forget_models(&|model| wire::partition::of_model(model, of) == partition);
+        self.say_partitions();
     }
 
     fn say_partitions(&self) {
@@ -279,6 +282,7 @@ impl<L: Log> JudgeLoop<L> {
         let fullest =
             |of: fn(&Judge) -> usize| self.parts.values().map(|p| of(&p.judge)).max().unwrap_or(0) as u64;
         gauges::table("keys", fullest(Judge::keys_len), self.config.judge.keys_max as u64);
+        gauges::table("versions_shown", self.views.models_len() as u64, VERSIONS_MAX as u64);
         gauges::table("open_panes", fullest(Judge::open_panes_len), self.config.judge.open_panes_max as u64);
     }
 

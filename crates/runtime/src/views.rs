@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use escalate::Answer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use wire::history::History;
 use wire::outbox::Outcome;
 use wire::page::Page;
 use wire::response::Response;
@@ -17,6 +18,9 @@ use wire::{CommandId, Incident, IncidentId, Timestamp};
 
 /// Most events that a slow reader of the tail may lag behind before it loses some (and is told).
 const TAIL_EVENTS_MAX: usize = 4096;
+
+/// Most model versions that are shown; beyond it those judged longest ago go, and begin anew should they come back.
+pub const VERSIONS_MAX: usize = 16_384;
 
 /// Something a person may want to see the moment it happens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +47,23 @@ pub struct ModelView {
     pub verdicts: BTreeMap<String, u64>,
 }
 
+impl ModelView {
+    fn take(&mut self, pane: &History) {
+        self.model.clone_from(&pane.model);
+        self.version.clone_from(&pane.version);
+        self.last_pane = Some(pane.window[1]);
+        self.predictions += pane.predictions;
+        self.labels += pane.labels;
+        self.p50_ms = pane.latency_ms.get("p50").copied().or(self.p50_ms);
+        self.p99_ms = pane.latency_ms.get("p99").copied().or(self.p99_ms);
+        self.verdicts.clear();
+        for s in &pane.streams {
+            let name = serde_json::to_value(s.verdict).ok().and_then(|v| v.as_str().map(str::to_owned));
+            *self.verdicts.entry(name.unwrap_or_default()).or_default() += 1;
+        }
+    }
+}
+
 /// What keeps a role from its work.
 #[derive(Debug, Default)]
 struct Condition {
@@ -63,7 +84,8 @@ impl Condition {
 pub struct Views {
     /// Incidents as the escalation worker knows them, rendered once at each change.
     pub incidents: DashMap<IncidentId, Arc<serde_json::Value>>,
-    pub models: DashMap<(String, String), ModelView>,
+    /// Bound: [`VERSIONS_MAX`].
+    models: DashMap<(String, String), ModelView>,
     /// What became of the latest commands, with the partition of the incident.
     answers: DashMap<CommandId, (u32, Answer)>,
     roles: DashMap<&'static str, Condition>,
@@ -139,6 +161,44 @@ impl Views {
         self.answers.retain(|_, (of, _)| *of != partition);
     }
 
+    /// Takes in a pane of a whole model version as it was judged.
+    pub fn judged(&self, pane: &History) {
+        let key = (pane.model.clone(), pane.version.clone());
+        if !self.models.contains_key(&key) {
+            self.make_room(VERSIONS_MAX);
+        }
+        self.models.entry(key).or_default().take(pane);
+    }
+
+    fn make_room(&self, max: usize) {
+        if self.models.len() < max {
+            return;
+        }
+        let mut all: Vec<_> = self.models.iter().map(|m| (m.last_pane, m.key().clone())).collect();
+        // More than one, so that this is rare.
+        let (oldest, ..) = all.select_nth_unstable(max / 8);
+        oldest.iter().for_each(|(_, key)| drop(self.models.remove(key)));
+    }
+
+    /// Model versions as last judged, in order.
+    #[must_use]
+    pub fn models(&self) -> Vec<ModelView> {
+        let mut models: Vec<_> = self.models.iter().map(|m| m.value().clone()).collect();
+        models.sort_by(|a, b| (&a.model, &a.version).cmp(&(&b.model, &b.version)));
+        models
+    }
+
+    /// How many model versions are shown.
+    #[must_use]
+    pub fn models_len(&self) -> usize {
+        self.models.len()
+    }
+
+    /// Drops models that another process judges.
+    pub fn forget_models(&self, its: &dyn Fn(&str) -> bool) {
+        self.models.retain(|(model, _), _| !its(model));
+    }
+
     /// Says how many partitions of a role are worked on here, of how many there are.
     pub fn set_partitions(&self, role: &'static str, here: usize, of: u32) {
         self.partitions.insert(role, (here, of));
@@ -193,6 +253,43 @@ impl Views {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pane(model: &str, minute: i64) -> History {
+        let sample = include_str!("../../../schemas/samples/history.json");
+        let mut pane: History = serde_json::from_str(sample).expect("a sample of this version");
+        pane.window = [minute, minute + 1].map(|m| Timestamp::from_ms(60_000 * m).expect("a time"));
+        pane.model = model.into();
+        pane
+    }
+
+    #[test]
+    fn the_versions_judged_longest_ago_make_room() {
+        let views = Views::default();
+        for i in 0..64 {
+            views.judged(&pane(&format!("m{i}"), i));
+        }
+        views.judged(&pane("m3", 99));
+        views.make_room(65);
+        assert_eq!(views.models_len(), 64, "there is room");
+        views.make_room(64);
+        let left: Vec<_> = views.models().into_iter().map(|m| m.model).collect();
+        assert_eq!(left.len(), 56);
+        let has = |name: &str| left.iter().any(|m| m == name);
+        assert!(has("m3") && has("m9") && has("m63") && !has("m0") && !has("m8"), "{left:?}");
+        views.forget_models(&|model| model != "m9");
+        assert_eq!(views.models().len(), 1);
+    }
+
+    #[test]
+    fn what_is_shown_is_bounded() {
+        let views = Views::default();
+        let mut pane = pane("m", 0);
+        for i in 0..VERSIONS_MAX + 1 {
+            pane.version = i.to_string();
+            views.judged(&pane);
+        }
+        assert_eq!(views.models_len(), VERSIONS_MAX - VERSIONS_MAX / 8 + 1);
+    }
 
     #[test]
     fn a_role_is_ready_once_it_has_what_it_waits_for_and_no_trouble() {

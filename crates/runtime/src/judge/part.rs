@@ -197,18 +197,6 @@ fn publish(views: &Views, effects: &Effects) {
         views.panes.fetch_add(1, Ordering::Relaxed);
         metrics::counter!(PANES_CLOSED).increment(1);
         metrics::counter!(HISTORY_LEFT_OUT).increment(h.left_out.into());
-        let mut view = views.models.entry((h.model.clone(), h.version.clone())).or_default();
-        view.model.clone_from(&h.model);
-        view.version.clone_from(&h.version);
-        view.last_pane = Some(h.window[1]);
-        view.predictions += h.predictions;
-        view.labels += h.labels;
-        view.p50_ms = h.latency_ms.get("p50").copied().or(view.p50_ms);
-        view.p99_ms = h.latency_ms.get("p99").copied().or(view.p99_ms);
-        view.verdicts.clear();
-        for s in &h.streams {
-            let name = serde_json::to_value(s.verdict).ok().and_then(|v| v.as_str().map(str::to_owned));
-            *view.verdicts.entry(name.unwrap_or_default()).or_default() += 1;
-        }
+        views.judged(h);
     }
 }

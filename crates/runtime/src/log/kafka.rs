@@ -43,7 +43,8 @@ pub struct KafkaConfig {
     pub heartbeat: Duration,
     /// A member that has not polled for this long is out of its group. At least the session.
     pub max_poll: Duration,
-    /// The broker aborts what a dead holder left open after this (and up to 10 s, the step in which it looks).
+    /// The broker aborts what a dead holder left open after this (and up to 10 s, the step in which it looks). Holds
+    /// whatever the settings say of it.
     pub transaction_timeout: Duration,
     /// How many times new topics are replicated; `None`: the broker's default.
     pub replication: Option<u16>,
