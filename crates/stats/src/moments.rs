@@ -35,6 +35,13 @@ impl ExactSum {
         self.add_limb(position, if x < 0.0 { -digits } else { digits });
     }
 
+    /// Adds `a · b` without rounding, unless it is too large or too small for a float.
+    fn add_product(&mut self, a: f64, b: f64) {
+        let product = a * b;
+        self.add(product);
+        self.add(a.mul_add(b, -product));
+    }
+
     /// Adds another sum.
     pub fn merge(&mut self, other: &Self) {
         for &(position, digits) in &other.limbs {
@@ -156,7 +163,9 @@ impl Moments {
         self.count = self.count.saturating_add(1);
         self.saturated = self.saturated.saturating_add(u64::from(square.is_infinite()));
         self.sum.add(x);
+        // With what the square is rounded by: far from zero it is all that there is of the spread.
         self.squares.add(square.min(f64::MAX));
+        self.squares.add(x.mul_add(x, -square));
         self.widen(x, x);
         true
     }
@@ -225,9 +234,17 @@ impl Moments {
             return Some(f64::INFINITY);
         }
         let (n, sum) = (float(self.count), self.sum.value());
-        // The remainder of Σx² − (Σx)²/n after the leading digits cancel, in one rounding.
+        let mut rest = self.sum.clone();
+        rest.add(-sum);
+        // Σ(x − m)² = Σx² − 2m·Σx + n·m² without rounding, m the mean as far as a float can say it.
         let mean = sum / n;
-        let spread = (-mean).mul_add(sum, self.squares.value());
+        let mut spread = self.squares.clone();
+        spread.add_product(-2.0 * mean, sum);
+        spread.add_product(-2.0 * mean, rest.value());
+        let square = mean * mean;
+        spread.add_product(n, square);
+        spread.add_product(n, mean.mul_add(mean, -square));
+        let spread = spread.value();
         Some((spread / (n - 1.0)).max(0.0))
     }
 
