@@ -3,21 +3,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
 
 use fleet::{Found, Truth, score};
-use runtime::log::{KafkaConfig, KafkaLog};
+use runtime::clock::Clock;
+use runtime::log::{KafkaConfig, KafkaLog, Log as _};
+use runtime::settings::Settings;
 use serde_json::{Value, json};
 use tocsin_tests::documented::Schemas;
+use tocsin_tests::fed::{Feed, as_it_is, slower};
 use tocsin_tests::foreign::{self, Follower};
 use tocsin_tests::home;
 use tocsin_tests::home::Home;
 use tocsin_tests::pager::{Answer, Pager};
 use tocsin_tests::process::Process;
 use tocsin_tests::{record, stored, wait};
+use wire::command::{Action, Command, Principal, Role};
 use wire::outbox::{OutboxRecord, OutboxState};
-use wire::page::PageKind;
+use wire::page::{Page, PageKind};
 use wire::topic::Topics;
-use wire::{Change, Incident, Timestamp};
+use wire::{Change, CommandId, Incident, Timestamp};
 
 const MINUTE_MS: i64 = 60_000;
 const START: &str = "2026-03-02T09:00:00Z";
@@ -184,7 +190,7 @@ fn play(brokers: &str, it: &Installation<'_>, pager: &Pager, scenario: &str, (mi
     let mut simulation = Simulation::start(it.home, brokers, &topics.telemetry, scenario, (minutes, speed));
     while !simulation.has_ended() {
         take_what_pages(it.home, pager, &mut taken);
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     let end = at(START).plus_ms((minutes - 1) * MINUTE_MS);
     wait::until("all telemetry is judged", || {
@@ -290,6 +296,101 @@ fn roles_in_two_processes() {
         let (ended, said) = process.terminate();
         assert!(ended.success(), "{ended}: {said}");
     }
+}
+
+/// Seconds until the second step of the policy pages somebody else: longer than it takes to kill a worker that has just
+/// paged.
+const STEP_S: i64 = 20;
+
+/// What the outbox says of an incident's pages to `target`.
+fn outbox(log: &KafkaLog, namespace: &str, incident: &Incident, target: &str) -> Vec<OutboxRecord> {
+    let all: Vec<OutboxRecord> = stored::json(log, &Topics::of(namespace).outbox);
+    let its =
+        |r: &OutboxRecord| r.page.incident.incident_id == incident.incident_id && r.page.target == target;
+    all.into_iter().filter(its).collect()
+}
+
+/// What HTTP writes of an acknowledgement. Only a process that works on the incident takes one: it answered, and died
+/// before it had read what it wrote.
+fn acknowledge(log: &KafkaLog, namespace: &str, incident: &Incident) {
+    let settings = Settings {
+        namespace: namespace.into(),
+        instance: "2".into(),
+        topics: Arc::new(Topics::of(namespace)),
+        judge_partitions: 1,
+        escalate_partitions: 1,
+        collect_partitions: 4,
+        commit_every: Duration::ZERO,
+        progress_every: Duration::ZERO,
+        idle: Duration::ZERO,
+        hold_max: Duration::ZERO,
+    };
+    let command = Command {
+        command_id: CommandId::of(&[b"taken while nobody read"]),
+        incident_id: incident.incident_id.clone(),
+        issued_at: Clock::start().now().wall,
+        principal: Principal { name: "ana".into(), role: Role::Responder },
+        action: Action::Acknowledge { for_s: None, note: None },
+    };
+    log.append(&[runtime::command_record(&settings, &command)]).expect("the log takes it");
+}
+
+/// A page falls due while no worker runs, and an acknowledgement is given: whoever takes over knows of it before a page
+/// leaves.
+#[test]
+fn an_acknowledgement_given_while_the_worker_was_away_stops_the_page() {
+    let Some(brokers) = foreign::kafka("an acknowledgement while no escalation worker runs, on a real Kafka")
+    else {
+        return;
+    };
+    let (pager, namespace) = (Pager::start(), foreign::namespace("away"));
+    let homes = ["1", "2"].map(|instance| {
+        let home = home_on(&brokers, &namespace, &pager, instance);
+        home.configure(&format!(
+            r#"
+            [policy.default]
+            steps = [
+                {{ targets = ["hook/on-call"], delay_s = {STEP_S} }},
+                {{ targets = ["hook/second"], delay_s = 3600 }},
+            ]
+            "#
+        ));
+        home
+    });
+    let judging = Process::start(&homes[0], &["--roles", "collect,judge"]);
+    let worker = Process::start(&homes[1], &["--roles", "escalate"]);
+    let mut feed = Feed::new(&[], 1.0);
+    feed.play(&judging, 5 * MINUTE_MS, 120, as_it_is);
+    let paged = || pager.triggers().into_iter().find(|page| page.target == "on-call");
+    let page = feed.play_until(&judging, "a page", (60 * MINUTE_MS, 120), slower("fraud", 4.0), paged);
+    worker.kill();
+
+    let log = KafkaLog::connect(KafkaConfig::new(&brokers)).expect("it is there");
+    let incident = &page.incident;
+    assert_eq!(outbox(&log, &namespace, incident, "second").len(), 0, "the worker was killed too late");
+    acknowledge(&log, &namespace, incident);
+    let first = outbox(&log, &namespace, incident, "on-call").remove(0);
+    let due = first.at.plus_ms((STEP_S + 1) * 1000);
+    wait::until("the next page is overdue", || (Clock::start().now().wall > due).then_some(()));
+
+    let worker = Process::start(&homes[1], &["--roles", "escalate"]);
+    let view = wait::until("the acknowledgement is known", || {
+        let view = homes[1].json(&["show", incident.incident_id.as_str()]).remove(0);
+        (view["stage"] == "acknowledged").then_some(view)
+    });
+    assert_eq!(view["owner"], "ana", "{view:#}");
+    for process in [judging, worker] {
+        let (ended, said) = process.terminate();
+        assert!(ended.success(), "{ended}: {said}");
+    }
+    // What a worker sends it has written there before.
+    let second = outbox(&log, &namespace, incident, "second");
+    assert!(second.is_empty(), "somebody has it, and another was paged: {second:#?}");
+    let of_it = |page: &&Page| page.incident.incident_id == incident.incident_id;
+    let pages = pager.triggers();
+    let shown: Vec<&str> = pages.iter().filter(of_it).map(|page| page.target.as_str()).collect();
+    assert_eq!(shown, ["on-call"]);
+    pager.assert_none_doubled();
 }
 
 /// How often the process is killed: 3 in CI, 10 by hand (`TOCSIN_TEST_KILLS=10`).
