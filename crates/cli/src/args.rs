@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Say everything that can be known about a config without a broker
     Check(ConfigArgs),
+    /// Say what the budget comes to before anything runs: who may spend what, how soon changes are found
+    Plan(PlanArgs),
     /// Write a commented config to start from
     Init(InitArgs),
     /// List the incidents
@@ -112,6 +114,29 @@ pub(crate) struct ConfigArgs {
     /// The config
     #[arg(long, short, default_value = "tocsin.toml")]
     pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Model versions to assume where no reference is pinned
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub versions: u32,
+    /// Features of each of them
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=4096))]
+    pub features: u32,
+    /// Predictions a second of each of them; half are labelled
+    #[arg(long, default_value_t = 1.0, value_parser = rate)]
+    pub rate: f64,
+}
+
+/// Predictions a second.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
+        Ok(_) | Err(_) => Err("not a number above 0 and at most 1000000".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ mod failure;
 mod feed;
 mod input;
 mod letters;
+mod plan;
 mod reference;
 mod remote;
 mod replay;
@@ -64,6 +65,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Simulate(args) => simulate::run(&args, out),
         Command::Replay(args) => replay::run(&args, out),
         Command::Check(args) => small::check(&args, out),
+        Command::Plan(args) => plan::run(&args, out),
         Command::Init(args) => small::init(&args, out),
         Command::Incidents(args) => remote::incidents(&args, global, out),
         Command::Show(args) => remote::show(&args, global, out),

@@ -11,6 +11,7 @@ mod learn;
 mod loaded;
 mod model;
 mod open;
+pub mod plan;
 mod response;
 mod sources;
 mod state;

@@ -13,7 +13,6 @@ use crate::judge::surroundings::Surroundings;
 use crate::reference::baseline::Baseline;
 use crate::reference::{Reference, StreamReference, TestReference};
 
-const MODEL: &str = "trial";
 const VERSION: &str = "1";
 
 /// A stream of one test, as one version of one model has it: grants, evidence, gates, incidents, recovery and restarts
@@ -30,6 +29,9 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// The model whose settings it is judged by.
+    pub const MODEL: &'static str = "trial";
+
     /// A stream of `family` that is compared with `known`. Families have no test of their own other than this one.
     #[must_use]
     pub fn new(config: Arc<JudgeConfig>, family: Family, known: TestReference) -> Self {
@@ -48,7 +50,7 @@ impl Trial {
         let tests = vec![TestPlan { event, group: 0, pool: vec![], share: 1.0 }];
         let plan = StreamPlan { family, name: "trial".to_owned(), tests };
         let rule = Rule::new(plan, vec![Baseline::new(&known)]);
-        let settings = config.model(MODEL);
+        let settings = config.model(Self::MODEL);
         let stream = Stream::new(&rule, budget::may_page(family, settings));
         let reference = reference(family, known, settings.timezone.clone());
         let zone = settings.zone();
@@ -73,8 +75,8 @@ impl Trial {
         }
         let at = Closing {
             config: &self.config,
-            settings: self.config.model(MODEL),
-            model: MODEL,
+            settings: self.config.model(Self::MODEL),
+            model: Self::MODEL,
             version: VERSION,
             start,
             end,
@@ -119,7 +121,7 @@ impl Trial {
 /// A reference of that one test, which says no more than the words of an incident need.
 fn reference(family: Family, known: TestReference, timezone: String) -> Reference {
     let profile = Profile {
-        model: MODEL.to_owned(),
+        model: Trial::MODEL.to_owned(),
         version: VERSION.to_owned(),
         digest: Digest::new(""),
         effective_from: Timestamp::EPOCH,
