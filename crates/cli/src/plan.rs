@@ -219,4 +219,28 @@ mod tests {
         assert!(line("  collect: ids of predictions").contains(" = "));
         assert!(lines.iter().any(|line| line.starts_with("accuracy") && line.contains("records, ")));
     }
+
+    /// Of four weeks.
+    #[expect(clippy::cast_precision_loss, reason = "a test's own numbers")]
+    fn rate_of(reference: &detect::reference::Reference) -> f64 {
+        reference.records as f64 / 2_419_200.0
+    }
+
+    #[test]
+    fn pinned_references_are_the_fleet() {
+        let checked = config::parse(std::path::Path::new("tocsin.toml"), config::TEMPLATE).expect("a config");
+        let references = crate::demo::references::checked_in().expect("the demo's references");
+        let plan = plan(&checked.judge, &references, Shape { versions: 1, features: 1, rate: 1.0 });
+        assert_eq!((plan.pinned, plan.versions), (true, references.len()));
+        assert!((plan.allowed.pages - 1.0).abs() < 1e-9, "{:?}", plan.allowed);
+        let example = plan.example.expect("a version");
+        let rates: Vec<f64> = references.iter().map(rate_of).collect();
+        assert!(
+            rates.iter().any(|rate| (rate / example.rate - 1.0).abs() < 0.01),
+            "{} of {rates:?}",
+            example.rate
+        );
+        let known = example.delays.iter().filter(|delay| delay.d > 1.0).count();
+        assert!(known > 0, "the spread is the reference's: {:?}", example.delays);
+    }
 }

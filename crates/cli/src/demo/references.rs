@@ -41,7 +41,7 @@ pub(crate) fn pinned(checked: &Checked, fleet: &FleetConfig, out: &Out) -> Resul
     build(checked, fleet.rate, days)
 }
 
-fn checked_in() -> Result<Vec<Reference>, Failure> {
+pub(crate) fn checked_in() -> Result<Vec<Reference>, Failure> {
     let broken =
         |e: &dyn std::fmt::Display| Failure::new(Kind::CannotStart, format!("the demo's references: {e}"));
     let mut text = Vec::new();
