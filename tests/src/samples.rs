@@ -6,7 +6,7 @@ use wire::audit::{AuditRecord, CHAIN_START};
 use wire::command::{Action, Command, Principal, Role};
 use wire::context::{ContextRecord, Deployment};
 use wire::deadletter::{DeadLetter, Reason};
-use wire::history::{History, StreamHistory, Verdict};
+use wire::history::{Bin, Distribution, History, StreamHistory, Verdict};
 use wire::incident::{Context, Contributor};
 use wire::label::{Label, LabelKind};
 use wire::outbox::{OutboxRecord, OutboxState};
@@ -190,6 +190,17 @@ pub fn history() -> History {
             before: [0.2, 0.7],
             after: [1.4, 4.2],
             granted: [1e-6, 5e-6],
+            judged: 1,
+            peak: [1.4, 4.2],
+            effect: Some(Effect { estimate: 0.25, lower: 0.11, upper: 0.39 }),
+        }],
+        distributions: vec![Distribution {
+            family: Family::Drift,
+            name: "amount".into(),
+            bins: vec![
+                Bin { name: "below 120".into(), reference: 0.9, now: 13 },
+                Bin { name: "120 or more".into(), reference: 0.1, now: 7 },
+            ],
         }],
         left_out: 0,
         incomplete: false,

@@ -7,6 +7,7 @@ mod budget;
 mod closing;
 mod history;
 mod incident;
+mod kept;
 mod learn;
 mod loaded;
 mod model;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Family, Timestamp};
+use crate::{Digest, Effect, Family, Timestamp};
 
 /// Most bytes of a record, written as JSON: of a very wide model some streams are left out.
 pub const HISTORY_BYTES_MAX: usize = 256 * 1024;
@@ -27,6 +27,9 @@ pub struct History {
     /// Measures for people by name: accuracy, f1, mae, `psi.FEATURE`, …
     pub measures: BTreeMap<String, f64>,
     pub streams: Vec<StreamHistory>,
+    /// Of streams of inputs and predictions that have moved: where the values lie now and lay before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distributions: Vec<Distribution>,
     /// How many of the streams and measures had no room. Those in trouble, and the highest, come first.
     #[serde(default, skip_serializing_if = "is_none")]
     pub left_out: u32,
@@ -49,7 +52,8 @@ pub struct StreamHistory {
     pub family: Family,
     pub name: String,
     pub verdict: Verdict,
-    /// The counts that were tested: k of n.
+    /// The counts that were tested, of the test that an open incident is about or that has most evidence: k of n, as an
+    /// incident would say it. Of an earlier pane when `judged` is 0.
     pub k: u64,
     pub n: u64,
     /// What the reference expects of k/n.
@@ -59,6 +63,57 @@ pub struct StreamHistory {
     pub after: [f64; 2],
     /// Granted in this pane from the budgets: page, ticket.
     pub granted: [f64; 2],
+    /// How often it was judged within this pane.
+    #[serde(default)]
+    pub judged: u32,
+    /// The highest D within this pane: page, ticket. An alarm is at 1 and sets D to 0.
+    #[serde(default)]
+    pub peak: [f64; 2],
+    /// How far k/n has moved since it may have changed, as the effect gate reads it, in shares of 1. Absent while there
+    /// is no evidence to speak of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+}
+
+impl StreamHistory {
+    /// A stream that has not been judged.
+    #[must_use]
+    pub fn new(family: Family, name: impl Into<String>, verdict: Verdict) -> Self {
+        Self {
+            family,
+            name: name.into(),
+            verdict,
+            k: 0,
+            n: 0,
+            reference: 0.0,
+            before: [0.0; 2],
+            after: [0.0; 2],
+            granted: [0.0; 2],
+            judged: 0,
+            peak: [0.0; 2],
+            effect: None,
+        }
+    }
+}
+
+/// The values of one stream over the bins of its reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Distribution {
+    pub family: Family,
+    /// Name of the stream: a feature, `prediction`, `score`.
+    pub name: String,
+    pub bins: Vec<Bin>,
+}
+
+/// One bin or category.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Bin {
+    /// `below 18`, `18 to 65`; of a private category a keyed hash.
+    pub name: String,
+    /// Share in the reference.
+    pub reference: f64,
+    /// Records in this pane.
+    pub now: u64,
 }
 
 /// A stream's state. Too little data is a verdict of its own, never silence.

@@ -1,25 +1,24 @@
 //! What is told of each gathered pane: counts, quantiles, measures for people, and every stream's verdict.
 
 mod fit;
+mod spread;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use stats::classification::{Confusion, Scores};
-use stats::psi::psi;
 use stats::regression::Errors;
 use wire::history::{History, StreamHistory, Verdict};
 use wire::prediction::Status;
-use wire::profile::{FeatureFold, Task};
+use wire::profile::Task;
 use wire::{Digest, Family, Timestamp};
 
 use super::Effects;
 use super::closing::Closing;
 use super::loaded::Loaded;
 use super::stream::Stream;
-use crate::family::{At, Event, Place, StreamPlan};
-use crate::pane::{FeatureCounts, PaneCounts};
-use crate::reference::StreamReference;
+use crate::pane::PaneCounts;
+use spread::{distributions, stability};
 
 /// Least event time of a record, so that a busy model does not write one every few seconds.
 const LEAST_MS: i64 = 60_000;
@@ -43,7 +42,7 @@ impl Gather {
         digest: u64,
         counts: &PaneCounts,
         loaded: Option<&Loaded>,
-        streams: &[Stream],
+        streams: &mut [Stream],
         profile: Option<&Digest>,
         out: &mut Effects,
     ) {
@@ -74,7 +73,7 @@ impl Gather {
         &mut self,
         at: &Closing<'_>,
         loaded: Option<&Loaded>,
-        streams: &[Stream],
+        streams: &mut [Stream],
         profile: Option<&Digest>,
         out: &mut Effects,
     ) {
@@ -91,7 +90,7 @@ impl Gather {
         &mut self,
         at: &Closing<'_>,
         loaded: Option<&Loaded>,
-        streams: &[Stream],
+        streams: &mut [Stream],
         profile: Option<&Digest>,
         out: &mut Effects,
     ) {
@@ -116,27 +115,19 @@ impl Gather {
             } else {
                 warming_up()
             },
+            distributions: loaded.map(|loaded| distributions(&counts, loaded, streams)).unwrap_or_default(),
             left_out: 0,
             incomplete: self.incomplete,
             profile: profile.filter(|_| self.digest != 0).cloned(),
             config: Some(at.config.digest().clone()),
         }));
         self.incomplete = false;
+        streams.iter_mut().for_each(|stream| stream.last.judged = 0);
     }
 }
 
 fn warming_up() -> Vec<StreamHistory> {
-    vec![StreamHistory {
-        family: Family::Other,
-        name: "all".into(),
-        verdict: Verdict::WarmingUp,
-        k: 0,
-        n: 0,
-        reference: 0.0,
-        before: [0.0; 2],
-        after: [0.0; 2],
-        granted: [0.0; 2],
-    }]
+    vec![StreamHistory::new(Family::Other, "all", Verdict::WarmingUp)]
 }
 
 /// Measures for people, by name; only finite ones.
@@ -175,56 +166,5 @@ fn measures(counts: &PaneCounts, loaded: Option<&Loaded>) -> BTreeMap<String, f6
         out.extend(stability(counts, loaded));
     }
     out.retain(|_, value| value.is_finite());
-    out
-}
-
-/// Population stability index of each feature that was folded under the reference's profile.
-fn stability<'a>(counts: &'a PaneCounts, loaded: &'a Loaded) -> impl Iterator<Item = (String, f64)> + 'a {
-    let profile = &loaded.reference.profile;
-    let now = move |at: At| match at {
-        At::Feature(i) => counts.features.get(i).zip(profile.features.get(i)),
-        At::Prediction => counts.prediction.as_ref().zip(profile.prediction.as_ref()),
-        At::Score => counts.score.as_ref().zip(profile.score.as_ref()),
-    };
-    loaded.rules.iter().zip(&loaded.reference.streams).filter_map(move |(rule, reference)| {
-        let Event::Value(at, _) = rule.plan.tests.first()?.event else { return None };
-        let (counts, profile) = now(at)?;
-        let current = match (counts, &profile.fold) {
-            (FeatureCounts::Numeric(c), FeatureFold::Numeric { .. }) => c.bins.clone(),
-            (FeatureCounts::Category(c), FeatureFold::Category { .. }) => {
-                c.known.iter().copied().chain([c.other, c.new]).collect()
-            }
-            (FeatureCounts::Raw(_) | FeatureCounts::Numeric(_) | FeatureCounts::Category(_), _) => {
-                return None;
-            }
-        };
-        let reference = bins(&rule.plan, reference);
-        let index = (reference.len() == current.len()).then(|| psi(&reference, &current)).flatten()?;
-        Some((format!("psi.{}", rule.plan.name), index))
-    })
-}
-
-/// The reference's counts by bin or category, from its tests.
-fn bins(plan: &StreamPlan, reference: &StreamReference) -> Vec<u64> {
-    let mut out = vec![];
-    let (mut below, mut total) = (0, 0);
-    for (test, known) in plan.tests.iter().zip(&reference.tests) {
-        match test.event {
-            Event::Value(_, Place::Below(_)) => {
-                out.push(known.k.saturating_sub(below));
-                (below, total) = (known.k, known.n);
-            }
-            Event::Value(_, Place::Known(_) | Place::Rare | Place::New) => out.push(known.k),
-            Event::Value(_, Place::Bin(_) | Place::Atom(_))
-            | Event::Slow(_)
-            | Event::Failed(_)
-            | Event::Faulty(..)
-            | Event::Record(_)
-            | Event::Label(_) => (),
-        }
-    }
-    if total > 0 {
-        out.push(total.saturating_sub(below));
-    }
     out
 }

@@ -10,11 +10,12 @@ use stats::effect::{ChangeWindow, Z_GATE, effect};
 use stats::spending::ratios_in_place;
 use stats::{Side, Spending};
 use wire::history::{StreamHistory, Verdict};
-use wire::{Family, Timestamp};
+use wire::{Effect, Family, Timestamp};
 
 use crate::family::{Count, StreamPlan, TestPlan, bets, by_age, sides};
 use crate::reference::baseline::{Baseline, float};
 
+use super::words::is_inverted;
 use ages::Ages;
 use null::{Clean, pooled};
 
@@ -58,6 +59,8 @@ pub(super) struct Terms {
     pub(super) grants: [f64; 2],
     /// At least 1: a reference of another version knows less of this one.
     pub(super) widen: f64,
+    /// The test that an open incident is about: it is told of, whatever has most evidence.
+    pub(super) about: Option<usize>,
     /// Whether the null may learn from this pane.
     pub(super) learn: bool,
     /// Milliseconds since local midnight, at the middle of the pane.
@@ -77,6 +80,9 @@ pub(super) struct Stream {
     page: Option<Spending>,
     /// In the place of both where evidence is counted by age.
     ages: Option<Ages>,
+    /// The test that `last` tells of.
+    lead: usize,
+    #[serde(with = "super::kept")]
     pub(super) last: StreamHistory,
 }
 
@@ -114,6 +120,22 @@ pub(super) struct Moved {
     pub(super) since: Timestamp,
 }
 
+impl Moved {
+    fn effect(self) -> Effect {
+        Effect { estimate: self.estimate, lower: self.lower, upper: self.upper }
+    }
+}
+
+/// An effect, which is positive where it is worse, as the change of the share that is told.
+pub(super) fn signed(effect: Effect, side: Side, inverted: bool) -> Effect {
+    let Effect { estimate, lower, upper } = effect;
+    if (side == Side::Up) == inverted {
+        Effect { estimate: -estimate, lower: -upper, upper: -lower }
+    } else {
+        effect
+    }
+}
+
 /// What a judged pane came to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Judged {
@@ -121,6 +143,8 @@ pub(super) struct Judged {
     pub(super) ticket: f64,
     /// Tests with evidence whose effect's lower limit is at least the least one, most evidence first.
     pub(super) moved: Vec<Moved>,
+    /// How far off the test with most evidence is, whether or not that is far enough.
+    pub(super) effect: Option<Effect>,
     /// Start of the pane.
     pub(super) from: Option<Timestamp>,
 }
@@ -146,17 +170,8 @@ impl Stream {
             ticket: Spending::new(cells),
             page: (may_page && ages.is_none()).then(|| Spending::new(cells)),
             ages,
-            last: StreamHistory {
-                family: rule.plan.family,
-                name: rule.plan.name.clone(),
-                verdict: Verdict::InsufficientData,
-                k: 0,
-                n: 0,
-                reference: 0.0,
-                before: [0.0; 2],
-                after: [0.0; 2],
-                granted: [0.0; 2],
-            },
+            lead: 0,
+            last: StreamHistory::new(rule.plan.family, rule.plan.name.as_str(), Verdict::InsufficientData),
         }
     }
 
@@ -277,11 +292,16 @@ impl Stream {
         let page = self.page.as_mut().map_or(0.0, |page| page.update(&ratios, &rule.weights, page_grant));
         let ticket = self.ticket.update(&ratios, &rule.weights, ticket_grant);
         let moved = self.moved(rule, &nulls, least);
-        self.remember(rule, &pending, &nulls, [before, [page, ticket], terms.grants]);
+        let (evidence, test, side) = self.lead(rule);
+        let effect = if evidence >= LEAD { self.furthest(rule, test, side, nulls[test]) } else { None };
+        let effect = effect.map(|moved| (moved.effect(), moved.side));
+        let test = terms.about.unwrap_or(test);
+        let d = [before, [page, ticket], terms.grants];
+        self.remember(rule, test, pending[test], nulls[test], d, effect);
         self.learn(&pending, &nulls, terms.learn);
         self.pending = pending;
         self.drop_pending();
-        Judged { page, ticket, moved, from }
+        Judged { page, ticket, moved, effect: effect.map(|(effect, _)| effect), from }
     }
 
     fn judge_by_age(&mut self, rule: &Rule, terms: Terms, least: (f64, u64)) -> Judged {
@@ -291,7 +311,10 @@ impl Stream {
         let pending = std::mem::take(&mut self.pending);
         let ages = self.ages.as_mut().expect("it is judged by age");
         let judged = ages.judge(rule, &pending, span, terms, least);
-        self.remember(rule, &pending, &nulls, [before, [judged.page, judged.ticket], terms.grants]);
+        let test = terms.about.unwrap_or_else(|| self.lead(rule).1);
+        let d = [before, [judged.page, judged.ticket], terms.grants];
+        let effect = judged.effect.map(|effect| (effect, Side::Up));
+        self.remember(rule, test, pending[test], nulls[test], d, effect);
         self.pending = pending;
         self.drop_pending();
         judged
@@ -358,26 +381,48 @@ impl Stream {
         sum(&self.ticket).max(self.page.as_ref().map_or(0.0, sum))
     }
 
-    fn remember(&mut self, rule: &Rule, pending: &[Count], nulls: &[Null], d: [[f64; 2]; 3]) {
+    /// The test and side with most evidence.
+    fn lead(&self, rule: &Rule) -> (f64, usize, usize) {
         let sides = sides(rule.family()).len();
-        let lead = (0..pending.len())
+        (0..rule.plan.tests.len())
             .flat_map(|test| (0..sides).map(move |side| (test, side)))
-            .map(|(test, side)| (self.evidence(rule, test, side), test))
-            .fold((0.0, 0), |best, one| if one.0 > best.0 { one } else { best });
-        let (count, null) = (pending[lead.1], nulls[lead.1]);
+            .map(|(test, side)| (self.evidence(rule, test, side), test, side))
+            .fold((0.0, 0, 0), |best, one| if one.0 > best.0 { one } else { best })
+    }
+
+    /// Adds a judged pane to what is told next.
+    fn remember(
+        &mut self,
+        rule: &Rule,
+        test: usize,
+        count: Count,
+        null: Null,
+        d: [[f64; 2]; 3],
+        effect: Option<(Effect, Side)>,
+    ) {
+        let inverted = is_inverted(rule.plan.tests[test].event, null.rate);
+        let k = if inverted { count.n - count.k.min(count.n) } else { count.k };
+        let rate = if inverted { 1.0 - null.rate } else { null.rate };
+        let effect = effect.map(|(effect, side)| signed(effect, side, inverted));
         let [before, after, granted] = d;
-        let verdict = if count.n == 0 { Verdict::NoData } else { Verdict::Ok };
-        self.last = StreamHistory {
-            verdict,
-            k: count.k,
-            n: count.n,
-            reference: null.rate,
-            before,
-            after,
-            granted,
-            family: self.last.family,
-            name: std::mem::take(&mut self.last.name),
-        };
+        let last = &mut self.last;
+        if last.judged == 0 {
+            (last.before, last.granted, last.peak) = (before, [0.0; 2], [0.0; 2]);
+        }
+        if last.judged == 0 || self.lead != test {
+            (last.k, last.n, last.reference) = (0, 0, 0.0);
+        }
+        self.lead = test;
+        let (n, more) = (float(last.n), float(count.n));
+        let reference = if n > 0.0 { (n * last.reference + more * rate) / (n + more) } else { rate };
+        last.verdict = if count.n == 0 { Verdict::NoData } else { Verdict::Ok };
+        (last.k, last.n) = (last.k.saturating_add(k), last.n.saturating_add(count.n));
+        (last.reference, last.after, last.effect) = (reference, after, effect);
+        last.judged = last.judged.saturating_add(1);
+        for i in 0..2 {
+            last.granted[i] += granted[i];
+            last.peak[i] = last.peak[i].max(after[i]);
+        }
     }
 
     /// Starts again, after an incident has cleared. What was learned stays; what waits to be judged is still of the

@@ -33,6 +33,7 @@ pub(super) struct Traffic {
     up: Since,
     /// Since the incident, for its way back.
     back: Since,
+    #[serde(with = "super::kept")]
     pub(super) last: StreamHistory,
 }
 
@@ -78,17 +79,7 @@ impl Traffic {
             down: Since::default(),
             up: Since::default(),
             back: Since::default(),
-            last: StreamHistory {
-                family: Family::Traffic,
-                name: "calls".into(),
-                verdict: Verdict::WarmingUp,
-                k: 0,
-                n: 0,
-                reference: 0.0,
-                before: [0.0; 2],
-                after: [0.0; 2],
-                granted: [0.0; 2],
-            },
+            last: StreamHistory::new(Family::Traffic, "calls", Verdict::WarmingUp),
         }
     }
 
@@ -127,15 +118,15 @@ impl Traffic {
         let ticket_up = self.up_ticket.update(&up, &w_up, grants[1] / 2.0);
         let too_many = ticket_up > ticket_down;
         self.last = StreamHistory {
-            verdict: Verdict::Ok,
             k: calls,
             n: calls,
             reference: due,
             before,
             after: [page, ticket_down + ticket_up],
             granted: grants,
-            family: Family::Traffic,
-            name: "calls".into(),
+            judged: 1,
+            peak: [page, ticket_down + ticket_up],
+            ..StreamHistory::new(Family::Traffic, "calls", Verdict::Ok)
         };
         let since = if too_many { self.up } else { self.down };
         Heard {

@@ -15,7 +15,8 @@ use super::history::Gather;
 use super::incident::Case;
 use super::learn::{Learned, Learning, Pupil};
 use super::loaded::Loaded;
-use super::stream::{Judged, Stream, Terms};
+use super::stream::{Judged, Stream, Terms, signed};
+use super::words::is_inverted;
 use super::{budget, response};
 use crate::config::{JudgeConfig, ModelSettings};
 use crate::family::{Counting, count, is_slow};
@@ -126,7 +127,7 @@ impl Version {
                 *digest,
                 counts,
                 self.loaded.as_deref(),
-                &self.streams,
+                &mut self.streams,
                 self.profile.as_ref(),
                 out,
             );
@@ -149,7 +150,8 @@ impl Version {
         if let Some(loaded) = self.loaded.clone() {
             self.judge(at, &loaded, out);
         }
-        self.gather.flush_if_due(at, self.loaded.as_deref(), &self.streams, self.profile.as_ref(), out);
+        let (loaded, profile) = (self.loaded.as_deref(), self.profile.as_ref());
+        self.gather.flush_if_due(at, loaded, &mut self.streams, profile, out);
         self.cases.retain(|_, case| !case.is_over(at.end, i64::from(at.config.judge.reopen_s) * 1000));
         learned
     }
@@ -203,6 +205,11 @@ impl Version {
             let terms = Terms {
                 grants,
                 widen: widened(family, self.reference_of.as_deref() == Some(at.version)),
+                about: case
+                    .open
+                    .as_ref()
+                    .and_then(|open| open.parts.iter().find(|part| part.stream == index))
+                    .map(|part| part.test),
                 learn: case.open.is_none(),
                 time_of_day_ms: loaded.time_of_day_ms(middle),
             };
@@ -229,7 +236,14 @@ impl Version {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let family = stream.last.family;
             let open = self.cases.get(&family).and_then(|case| case.open.as_ref());
-            let part = open.is_some_and(|open| open.parts.iter().any(|part| part.stream == index));
+            let part = open.and_then(|open| open.parts.iter().find(|part| part.stream == index));
+            if let Some(part) = part {
+                let event = self.loaded.as_ref().map(|l| l.rules[index].plan.tests[part.test].event);
+                let inverted = event.is_some_and(|event| is_inverted(event, part.reference));
+                let effect = part.now().map_or(part.effect, |now| now.effect);
+                stream.last.effect = Some(signed(effect, part.side, inverted));
+            }
+            let part = part.is_some();
             stream.last.verdict = match stream.last.verdict {
                 _ if part && matches!(family, Family::Drift | Family::Prediction) => Verdict::Drifting,
                 _ if part => Verdict::Degraded,

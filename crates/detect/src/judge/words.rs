@@ -44,9 +44,13 @@ pub(super) fn span(ms: i64) -> String {
     }
 }
 
+/// Whether the complement of what is counted is told: a share below a high edge that falls is better said as a share
+/// above it that rises.
+pub(super) fn is_inverted(event: Event, expected: f64) -> bool {
+    matches!(event, Event::Value(_, Place::Below(_))) && expected > 0.5
+}
+
 /// What is counted, in words that fit before a colon; whether its complement was meant.
-///
-/// A share below a high edge that falls is better said as a share above it that rises.
 pub(super) fn event(profile: &Profile, event: Event, expected: f64) -> (String, bool) {
     match event {
         Event::Slow(edge) => {
@@ -106,7 +110,11 @@ fn value(feature: &FeatureProfile, place: Place, expected: f64) -> (String, bool
     match (&feature.fold, place) {
         (FeatureFold::Numeric { edges, .. }, Place::Below(edge)) => {
             let at = number(edges.get(edge).copied().unwrap_or_default());
-            if expected > 0.5 { (format!("{at} or more"), true) } else { (format!("below {at}"), false) }
+            if is_inverted(Event::Value(At::Score, place), expected) {
+                (format!("{at} or more"), true)
+            } else {
+                (format!("below {at}"), false)
+            }
         }
         (FeatureFold::Numeric { edges, .. }, Place::Bin(bin)) => {
             let at = |i: usize| number(edges.get(i).copied().unwrap_or_default());
@@ -128,6 +136,24 @@ fn value(feature: &FeatureProfile, place: Place, expected: f64) -> (String, bool
         (_, Place::Rare) => ("rare categories".into(), false),
         (_, Place::New) => ("new categories".into(), false),
         (FeatureFold::Numeric { .. } | FeatureFold::Category { .. }, _) => ("values".into(), false),
+    }
+}
+
+/// One of `of` bins of a feature: those between edges, or the known categories, the rare and the new.
+pub(super) fn bin(feature: &FeatureProfile, at: usize, of: usize) -> String {
+    match &feature.fold {
+        FeatureFold::Numeric { edges, .. } => {
+            let edge = |i: usize| edges.get(i).map(|edge| number(*edge));
+            match (at.checked_sub(1).and_then(edge), edge(at)) {
+                (None, None) => "all".to_owned(),
+                (None, Some(to)) => format!("below {to}"),
+                (Some(from), Some(to)) => format!("{from} to {to}"),
+                (Some(from), None) => format!("{from} or more"),
+            }
+        }
+        FeatureFold::Category { .. } if at + 1 == of => "new".to_owned(),
+        FeatureFold::Category { .. } if at + 2 == of => "rare".to_owned(),
+        FeatureFold::Category { .. } => value(feature, Place::Known(at), 0.0).0,
     }
 }
 
@@ -279,6 +305,17 @@ mod tests {
         ] {
             assert_eq!(event(&profile(true), what, expected).0, want);
         }
+    }
+
+    #[test]
+    fn bins_have_names() {
+        let public = profile(true);
+        let names = |feature: usize, of: usize| -> Vec<String> {
+            (0..of).map(|at| bin(&public.features[feature], at, of)).collect()
+        };
+        assert_eq!(names(0, 3), ["below 18.0", "18.0 to 65.0", "65.0 or more"]);
+        assert_eq!(names(1, 3), ["\"DE\"", "rare", "new"]);
+        assert_eq!(bin(&profile(false).features[1], 0, 3), "category #abcdef01");
     }
 
     #[test]

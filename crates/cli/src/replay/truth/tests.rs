@@ -147,6 +147,7 @@ fn predictions_are_counted_along_closed_panes() {
         labels: 0,
         measures: [].into(),
         streams: vec![],
+        distributions: vec![],
         left_out: 0,
         incomplete: false,
         profile: None,

@@ -14,6 +14,8 @@ pub(super) fn fit(mut history: History) -> History {
     }
     let mut streams = std::mem::take(&mut history.streams);
     let mut measures: Vec<(String, f64)> = std::mem::take(&mut history.measures).into_iter().collect();
+    // What is left of the room is for these alone: pictures can wait, verdicts cannot.
+    history.distributions.clear();
     let all = streams.len() + measures.len();
     history.left_out = u32::MAX;
     let room = HISTORY_BYTES_MAX.saturating_sub(bytes(&history));
@@ -76,15 +78,14 @@ mod tests {
 
     fn stream(i: usize, verdict: Verdict, d: f64) -> StreamHistory {
         StreamHistory {
-            family: Family::Drift,
             name: format!("feature_{i:04}_{}", "x".repeat(200)),
-            verdict,
             k: u64::MAX,
             n: u64::MAX,
             reference: 0.123_456_789_012_345_67,
             before: [d; 2],
             after: [d; 2],
             granted: [1.234_567e-9; 2],
+            ..StreamHistory::new(Family::Drift, "", verdict)
         }
     }
 
@@ -101,6 +102,7 @@ mod tests {
             labels: 0,
             measures: psi.chain([("accuracy".to_owned(), 0.5)]).collect(),
             streams,
+            distributions: vec![],
             left_out: 0,
             incomplete: false,
             profile: None,

@@ -5,7 +5,7 @@ use stats::effect::{Z_GATE, effect};
 use stats::windows::{self, AgeWindows, PaneOf, Window, WindowRule};
 use wire::Timestamp;
 
-use super::{Judged, Moved, Null, Rule, Terms, events_min, ranked};
+use super::{Judged, LEAD, Moved, Null, Rule, Terms, events_min, ranked};
 use crate::family::{Count, bets, sides};
 use crate::reference::baseline::{Baseline, float};
 
@@ -135,7 +135,7 @@ impl Ages {
         let grants = terms.grants.map(|grant| grant * weight);
         let deltas = bets(rule.family());
         let side = sides(rule.family())[0];
-        let mut moved = vec![];
+        let (mut moved, mut lead) = (vec![], (LEAD, None));
         for (at, (test, count)) in self.tests.iter_mut().zip(pending).enumerate() {
             let baseline = &rule.baselines[at];
             let usual = baseline.at(terms.time_of_day_ms).rate;
@@ -147,9 +147,14 @@ impl Ages {
             let spread = |span_ms: i64| baseline.spread_at(span_ms) * terms.widen;
             let (values, best) = test.windows.value(windows, spread);
             test.values = values;
-            moved.extend(best.and_then(|window| {
-                stands_out(window, spread(window.span_ms), rule, at, values, least, (from, span_ms))
-            }));
+            if let Some(window) = best
+                && let Some(seen) = read(window, spread(window.span_ms), rule, at, values, (from, span_ms))
+            {
+                if seen.evidence >= lead.0 {
+                    lead = (seen.evidence, Some(seen.effect()));
+                }
+                moved.extend(Some(seen).filter(|seen| stands_out(seen, rule, least)));
+            }
             if terms.learn {
                 let half_life = if usual <= RARE { RARE_HALF_LIFE_MS } else { HALF_LIFE_MS };
                 test.level.learn(*count, expected, span_ms, half_life);
@@ -157,24 +162,22 @@ impl Ages {
         }
         let [page, ticket] = self.values();
         let moved = ranked(moved, [page, ticket]);
-        Judged { page, ticket, moved, from: Some(from) }
+        Judged { page, ticket, moved, effect: lead.1, from: Some(from) }
     }
 }
 
-/// The window as a change, if it passes the gate.
-fn stands_out(
+/// The window as a change.
+fn read(
     window: Window,
     d: f64,
     rule: &Rule,
     test: usize,
     values: [f64; 2],
-    (least_effect, least_records): (f64, u64),
     (from, span_ms): (Timestamp, i64),
 ) -> Option<Moved> {
     let side = sides(rule.family())[0];
     let e = effect(window.k, window.n, window.rate, window.baseline.worth, d, side, Z_GATE)?;
-    let enough = window.n >= least_records.max(1) && window.k >= events_min(rule.family());
-    (e.lower >= least_effect && enough && values[0].max(values[1]) > 0.0).then_some(Moved {
+    Some(Moved {
         test,
         side,
         evidence: values[0].max(values[1]),
@@ -187,4 +190,10 @@ fn stands_out(
         d,
         since: from.plus_ms(span_ms - window.span_ms),
     })
+}
+
+/// Whether it passes the gate.
+fn stands_out(seen: &Moved, rule: &Rule, (least_effect, least_records): (f64, u64)) -> bool {
+    let enough = seen.samples >= least_records.max(1) && seen.k >= events_min(rule.family());
+    seen.lower >= least_effect && enough && seen.evidence > 0.0
 }
