@@ -221,6 +221,9 @@ pub(crate) struct ReplayArgs {
     /// Where to write every closed pane with the verdict of each stream, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub streams: Option<PathBuf>,
+    /// Folder to write a report with pictures to, one page that needs nothing else: DIR/index.html
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
     /// What is known to have happened, to score the incidents by: the file that `simulate --truth` writes, or the
     /// truth of a labelled case (docs/replay.md)
     #[arg(long, value_name = "FILE")]

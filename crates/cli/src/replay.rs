@@ -1,5 +1,6 @@
 //! `tocsin replay`: what this config would have done with telemetry that was kept.
 
+mod report;
 mod scorecard;
 mod truth;
 
@@ -19,6 +20,7 @@ use crate::config::{self, Checked};
 use crate::failure::{Failure, Kind};
 use crate::input::Input;
 use crate::term::{Look, Out, thousands, visible, warn};
+use report::{About, Report};
 use scorecard::Scorecard;
 use truth::{Alarms, Clock, Truth};
 
@@ -36,6 +38,7 @@ pub(crate) fn run(args: &ReplayArgs, out: &Out) -> Result<(), Failure> {
     let input = Input::new(&args.input)?;
     let references = references(&checked, &input, until)?;
     let mut sinks = Sinks::open(args)?;
+    let mut report = args.report.as_deref().map(Report::open).transpose()?;
     let mut replay =
         Replay::new(Arc::new(checked.telemetry.clone()), Arc::clone(&checked.judge), references, until);
     let mut tally = Tally::default();
@@ -43,17 +46,32 @@ pub(crate) fn run(args: &ReplayArgs, out: &Out) -> Result<(), Failure> {
         let told = replay.record(Role::Predictions, line);
         if !told.is_empty() {
             tally.add(&told);
+            report.iter_mut().for_each(|report| report.add(&told));
             sinks.write(&told)?;
         }
         Ok(true)
     })?;
     let (told, totals) = replay.finish();
     tally.add(&told);
+    report.iter_mut().for_each(|report| report.add(&told));
     sinks.write(&told)?;
     sinks.finish()?;
     let scorecard =
         args.truth.clone().zip(truth).map(|(file, truth)| tally.score(file, &truth, totals.through));
     tally.say(out, lines, &totals, scorecard.as_ref());
+    if let Some(report) = report {
+        let file = report.write(&About {
+            checked: &checked,
+            input: &args.input,
+            reference_until: until,
+            records: lines,
+            totals: &totals,
+            scorecard: scorecard.as_ref(),
+        })?;
+        if !out.json {
+            out.line(format!("Report: {}", file.display()));
+        }
+    }
     Ok(())
 }
 
