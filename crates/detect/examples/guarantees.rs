@@ -48,7 +48,9 @@ fn bounds() {
     println!("|---|---|---|---|---|---|---|");
     for null in bound::NULLS {
         for around in bound::AROUND {
-            for (a, panes, runs) in [(1e-2, 10_000, 200), (1e-3, 30_000, 200), (1e-4, 100_000, 200)] {
+            for (a, panes, runs) in
+                [(1e-2, 10_000, 200), (1e-3, 30_000, 200), (1e-4, 100_000, 200), (1e-5, 300_000, 40)]
+            {
                 let spent = bound::spent(null, around, a, panes, runs, 1);
                 let ok = if spent.holds() { "" } else { " **broken**" };
                 println!(

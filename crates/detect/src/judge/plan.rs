@@ -94,10 +94,14 @@ pub struct NotBudgeted {
     pub why: &'static str,
 }
 
-const NOT_BUDGETED: [NotBudgeted; 2] = [
+const NOT_BUDGETED: [NotBudgeted; 3] = [
     NotBudgeted {
         what: "telemetry: a source partition that nobody reads any more",
         why: "a fact; a ticket, never a page",
+    },
+    NotBudgeted {
+        what: "self: tocsin's own troubles, such as a receiver that takes no pages",
+        why: "facts; they may page, around that receiver",
     },
     NotBudgeted {
         what: "incidents of people and of other systems",

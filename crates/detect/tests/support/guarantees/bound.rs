@@ -17,9 +17,10 @@ pub enum Null {
     BetaBinomial,
     /// Just the rate itself, every time.
     Constant,
-    /// Who sees D before the pane: below the null while D is low, at the null once it has risen, in panes of one then.
+    /// Who sees D before the pane, and is always at the null: in large panes while D is low, record by record once an alarm
+    /// is near, so that little is lost where D jumps over 1.
     Adversary,
-    /// The same the other way: at the null until D has risen, and far below after.
+    /// Who sees D too: at the null until it has risen, and far below after.
     Coward,
 }
 
@@ -101,7 +102,7 @@ fn one(null: Null, around: Around, a: f64, panes: u64, draws: &mut Draws) -> [f6
         let (k, n) = if around == Around::EmptyPanes && draws.chance(0.75) {
             (0, 0)
         } else {
-            null.pane(draws, state.value() / (a * 100.0))
+            null.pane(draws, state.value(), a)
         };
         ratios.clear();
         log_ratios(float(k), float(n), RATE, Side::Up, deltas, d, &mut ratios);
@@ -115,10 +116,11 @@ fn one(null: Null, around: Around, a: f64, panes: u64, draws: &mut Draws) -> [f6
 }
 
 impl Null {
-    /// Events and records of the next pane. `risen` is D over a hundred grants.
-    fn pane(self, draws: &mut Draws, risen: f64) -> (u64, u64) {
+    /// Events and records of the next pane, given D and the grant.
+    fn pane(self, draws: &mut Draws, value: f64, a: f64) -> (u64, u64) {
         match self {
-            Self::Bernoulli => (draws.binomial(RECORDS, RATE), RECORDS),
+            Self::Adversary if value > 0.1 => (draws.binomial(1, RATE), 1),
+            Self::Bernoulli | Self::Adversary => (draws.binomial(RECORDS, RATE), RECORDS),
             Self::Tight => (draws.binomial(1, RATE), 1),
             Self::BetaBinomial => {
                 let size = 1.0 / CORRELATION - 1.0;
@@ -126,9 +128,7 @@ impl Null {
                 (draws.binomial(RECORDS, p), RECORDS)
             }
             Self::Constant => (whole(float(RECORDS) * RATE), RECORDS),
-            Self::Adversary if risen > 1.0 => (draws.binomial(1, RATE), 1),
-            Self::Adversary => (draws.binomial(RECORDS, 0.6 * RATE), RECORDS),
-            Self::Coward if risen > 1.0 => (draws.binomial(RECORDS, 0.2 * RATE), RECORDS),
+            Self::Coward if value > 100.0 * a => (draws.binomial(RECORDS, 0.2 * RATE), RECORDS),
             Self::Coward => (draws.binomial(RECORDS, RATE), RECORDS),
         }
     }
