@@ -10,6 +10,7 @@ pub mod pager;
 pub mod process;
 pub mod record;
 pub mod samples;
+pub mod scrape;
 pub mod stored;
 pub mod wait;
 pub mod web;

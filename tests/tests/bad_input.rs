@@ -10,7 +10,7 @@ use tocsin_tests::home;
 use tocsin_tests::home::Home;
 use tocsin_tests::process::Process;
 use tocsin_tests::stored::{self, Counted};
-use tocsin_tests::{wait, web};
+use tocsin_tests::{scrape, wait, web};
 use wire::Timestamp;
 use wire::deadletter::{DeadLetter, Reason};
 use wire::topic::Topics;
@@ -285,10 +285,14 @@ fn all() -> Vec<Case> {
     cases.0
 }
 
+/// Ids remembered in the search for duplicates: fewer than come, and more than lie between two of the same.
+const IDS_MAX: u32 = 100;
+
 /// One partition, so that the records are read in the order in which they are written.
 fn home(name: &str) -> Home {
     let home = home!(name);
     home.configure("[log.partitions]\ntelemetry = 1");
+    home.configure(&format!("[telemetry.duplicates]\nwindow_s = 86400\nids_max = {IDS_MAX}"));
     home
 }
 
@@ -305,6 +309,7 @@ fn read_out(home: &Home, process: Process, fates: &[Fate]) -> Vec<Value> {
         let listed = home.json(&["deadletters", "--limit", "1000"]);
         (listed.len() == dead).then_some(listed)
     });
+    assert_told(&process, fates);
     let people = home.ok(&["deadletters", "--limit", "3"]);
     assert!(
         people.starts_with("The last 3; --limit shows more.\n") && people.lines().count() == 5,
@@ -316,6 +321,34 @@ fn read_out(home: &Home, process: Process, fates: &[Fate]) -> Vec<Value> {
     let (ended, said) = process.terminate();
     assert!(ended.success(), "{ended}: {said}");
     kept
+}
+
+/// That metrics say of each fate how many records it befell, and how full the tables are that they filled.
+fn assert_told(process: &Process, fates: &[Fate]) {
+    let count =
+        |fate: Fate| f64::from(u32::try_from(fates.iter().filter(|f| **f == fate).count()).expect("few"));
+    for (reason, fate) in [
+        ("late", Fate::Late),
+        ("duplicate", Fate::Duplicate),
+        ("label_unmatched", Fate::Unmatched),
+        ("label_duplicate", Fate::LabelDuplicate),
+    ] {
+        assert!(count(fate) > 0.0, "no case of {reason}");
+        let labels = [("reason", reason), ("source", "tocsin.telemetry.v1")];
+        scrape::until(process, "tocsin_records_not_counted_total", &labels, count(fate));
+    }
+    for reason in ["folded", "label_early", "waiting_dropped", "profile_refused"] {
+        scrape::until(process, "tocsin_records_not_counted_total", &[("reason", reason)], 0.0);
+    }
+    for outcome in ["halved", "lost"] {
+        scrape::until(process, "tocsin_panes_too_large_total", &[("outcome", outcome)], 0.0);
+    }
+    let dead = fates.iter().filter(|fate| matches!(fate, Fate::Dead(_))).count();
+    scrape::until(process, "tocsin_deadletters_total", &[], f64::from(u32::try_from(dead).expect("few")));
+    assert!(count(Fate::Prediction) > f64::from(IDS_MAX), "the table is not filled");
+    for metric in ["tocsin_table_size", "tocsin_table_bound"] {
+        scrape::until(process, metric, &[("table", "duplicate_ids")], f64::from(IDS_MAX));
+    }
 }
 
 /// All dead letters in pages of `limit`, put together again.

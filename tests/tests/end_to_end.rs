@@ -12,7 +12,7 @@ use tocsin_tests::home;
 use tocsin_tests::home::Home;
 use tocsin_tests::pager::{Answer, Pager};
 use tocsin_tests::process::Process;
-use tocsin_tests::{record, stored, wait};
+use tocsin_tests::{record, scrape, stored, wait};
 use wire::page::PageKind;
 use wire::topic::Topics;
 use wire::{Family, Incident, Timestamp};
@@ -56,29 +56,27 @@ fn a_page_is_raised_taken_and_resolved() {
     feed.play(&process, 5 * MINUTE_MS, PACE, as_it_is);
     assert_eq!(incidents(&home, &["--all"]), Vec::<Value>::new(), "nothing is wrong yet");
 
-    let mut tail =
+    let tail =
         home.command(&["tail", "--lines", "2", "--json"]).stdout(Stdio::piped()).spawn().expect("it starts");
     let slow = || slower("fraud", 4.0);
     feed.play_until(&process, "a page", (30 * MINUTE_MS, PACE), slow(), || {
         pager.triggers().into_iter().next()
     });
     let page = pager.triggers().remove(0);
-    let incident = &page.incident;
+    let (incident, id) = (&page.incident, page.incident.incident_id.to_string());
     assert_eq!((incident.family, incident.subject.name.as_str()), (Family::Latency, "fraud"));
     assert!(incident.severity.pages(), "{}", incident.severity);
-    let id = incident.incident_id.to_string();
 
-    let mut told = String::new();
-    std::io::Read::read_to_string(tail.stdout.as_mut().expect("piped"), &mut told).expect("two lines");
-    assert!(tail.wait().expect("it ends").success());
-    assert_eq!(told.lines().count(), 2, "{told}");
-    assert!(told.contains("\"incident\"") && told.contains(&id), "{told}");
+    assert_tailed(tail, &id);
 
     let open = incidents(&home, &[]);
     assert_eq!(open.len(), 1, "{open:#?}");
     assert_eq!(open[0]["incident"]["incident_id"], id.as_str());
     assert_eq!(home.json(&["show", &id[..8]])[0]["incident"]["incident_id"], id.as_str());
     assert!(home.ok(&["show", &id]).contains("fraud"), "for people too");
+
+    assert_told(&process, &[("incidents_refused", 0), ("commands_accepted", 0)], "open");
+    assert_delivered(&process, &pager);
 
     assert!(home.ok(&["note", &id, "looking at the gateway"]).contains("noted"));
     assert!(home.ok(&["ack", &id[..8], "--note", "mine"]).contains("acknowledged"));
@@ -105,6 +103,8 @@ fn a_page_is_raised_taken_and_resolved() {
     let refused = home.run(&["ack", &id]);
     assert!(home.run(&["show", "zzzzzzzz"]).status.code() == Some(5), "no such incident");
     assert_eq!(refused.status.code(), Some(1), "it comes too late: {refused:?}");
+    // Counters are of this process: note and acknowledgement were another's.
+    assert_told(&process, &[("commands_accepted", 1), ("commands_refused", 1)], "resolved");
     let (ended, said) = process.terminate();
     assert!(ended.success(), "{ended}: {said}");
     assert_eq!(home.run(&["incidents"]).status.code(), Some(3), "nobody answers any more");
@@ -119,6 +119,44 @@ fn a_page_is_raised_taken_and_resolved() {
     assert_eq!(ids.len(), 1, "{all:#?}");
     assert_eq!(stored::counted(&log, "default").records(), feed.records, "every record is in a pane");
     as_documented(&log, &pager);
+}
+
+/// That whoever follows was told of the incident and of its page.
+fn assert_tailed(mut tail: std::process::Child, id: &str) {
+    let mut told = String::new();
+    std::io::Read::read_to_string(tail.stdout.as_mut().expect("piped"), &mut told).expect("two lines");
+    assert!(tail.wait().expect("it ends").success());
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(told.contains("\"incident\"") && told.contains(id), "{told}");
+}
+
+/// That metrics count the pages that have arrived.
+fn assert_delivered(process: &Process, pager: &Pager) {
+    wait::until("every page that arrived is counted", || {
+        let labels = [("event", "pages_delivered")];
+        let counted = scrape::Scrape::of(process).get("tocsin_escalation_total", &labels)?;
+        let arrived = u32::try_from(pager.shown().len()).expect("few");
+        (arrived > 0 && (counted - f64::from(arrived)).abs() < 0.5).then_some(())
+    });
+}
+
+/// That metrics count these events of escalation, know of the one incident in this stage, and of no page under way.
+fn assert_told(process: &Process, events: &[(&str, i64)], stage: &str) {
+    let number = |n: i64| f64::from(i32::try_from(n).expect("small"));
+    for (event, n) in events {
+        scrape::until(process, "tocsin_escalation_total", &[("event", event)], number(*n));
+    }
+    scrape::until(process, "tocsin_incidents_known", &[("stage", stage)], 1.0);
+    scrape::until(process, "tocsin_incidents_known", &[], 1.0);
+    scrape::until(process, "tocsin_incidents_silent", &[], 0.0);
+    for state in ["waiting", "in_flight"] {
+        scrape::until(process, "tocsin_pages_pending", &[("receiver", "hook"), ("state", state)], 0.0);
+    }
+    // What has ended has left the table.
+    let live = if stage == "open" { 1.0 } else { 0.0 };
+    scrape::until(process, "tocsin_table_size", &[("table", "incidents")], live);
+    // The default of `[escalate] incidents_max`.
+    scrape::until(process, "tocsin_table_bound", &[("table", "incidents")], 100_000.0);
 }
 
 /// Everything was done as `local`, the name of whoever needs no token. The audit never had it; after a start that

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fleet::{Found, Truth, score};
 use runtime::clock::Clock;
-use runtime::log::{KafkaConfig, KafkaLog, Log as _};
+use runtime::log::{Cleanup, KafkaConfig, KafkaLog, Log as _, LogError, NewRecord, TopicSpec};
 use runtime::settings::Settings;
 use serde_json::{Value, json};
 use tocsin_tests::documented::Schemas;
@@ -391,6 +391,43 @@ fn an_acknowledgement_given_while_the_worker_was_away_stops_the_page() {
     let shown: Vec<&str> = pages.iter().filter(of_it).map(|page| page.target.as_str()).collect();
     assert_eq!(shown, ["on-call"]);
     pager.assert_none_doubled();
+}
+
+/// A topic whose limit is below what is written to it is refused at the start, before a role has to wait for it. The limit
+/// is one on what a client sends at once: small records go down with the others.
+#[test]
+fn a_topic_that_takes_too_little_is_refused_at_the_start() {
+    let Some(brokers) = foreign::kafka("the limit of a topic on its records, on a real Kafka") else {
+        return;
+    };
+    let (pager, namespace) = (Pager::start(), foreign::namespace("little"));
+    let home = home_on(&brokers, &namespace, &pager, "1");
+    let topic = Topics::of(&namespace).responses;
+    let log = KafkaLog::connect(KafkaConfig::new(&brokers)).expect("it is there");
+    let keep = Cleanup::Delete { retention_ms: Some(90 * 86_400_000) };
+    let spec = TopicSpec::new(topic.as_str(), 1, keep).set("max.message.bytes", "300000");
+    log.ensure_topics(&[spec], true).expect("it is made");
+    // Every byte another, so that nothing is compressed away.
+    let noise =
+        |i: u64| (0..12_500).flat_map(move |j| noise_of(i * 12_500 + j).to_le_bytes()).collect::<Vec<u8>>();
+    let records: Vec<_> = (0..9).map(|i| NewRecord::new(topic.as_str(), noise(i)).partition(0)).collect();
+    log.append(&records[..1]).expect("one of 100 kB is taken");
+    let refused = log.append(&records);
+    assert!(matches!(refused, Err(LogError::TooLarge { .. })), "nine at once are not: {refused:?}");
+
+    let ended = home.run(&["run", "--config", "tocsin.toml"]);
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success(), "{said}");
+    let want = format!("topic {topic} has max.message.bytes = 300000, wanted 1000000 or more");
+    assert!(said.contains(&want), "{said}");
+}
+
+/// Bits that look like chance (splitmix64).
+fn noise_of(i: u64) -> u64 {
+    let z = i.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// How often the process is killed: 3 in CI, 10 by hand (`TOCSIN_TEST_KILLS=10`).

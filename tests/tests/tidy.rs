@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http-api", &["wire"]),
     ("fleet", &["wire"]),
     ("runtime", &["detect", "escalate", "receivers", "wire"]),
-    ("tocsin", &["detect", "escalate", "fleet", "http-api", "plot", "receivers", "runtime", "wire"]),
+    ("tocsin", &["detect", "escalate", "fleet", "http-api", "plot", "receivers", "runtime", "stats", "wire"]),
 ];
 
 /// Most lines of code (no comments, no blanks) of a source file.

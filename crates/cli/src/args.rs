@@ -62,6 +62,9 @@ pub(crate) enum Command {
     Incidents(IncidentsArgs),
     /// Show one incident: evidence, pages, who has it
     Show(IdArgs),
+    /// Say why an incident opened: the numbers, the formula with them put in, which gate passed when, and what would
+    /// have had to be different
+    Explain(ExplainArgs),
     /// Take an incident: its pages stop until the acknowledgement expires
     Ack(AckArgs),
     /// Say that people are done with an incident
@@ -251,6 +254,18 @@ pub(crate) struct IncidentsArgs {
 pub(crate) struct IdArgs {
     /// The incident, or the first letters of its id
     pub id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+    /// Read it from this file instead of the running process: what `replay --incidents` writes
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The config that judged it, for the least effects
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod backend;
 mod client;
 pub mod config;
 mod demo;
+mod explain;
 mod failure;
 mod feed;
 mod input;
@@ -69,6 +70,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Init(args) => small::init(&args, out),
         Command::Incidents(args) => remote::incidents(&args, global, out),
         Command::Show(args) => remote::show(&args, global, out),
+        Command::Explain(args) => explain::run(&args, global, out),
         Command::Ack(args) => remote::ack(&args, global, out),
         Command::Resolve(args) => remote::resolve(&args, global, out),
         Command::Note(args) => remote::note(&args, global, out),

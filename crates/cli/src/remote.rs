@@ -229,7 +229,7 @@ fn without_nulls(body: &Value) -> Value {
 }
 
 /// An id or its first letters, safe to put into a path.
-fn checked_id(id: &str) -> Result<&str, Failure> {
+pub(crate) fn checked_id(id: &str) -> Result<&str, Failure> {
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric()) {
         return Err(Failure::new(
             Kind::Usage,

@@ -196,6 +196,8 @@ fn evidence(series: &Series<'_>, time: Time) -> String {
         values.draw(|v| match v {
             v if v.abs() < 0.5 => "1".to_owned(),
             v if v > 0.5 => "10".to_owned(),
+            // The lowest would stand on the words of the time axis.
+            v if v < EVIDENCE[0] + 0.5 => String::new(),
             v => format!("1e{v:.0}"),
         }),
     )

@@ -23,7 +23,7 @@ use crate::restore::restore;
 use crate::settings::{Settings, Stepped};
 use crate::state::Parts;
 use crate::views::Views;
-use flushed::{records_of, state_prefix};
+use flushed::{records_of, state_prefix, tell_nothing_yet};
 use idle::Silence;
 
 const ROLE: &str = "collect";
@@ -106,6 +106,7 @@ impl<L: Log> CollectLoop<L> {
             start: Start::Earliest,
         })?;
         views.set_ready(ROLE, Some("its partitions".into()));
+        tell_nothing_yet();
         Ok(Self {
             context: Follower::new(log.clone(), &settings.topics.context),
             log,

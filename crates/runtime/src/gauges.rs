@@ -169,9 +169,7 @@ pub(crate) fn escalation(all: &[escalate::Counts], receivers: &mut BTreeSet<Stri
     receivers.extend(all.iter().flat_map(|c| c.waiting.keys().chain(c.in_flight.keys())).cloned());
     for receiver in receivers.iter() {
         let of = |pages: &BTreeMap<String, u64>| pages.get(receiver).copied().unwrap_or(0);
-        for (state, n) in [("waiting", sum(&|c| of(&c.waiting))), ("in_flight", sum(&|c| of(&c.in_flight)))] {
-            metrics::gauge!(PAGES_PENDING, "receiver" => receiver.clone(), "state" => state).set(n);
-        }
+        pages_pending(receiver, sum(&|c| of(&c.waiting)), sum(&|c| of(&c.in_flight)));
     }
     // The fullest: each partition has its own bound.
     let incidents = all.iter().map(|c| (c.live, c.incidents_max)).max();
@@ -179,6 +177,13 @@ pub(crate) fn escalation(all: &[escalate::Counts], receivers: &mut BTreeSet<Stri
     for (name, fullest) in [("incidents", incidents), ("commands", commands)] {
         let (size, bound) = fullest.unwrap_or_default();
         table(name, size, bound);
+    }
+}
+
+/// Pages to a receiver that are not yet delivered.
+pub(crate) fn pages_pending(receiver: &str, waiting: f64, in_flight: f64) {
+    for (state, n) in [("waiting", waiting), ("in_flight", in_flight)] {
+        metrics::gauge!(PAGES_PENDING, "receiver" => receiver.to_owned(), "state" => state).set(n);
     }
 }
 

@@ -169,17 +169,26 @@ pub struct TopicSpec {
     /// used when the topic is created. The embedded log heeds `retention.bytes`, `max.message.bytes` and
     /// `delete.retention.ms`; the rest says nothing to it.
     pub config: Vec<(Cow<'static, str>, String)>,
+    /// Most bytes of a record that is written to it, with its key and headers; 0 where that is not known.
+    pub record_bytes: u64,
 }
 
 impl TopicSpec {
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, partitions: u32, cleanup: Cleanup) -> Self {
-        Self { name: name.into(), partitions, cleanup, config: vec![] }
+        Self { name: name.into(), partitions, cleanup, config: vec![], record_bytes: 0 }
     }
 
     #[must_use]
     pub fn set(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.config.push((name.into(), value.into()));
+        self
+    }
+
+    /// The topic must take records of so many bytes.
+    #[must_use]
+    pub fn takes(mut self, record_bytes: u64) -> Self {
+        self.record_bytes = record_bytes;
         self
     }
 }
@@ -262,7 +271,8 @@ pub trait Log: Clone + Send + Sync + 'static {
     /// Creates the topics that are missing (if `create`) and checks those that exist.
     ///
     /// # Errors
-    /// [`LogError::Topic`] when partitions or cleanup policy differ, [`LogError::NotFound`] when one is missing
+    /// [`LogError::Topic`] when partitions or cleanup policy differ, or its limit on a record is below what is written
+    /// to it, [`LogError::NotFound`] when one is missing
     /// and `create` is false. Other settings that differ are only logged: an operator may have raised them.
     fn ensure_topics(&self, topics: &[TopicSpec], create: bool) -> Result<(), LogError>;
 

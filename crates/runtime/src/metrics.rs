@@ -12,6 +12,7 @@ pub const RECORDS_DROPPED: &str = "tocsin_records_dropped_total";
 pub const CONTEXT_REFUSED: &str = "tocsin_context_refused_total";
 pub const HISTORY_LEFT_OUT: &str = "tocsin_history_left_out_total";
 pub const NOT_JUDGED: &str = "tocsin_panes_not_judged_total";
+pub const PANES_TOO_LARGE: &str = "tocsin_panes_too_large_total";
 pub const INCIDENTS_OPEN: &str = "tocsin_incidents_open";
 pub const INCIDENTS: &str = "tocsin_incidents_total";
 pub const PAGES: &str = "tocsin_pages_total";
@@ -47,6 +48,10 @@ pub fn describe() {
     describe_counter!(
         NOT_JUDGED,
         "Parts of panes that came late or did not fit, and panes closed early or without all of their data, by reason"
+    );
+    describe_counter!(
+        PANES_TOO_LARGE,
+        "Partial panes beyond what a judge puts together: `halved` lost features, `lost` is not judged"
     );
     describe_histogram!(PANE_LATENCY, Unit::Seconds, "From the commit of a pane's last part to its verdict");
     describe_gauge!(INCIDENTS_OPEN, "Incidents whose signal is open, by severity and family");

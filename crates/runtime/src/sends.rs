@@ -60,10 +60,12 @@ impl Receivers {
         clock: Clock,
         views: Arc<Views>,
     ) -> Self {
-        let receivers = receivers
+        let receivers: BTreeMap<_, _> = receivers
             .into_iter()
             .map(|r| (r.name().to_owned(), (r, Arc::new(Semaphore::new(IN_FLIGHT_MAX)))))
             .collect();
+        // One without pages is told of too.
+        receivers.keys().for_each(|name| crate::gauges::pages_pending(name, 0.0, 0.0));
         let (sender, outcomes) = mpsc::channel();
         Self { receivers, handle, clock, views, sender, outcomes, reminders: BTreeMap::new() }
     }

@@ -172,6 +172,10 @@ pub fn topics_are_made_once_and_checked<S: Subject>(subject: &S) {
     assert!(found.contains("compact") && found.contains("delete"), "{found}");
     log.ensure_topics(&[compact.set("max.message.bytes", "2000000")], true)
         .expect("other settings may differ");
+
+    let c = TopicSpec::new(names.of("c"), 1, Cleanup::Compact).set("max.message.bytes", "2000000");
+    log.ensure_topics(&[c.clone().takes(2_000_000)], true).expect("it takes that");
+    check(c.takes(2_000_001), "max.message.bytes", "2000000", "2000001 or more");
 }
 
 pub fn many_threads_append_at_once<S: Subject>(subject: &S) {

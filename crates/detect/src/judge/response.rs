@@ -343,3 +343,35 @@ pub(super) fn fit(mut incident: Incident) -> Incident {
     }
     incident
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::incident::INCIDENT_BYTES_MAX;
+
+    fn sample() -> Incident {
+        let text = include_str!("../../../../schemas/samples/incident.json");
+        serde_json::from_str(text).expect("of this version")
+    }
+
+    fn size(incident: &Incident) -> usize {
+        serde_json::to_vec(incident).expect("plain data").len()
+    }
+
+    #[test]
+    fn an_incident_stays_within_its_bound_and_loses_contributors_first() {
+        assert_eq!(fit(sample()), sample(), "what fits is left as it is");
+        let mut wide = sample();
+        let one = Contributor { detail: "x".repeat(5_000), ..wide.evidence.contributors[0].clone() };
+        wide.evidence.contributors = vec![one; 40];
+        let fitted = fit(wide.clone());
+        let left = fitted.evidence.contributors.len();
+        assert!((1..40).contains(&left) && size(&fitted) <= INCIDENT_BYTES_MAX, "{left} left");
+        assert_eq!(fitted.context, sample().context);
+        let deployment = wide.context.deployments[0].clone();
+        wide.context.deployments = vec![deployment; 2_000];
+        let fitted = fit(wide);
+        assert!(fitted.evidence.contributors.is_empty() && size(&fitted) <= INCIDENT_BYTES_MAX);
+        assert!(!fitted.context.deployments.is_empty());
+    }
+}

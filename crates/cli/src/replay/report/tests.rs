@@ -120,7 +120,7 @@ fn the_page_shows_the_incident_its_stream_and_what_was_not_judged() {
     let html = written(&story("fraud", "amount"));
     for part in [
         "1 incident was opened, a ticket.",
-        "<td>2026-03-02 08:31</td><td>2026-03-02 09:00</td>",
+        "\"opened\">2026-03-02 08:31</td><td data-l=\"cleared\">2026-03-02 09:00</td>",
         "+30 [+20, +40]",
         "amount: values from 2026-03-02 08:30 to 2026-03-02 09:00 UTC",
         "<h2>Not judged</h2>",

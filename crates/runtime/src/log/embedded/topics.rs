@@ -20,6 +20,9 @@ pub(super) fn ensure(shared: &Shared, specs: &[TopicSpec], create: bool) -> Resu
         let mut id = state.topics.values().map(|topic| topic.stored.id + 1).max().unwrap_or(0);
         for spec in specs {
             let wanted = stored(&state, spec, id)?;
+            if wanted.record_max < spec.record_bytes {
+                return Err(too_little(spec, wanted.record_max));
+            }
             match state.topics.get(&spec.name) {
                 Some(found) => check(spec, &found.stored, &wanted)?,
                 None if create => id += 1,
@@ -37,6 +40,16 @@ pub(super) fn ensure(shared: &Shared, specs: &[TopicSpec], create: bool) -> Resu
         state.topics.entry(name).or_insert(fresh).stored = stored;
     }
     Ok(())
+}
+
+fn too_little(spec: &TopicSpec, found: u64) -> LogError {
+    let wanted = format!("{} or more", spec.record_bytes);
+    LogError::Topic {
+        topic: spec.name.clone(),
+        setting: "max.message.bytes",
+        found: found.to_string(),
+        wanted,
+    }
 }
 
 fn check(spec: &TopicSpec, found: &StoredTopic, wanted: &StoredTopic) -> Result<(), LogError> {

@@ -20,6 +20,8 @@ use super::errors::lift;
 use crate::log::clock::Deadline;
 use crate::log::{Log, LogError, TopicSpec};
 
+/// The client library's own bound on what it sends at once (`batch.size`).
+const BATCH_BYTES: u64 = 1_000_000;
 const STEP: Duration = Duration::from_millis(50);
 
 pub(super) fn ensure(log: &KafkaLog, specs: &[TopicSpec], create: bool) -> Result<(), LogError> {
@@ -113,6 +115,13 @@ fn check(
     if words(&policy) != words(spec.cleanup.policy()) {
         return differs("cleanup.policy", policy, spec.cleanup.policy().into());
     }
+    let least = record_bytes_least(log, spec);
+    // An answer without it is no reason to stay away.
+    if let Ok(found) = value("max.message.bytes").parse::<u64>()
+        && found < least
+    {
+        return differs("max.message.bytes", found.to_string(), format!("{least} or more"));
+    }
     for (name, wanted) in settings(spec).into_iter().filter(|(name, _)| name != "cleanup.policy") {
         let found = value(&name);
         if found != wanted {
@@ -126,6 +135,16 @@ fn check(
         }
     }
     Ok(())
+}
+
+/// What the limit of a topic must be. It holds for what the client sends at once, which may be many small records; the
+/// client never takes one apart that was refused.
+fn record_bytes_least(log: &KafkaLog, spec: &TopicSpec) -> u64 {
+    let batch = log.config().settings.get("batch.size").and_then(|bytes| bytes.parse().ok());
+    match spec.record_bytes {
+        0 => 0,
+        bytes => bytes.max(batch.unwrap_or(BATCH_BYTES)),
+    }
 }
 
 fn words(policy: &str) -> BTreeSet<&str> {
