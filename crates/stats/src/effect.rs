@@ -152,6 +152,15 @@ impl EffectGate {
         }
     }
 
+    /// D at one level of the grid. Gates of tests that share a grant are summed, level by level, as their D are.
+    ///
+    /// # Panics
+    /// If there is no such level.
+    #[must_use]
+    pub fn value(&self, level: usize) -> f64 {
+        self.levels[level].value()
+    }
+
     /// The largest effect of the grid that has been reached. `None`: not even the least.
     #[must_use]
     pub fn lower(&self, effects: &[f64]) -> Option<f64> {

@@ -124,7 +124,7 @@ impl AgeWindows {
         let mut best: Option<Window> = None;
         let mut ratios = Vec::with_capacity(rule.deltas.len());
         for start in &self.starts {
-            let ratio = start.ratio(rule, spread(start.span_ms), &mut ratios);
+            let ratio = start.ratio(rule, start.rate(), spread(start.span_ms), &mut ratios);
             sums = [sums[0] + start.grants[0] * ratio, sums[1] + start.grants[1] * ratio];
             if best.is_none_or(|best| best.ratio < ratio) {
                 let Start { panes, span_ms, k, n, baseline, .. } = *start;
@@ -132,6 +132,23 @@ impl AgeWindows {
             }
         }
         (sums, best)
+    }
+
+    /// The alarm value of pages had the rate been off by `effect` (a share, in the rule's direction) all along: at 1 or more
+    /// the change is larger than that, at the same stated rate of error as the alarm itself.
+    ///
+    /// # Panics
+    /// As [`AgeWindows::value`].
+    #[must_use]
+    pub fn page_value_above(&self, rule: WindowRule<'_>, effect: f64, spread: impl Fn(i64) -> f64) -> f64 {
+        let mut ratios = Vec::with_capacity(rule.deltas.len());
+        let granted = self.starts.iter().filter(|start| start.grants[0] > 0.0);
+        granted
+            .map(|start| {
+                let rate = (start.rate() + rule.side.sign() * effect).clamp(0.0, 1.0);
+                start.grants[0] * start.ratio(rule, rate, spread(start.span_ms), &mut ratios)
+            })
+            .sum()
     }
 
     /// Takes back what was granted for pages (0) or for tickets (1), when an alarm has spent it.
@@ -179,7 +196,8 @@ impl Start {
         (rate * self.baseline.worth + 0.5) / (self.baseline.worth + 0.5)
     }
 
-    fn ratio(&self, rule: WindowRule<'_>, d: f64, ratios: &mut Vec<f64>) -> f64 {
+    /// Against a null rate.
+    fn ratio(&self, rule: WindowRule<'_>, rate: f64, d: f64, ratios: &mut Vec<f64>) -> f64 {
         assert!(d >= 1.0, "a design effect");
         if self.n == 0 || rule.deltas.is_empty() || self.baseline.worth <= 0.0 {
             return 1.0;
@@ -188,7 +206,7 @@ impl Start {
         let share = float(self.k) / float(self.n);
         ratios.clear();
         let k = (share * effective).min(effective);
-        log_ratios(k, effective, self.rate(), rule.side, rule.deltas, 1.0, ratios);
+        log_ratios(k, effective, rate, rule.side, rule.deltas, 1.0, ratios);
         ratios_in_place(ratios);
         ratios.iter().sum::<f64>() / float(ratios.len() as u64)
     }

@@ -34,16 +34,32 @@ pub(super) fn plan(profile: &Profile) -> Vec<StreamPlan> {
 /// Groups of tests that lend each other their spread.
 const MIDDLE: i32 = 0;
 const TAILS: i32 = 1;
+/// Values that no day of the reference had anything like borrow from none of its days.
+const ALONE: i32 = -1;
+/// Edges of a single value: with more of them the outermost are far outside.
+const FAR_FROM: usize = 2;
 
 fn tests(at: At, feature: &FeatureProfile) -> Vec<TestPlan> {
     let test = |place, group| TestPlan::new(Event::Value(at, place), group);
     match &feature.fold {
         FeatureFold::Numeric { edges, atoms, .. } => {
-            // The profile puts its edges at the reference's extremes, its 1, 5, 10 … 99 % quantiles: the outer
-            // three on either side are the tails.
-            let tail = |edge: usize| edges.len() > 6 && (edge < 3 || edge + 3 >= edges.len());
-            let below = (0..edges.len()).map(|e| test(Place::Below(e), if tail(e) { TAILS } else { MIDDLE }));
-            let bins = (1..edges.len()).map(|bin| test(Place::Bin(bin), MIDDLE));
+            // The profile puts its edges far outside the reference's extremes, at these, and at its 1, 5, 10 … 99 %
+            // quantiles: from the extremes on the outer three on either side are the tails. A single value has two.
+            let far = usize::from(edges.len() > FAR_FROM);
+            let inner = edges.len() - 2 * far;
+            let tail = |edge: usize| inner > 6 && (edge < 3 || edge + 3 >= inner);
+            let group = |edge: usize| match edge.checked_sub(far).filter(|edge| *edge < inner) {
+                None => ALONE,
+                Some(edge) => {
+                    if tail(edge) {
+                        TAILS
+                    } else {
+                        MIDDLE
+                    }
+                }
+            };
+            let below = (0..edges.len()).map(|e| test(Place::Below(e), group(e)));
+            let bins = (1 + far..edges.len() - far).map(|bin| test(Place::Bin(bin), MIDDLE));
             let atoms = (0..atoms.len()).map(|atom| test(Place::Atom(atom), MIDDLE));
             below.chain(bins).chain(atoms).collect()
         }

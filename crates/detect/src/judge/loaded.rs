@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use wire::Timestamp;
 
-use super::stream::Rule;
+use super::stream::{Rule, SpreadWindows};
 use crate::config::time_of_day_ms;
 use crate::family::plan;
 use crate::reference::Reference;
@@ -21,13 +21,14 @@ impl Loaded {
     /// A stream that the reference does not know expects nothing, and stays without evidence.
     pub(super) fn new(reference: Reference) -> Self {
         let zone = crate::config::zone(&reference.timezone).unwrap_or(TimeZone::UTC);
+        let spread = SpreadWindows::of(&reference);
         let rules = plan(&reference.profile)
             .into_iter()
             .map(|plan| {
                 let known = reference.streams.iter().find(|s| s.family == plan.family && s.name == plan.name);
                 let test = |i: usize| known.and_then(|s| s.tests.get(i)).map_or_else(nothing, Baseline::new);
                 let baselines = (0..plan.tests.len()).map(test).collect();
-                Rule::new(plan, baselines)
+                Rule::new(plan, baselines, spread)
             })
             .collect();
         Self { reference, rules, zone }

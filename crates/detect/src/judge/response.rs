@@ -8,7 +8,7 @@ use super::Effects;
 use super::closing::Closing;
 use super::incident::{Case, Open, PARTS_MAX, Part, Told};
 use super::loaded::Loaded;
-use super::stream::{Judged, Moved, Stream};
+use super::stream::{Judged, Least, Moved, Stream};
 use super::words;
 use crate::config::{FamilySettings, ModelSettings};
 
@@ -39,10 +39,9 @@ pub(super) fn respond(
     }
     let Some(open) = &mut case.open else { return };
     open.incomplete |= at.incomplete;
-    join(open, &judged, streams);
+    join(open, family, &judged, streams);
     let lasted = at.end.since_ms(open.opened_at) >= LASTS_MS;
     let page = page_severity(&judged, settings, at.settings, lasted);
-    let reached = harm(open, settings, at.settings);
     let worse = worse(open, settings);
     let recovery_ms = i64::from(at.config.judge.recovery_s) * 1000;
     let back = !open.parts.is_empty() && open.parts.iter().all(|part| part.recovered(at.end, recovery_ms));
@@ -52,9 +51,6 @@ pub(super) fn respond(
     } else if let Some(severity) = page.filter(|severity| *severity < open.severity) {
         open.severity = severity;
         reset_page(&judged, streams);
-        Change::Updated
-    } else if let Some(severity) = reached.filter(|severity| *severity < open.severity) {
-        open.severity = severity;
         Change::Updated
     } else if worse.is_some() {
         Change::Updated
@@ -98,7 +94,7 @@ fn opening(
     let open = case.open(&whose, severity, (first, at.end), reopen_ms);
     open.incomplete = at.incomplete;
     for (index, j) in judged.iter().filter(|(_, j)| alarmed(j)) {
-        add_parts(open, *index, &j.moved);
+        add_parts(open, family, *index, &j.moved);
         streams[*index].spend_ticket();
     }
     if severity.pages() {
@@ -118,51 +114,37 @@ fn reset_page(judged: &[(usize, Judged)], streams: &mut [Stream]) {
 }
 
 /// Streams that alarm while it is open become parts of it.
-fn join(open: &mut Open, judged: &[(usize, Judged)], streams: &mut [Stream]) {
+fn join(open: &mut Open, family: Family, judged: &[(usize, Judged)], streams: &mut [Stream]) {
     for (index, j) in judged.iter().filter(|(_, j)| j.ticket >= 1.0 && !j.moved.is_empty()) {
-        add_parts(open, *index, &j.moved);
+        add_parts(open, family, *index, &j.moved);
         streams[*index].spend_ticket();
     }
 }
 
-fn add_parts(open: &mut Open, stream: usize, moved: &[Moved]) {
+fn add_parts(open: &mut Open, family: Family, stream: usize, moved: &[Moved]) {
     for one in moved {
         let known = |part: &&Part| part.stream == stream;
         let of_stream = open.parts.iter().filter(known).count();
         let same = open.parts.iter().filter(known).any(|part| part.test == one.test && part.side == one.side);
         if open.parts.len() < PARTS_MAX && of_stream < PARTS_OF_STREAM && !same {
-            open.parts.push(Part::new(stream, one));
+            open.parts.push(Part::new(stream, one, family));
         }
     }
 }
 
-/// Page severity, where a page D has crossed and the effect is large enough.
+/// Page severity, where a page D has crossed and the effect is large enough: surely half of the floor, at the rate of error
+/// that pages are granted, and by its limit all of it. What has lasted for an hour needs half.
 fn page_severity(
     judged: &[(usize, Judged)],
     settings: &FamilySettings,
     model: &ModelSettings,
     lasted: bool,
 ) -> Option<Severity> {
-    let enough =
-        if lasted { (settings.page_effect / 2.0).max(settings.least_effect) } else { settings.page_effect };
-    let lower = judged
-        .iter()
-        .filter(|(_, j)| j.page >= 1.0)
-        .flat_map(|(_, j)| &j.moved)
-        .map(|moved| moved.lower)
-        .fold(f64::NEG_INFINITY, f64::max);
-    (lower >= enough).then_some(if model.tier == 1 && lower >= settings.sev1_effect {
-        Severity::Sev1
-    } else {
-        Severity::Sev2
-    })
-}
-
-/// A page of a model of the first tier is `sev1` once its effect is certainly large.
-fn harm(open: &Open, settings: &FamilySettings, model: &ModelSettings) -> Option<Severity> {
-    let sure =
-        open.parts.iter().filter_map(|part| part.now()).map(|now| now.effect.lower).fold(0.0, f64::max);
-    (open.severity.pages() && model.tier == 1 && sure >= settings.sev1_effect).then_some(Severity::Sev1)
+    let [half, floor, sev1] = Least::of(settings).page;
+    let moved = || judged.iter().filter(|(_, j)| j.page >= 1.0).flat_map(|(_, j)| &j.moved);
+    let sure = moved().filter_map(|moved| moved.sure).reduce(f64::max)?;
+    let enough = sure >= half && (lasted || sure >= floor || moved().any(|moved| moved.lower >= floor));
+    enough.then_some(if model.tier == 1 && sure >= sev1 { Severity::Sev1 } else { Severity::Sev2 })
 }
 
 /// The effect now, if it is worse than what was told by both measures.

@@ -6,14 +6,18 @@ mod null;
 
 use serde::{Deserialize, Serialize};
 use stats::binomial::{log_ratios, log_ratios_of_strata};
-use stats::effect::{ChangeWindow, Z_GATE, effect};
+use stats::design_effect::LearnedSpread;
+use stats::effect::{ChangeWindow, EffectGate, GateRule, Z_GATE, effect};
 use stats::spending::ratios_in_place;
 use stats::{Side, Spending};
 use wire::history::{StreamHistory, Verdict};
 use wire::{Effect, Family, Timestamp};
 
+use crate::config::FamilySettings;
 use crate::family::{Count, StreamPlan, TestPlan, bets, by_age, sides};
+use crate::reference::Reference;
 use crate::reference::baseline::{Baseline, float};
+use crate::reference::cells::longest_window_ms;
 
 use super::words::is_inverted;
 use ages::Ages;
@@ -21,7 +25,8 @@ use null::{Clean, pooled};
 
 pub(super) use null::Null;
 
-/// Least part of D that a test must hold to be what an alarm is about.
+/// Least evidence of a test, against that of the test with most, to be what an alarm is about. Not against all of D, which
+/// a change that every test sees is shared out among.
 const LEAD: f64 = 0.1;
 
 /// The fixed part of a stream: shared by all versions that are judged against one reference.
@@ -31,10 +36,27 @@ pub(super) struct Rule {
     pub(super) baselines: Vec<Baseline>,
     /// Each cell's share of the grant: its test's, over sides and bets.
     weights: Vec<f64>,
+    spread: SpreadWindows,
+}
+
+/// At which windows the spread of the reference was read, and how many windows it is worth.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SpreadWindows {
+    pub(super) window_ms: i64,
+    pub(super) worth: f64,
+}
+
+impl SpreadWindows {
+    /// The longest window at which it was read. What its spread was shrunk towards is worth six and a half more.
+    pub(super) fn of(reference: &Reference) -> Self {
+        let span_ms = reference.window[1].since_ms(reference.window[0]);
+        let window_ms = longest_window_ms(span_ms).max(60_000);
+        Self { window_ms, worth: float((span_ms / window_ms).unsigned_abs()) + 6.5 }
+    }
 }
 
 impl Rule {
-    pub(super) fn new(plan: StreamPlan, baselines: Vec<Baseline>) -> Self {
+    pub(super) fn new(plan: StreamPlan, baselines: Vec<Baseline>, spread: SpreadWindows) -> Self {
         let each = plan.sides().len() * plan.bets().len();
         // What the reference has never seen has nothing to compare with.
         let share = |(test, baseline): (&TestPlan, &Baseline)| {
@@ -44,7 +66,7 @@ impl Rule {
         let all = shares.iter().sum::<f64>() * float(each.max(1) as u64);
         let part = |share: &f64| if all > 0.0 { share / all } else { 0.0 };
         let weights = shares.iter().flat_map(|share| std::iter::repeat_n(part(share), each)).collect();
-        Self { plan, baselines, weights }
+        Self { plan, baselines, weights, spread }
     }
 
     pub(super) fn family(&self) -> Family {
@@ -75,11 +97,15 @@ pub(super) struct Stream {
     pub(super) until: Option<Timestamp>,
     tests: Vec<TestState>,
     young_since: Option<Timestamp>,
+    /// Start of the window whose spread is being counted.
+    window_since: Option<Timestamp>,
     ticket: Spending,
     /// Absent where the stream may never page.
     page: Option<Spending>,
     /// In the place of both where evidence is counted by age.
     ages: Option<Ages>,
+    /// By test, then by side: how large the effect is for sure. Empty where it may never page.
+    gates: Vec<EffectGate>,
     /// The test that `last` tells of.
     lead: usize,
     #[serde(with = "super::kept")]
@@ -92,6 +118,7 @@ struct TestState {
     clean: Clean,
     aging: Clean,
     young: Clean,
+    spread: LearnedSpread,
     /// By side, then by bet (a small one and a large one): since when it may have changed.
     windows: Vec<ChangeWindow>,
     /// Start of each window; means nothing while it is empty.
@@ -107,9 +134,12 @@ pub(super) struct Moved {
     pub(super) side: Side,
     /// Its part of D: of the larger of page and ticket.
     pub(super) evidence: f64,
+    /// At a sample fixed beforehand wrong in 5 %: for tickets.
     pub(super) lower: f64,
     pub(super) estimate: f64,
     pub(super) upper: f64,
+    /// The largest of [`PageEffects`] that evidence, granted as pages are, has reached.
+    pub(super) sure: Option<f64>,
     pub(super) samples: u64,
     /// Events among them.
     pub(super) k: u64,
@@ -149,6 +179,26 @@ pub(super) struct Judged {
     pub(super) from: Option<Timestamp>,
 }
 
+/// Effects that make a page: after an hour, at once, and of the first severity for models of the first tier. Rising.
+pub(super) type PageEffects = [f64; 3];
+
+/// What the operator cares about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Least {
+    pub(super) effect: f64,
+    pub(super) records: u64,
+    pub(super) page: PageEffects,
+}
+
+impl Least {
+    pub(super) fn of(settings: &FamilySettings) -> Self {
+        let FamilySettings { least_effect, page_effect, sev1_effect, .. } = *settings;
+        let lasting = (page_effect / 2.0).max(least_effect);
+        let page = [lasting, page_effect.max(lasting), sev1_effect.max(page_effect)];
+        Self { effect: least_effect, records: settings.least_records, page }
+    }
+}
+
 /// Bets whose CUSUMs say since when: one for small changes, one for large.
 fn window_bets(bets: usize) -> [usize; 2] {
     if bets >= 5 { [1, 3] } else { [0, bets.saturating_sub(1).min(2)] }
@@ -167,8 +217,10 @@ impl Stream {
             until: None,
             tests: vec![test; rule.plan.tests.len()],
             young_since: None,
+            window_since: None,
             ticket: Spending::new(cells),
             page: (may_page && ages.is_none()).then(|| Spending::new(cells)),
+            gates: if may_page && ages.is_none() { gates(rule) } else { vec![] },
             ages,
             lead: 0,
             last: StreamHistory::new(rule.plan.family, rule.plan.name.as_str(), Verdict::InsufficientData),
@@ -198,6 +250,7 @@ impl Stream {
     /// An alarm has spent the page D.
     pub(super) fn spend_page(&mut self) {
         self.page.iter_mut().for_each(Spending::reset);
+        self.gates.iter_mut().for_each(EffectGate::reset);
         self.ages.iter_mut().for_each(|ages| ages.spend(0));
     }
 
@@ -245,8 +298,8 @@ impl Stream {
         self.until = None;
     }
 
-    /// Judges what was gathered. `least` is the least effect and the least records.
-    pub(super) fn judge(&mut self, rule: &Rule, terms: Terms, least: (f64, u64)) -> Judged {
+    /// Judges what was gathered.
+    pub(super) fn judge(&mut self, rule: &Rule, terms: Terms, least: Least) -> Judged {
         if self.ages.is_some() {
             return self.judge_by_age(rule, terms, least);
         }
@@ -256,7 +309,7 @@ impl Stream {
         let mut nulls = Vec::with_capacity(pending.len());
         let from = self.from;
         for (test, (state, count)) in self.tests.iter_mut().zip(&pending).enumerate() {
-            let own = state.null(&rule.baselines[test], terms);
+            let own = state.null(rule, test, terms);
             let null = pooled(own, &rule.plan.tests[test], &nulls, &pending);
             for (s, side) in sides.iter().enumerate() {
                 let at = ratios.len();
@@ -291,6 +344,7 @@ impl Stream {
         let [page_grant, ticket_grant] = terms.grants;
         let page = self.page.as_mut().map_or(0.0, |page| page.update(&ratios, &rule.weights, page_grant));
         let ticket = self.ticket.update(&ratios, &rule.weights, ticket_grant);
+        self.weigh_effects(rule, &pending, &nulls, (least.page, page_grant));
         let moved = self.moved(rule, &nulls, least);
         let (evidence, test, side) = self.lead(rule);
         let effect = if evidence >= LEAD { self.furthest(rule, test, side, nulls[test]) } else { None };
@@ -298,13 +352,43 @@ impl Stream {
         let test = terms.about.unwrap_or(test);
         let d = [before, [page, ticket], terms.grants];
         self.remember(rule, test, pending[test], nulls[test], d, effect);
+        if learns_spread(rule.family()) {
+            self.spread(rule, &pending, &nulls, terms.learn);
+        }
         self.learn(&pending, &nulls, terms.learn);
         self.pending = pending;
         self.drop_pending();
         Judged { page, ticket, moved, effect: effect.map(|(effect, _)| effect), from }
     }
 
-    fn judge_by_age(&mut self, rule: &Rule, terms: Terms, least: (f64, u64)) -> Judged {
+    /// Feeds the gates of pages: each tests whether the effect is above its floor, granted as its test is.
+    fn weigh_effects(
+        &mut self,
+        rule: &Rule,
+        pending: &[Count],
+        nulls: &[Null],
+        (effects, grant): (PageEffects, f64),
+    ) {
+        let (sides, deltas) = (sides(rule.family()), bets(rule.family()));
+        let weights = rule.weights.chunks(deltas.len()).map(|bets| bets.iter().sum::<f64>());
+        for ((cell, gate), weight) in self.gates.iter_mut().enumerate().zip(weights) {
+            let (test, side) = (cell / sides.len(), sides[cell % sides.len()]);
+            let (count, null) = (pending[test], nulls[test]);
+            if count.n > 0 && null.worth > 0.0 && weight > 0.0 {
+                let floor = GateRule { effects: &effects, deltas, side, d: null.d };
+                gate.update(floor, count.k.min(count.n), count.n, null.against(side), grant * weight);
+            }
+        }
+    }
+
+    /// The largest effect that is sure: that no test is so far off is refuted by all of them together.
+    fn sure(&self, effects: PageEffects) -> Option<f64> {
+        let reached =
+            |(level, _): &(usize, f64)| self.gates.iter().map(|gate| gate.value(*level)).sum::<f64>() >= 1.0;
+        effects.into_iter().enumerate().take_while(reached).last().map(|(_, effect)| effect)
+    }
+
+    fn judge_by_age(&mut self, rule: &Rule, terms: Terms, least: Least) -> Judged {
         let before = self.values();
         let span = (self.from.unwrap_or_default(), self.span_ms());
         let nulls: Vec<Null> = (0..self.tests.len()).map(|test| self.null(rule, test, terms)).collect();
@@ -321,27 +405,29 @@ impl Stream {
     }
 
     /// Tests that pass the gate, those with most evidence first.
-    fn moved(&self, rule: &Rule, nulls: &[Null], (least_effect, least_records): (f64, u64)) -> Vec<Moved> {
-        let mut moved = vec![];
+    fn moved(&self, rule: &Rule, nulls: &[Null], least: Least) -> Vec<Moved> {
+        let (mut moved, mut most) = (vec![], 0.0_f64);
         if self.ticket.value().max(self.page.as_ref().map_or(0.0, Spending::value)) < 0.1 {
             return moved;
         }
+        let sure = self.sure(least.page);
         for (test, null) in nulls.iter().enumerate() {
             for (s, side) in sides(rule.family()).iter().enumerate() {
                 let evidence = self.evidence(rule, test, s);
                 if evidence <= 0.0 {
                     continue;
                 }
+                most = most.max(evidence);
                 if let Some(best) = self.furthest(rule, test, s, *null)
-                    && best.lower >= least_effect
-                    && best.samples >= least_records.max(1)
+                    && best.lower >= least.effect
+                    && best.samples >= least.records.max(1)
                     && best.k >= events_min(rule.family())
                 {
-                    moved.push(Moved { side: *side, evidence, ..best });
+                    moved.push(Moved { side: *side, evidence, sure, ..best });
                 }
             }
         }
-        ranked(moved, self.values())
+        ranked(moved, most)
     }
 
     /// The effect in the window with the higher lower limit.
@@ -360,6 +446,7 @@ impl Stream {
                 lower: e.lower,
                 estimate: e.estimate,
                 upper: e.upper,
+                sure: None,
                 samples: n,
                 k: events,
                 null: null.rate,
@@ -434,20 +521,33 @@ impl Stream {
             page.reset();
         }
         self.ages.iter_mut().for_each(Ages::restart);
+        self.window_since = None;
+        self.tests.iter_mut().for_each(|test| test.spread.over());
+        self.gates.iter_mut().for_each(EffectGate::reset);
         for window in self.tests.iter_mut().flat_map(|test| &mut test.windows) {
             window.reset();
         }
     }
 }
 
-/// Most evidence first. Where no test that passes the gate holds much of D, what alarms is too small to matter and what
-/// is large enough is chance: none.
-fn ranked(mut moved: Vec<Moved>, values: [f64; 2]) -> Vec<Moved> {
+/// One for each test and side.
+fn gates(rule: &Rule) -> Vec<EffectGate> {
+    let gate = EffectGate::new(PageEffects::default().len(), bets(rule.family()).len());
+    vec![gate; rule.plan.tests.len() * sides(rule.family()).len()]
+}
+
+/// Most evidence first. Where no test that passes the gate has much against `most`, that of any test, what alarms is too
+/// small to matter and what is large enough is chance: none.
+fn ranked(mut moved: Vec<Moved>, most: f64) -> Vec<Moved> {
     moved.sort_by(|a, b| {
         b.evidence.total_cmp(&a.evidence).then(b.lower.total_cmp(&a.lower)).then(a.test.cmp(&b.test))
     });
-    let much = LEAD * values[0].max(values[1]);
-    if moved.first().is_none_or(|lead| lead.evidence < much) { vec![] } else { moved }
+    if moved.first().is_none_or(|lead| lead.evidence < LEAD * most) { vec![] } else { moved }
+}
+
+/// Families whose days differ more than those of a reference may show.
+fn learns_spread(family: Family) -> bool {
+    matches!(family, Family::Drift | Family::Prediction | Family::Accuracy)
 }
 
 /// Least events behind an alarm: one failure is no incident.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wire::profile::Profile;
-use wire::{Digest, Family, Timestamp};
+use wire::{Digest, Family, Severity, Timestamp};
 
 use super::Effects;
 use super::closing::Closing;
@@ -15,7 +15,7 @@ use super::history::Gather;
 use super::incident::Case;
 use super::learn::{Learned, Learning, Pupil};
 use super::loaded::Loaded;
-use super::stream::{Judged, Stream, Terms, signed};
+use super::stream::{Judged, Least, Stream, Terms, signed};
 use super::words::is_inverted;
 use super::{budget, response};
 use crate::config::{JudgeConfig, ModelSettings};
@@ -192,7 +192,8 @@ impl Version {
             let mut grants = budget::grant(&at.config.budget, at.config.partitions, part, stream.span_ms());
             if let Some(open) = &case.open {
                 grants[1] = 0.0;
-                if open.severity.pages() {
+                // A page of a model of the first tier may still become one of the first severity.
+                if open.severity == Severity::Sev1 || (open.severity.pages() && at.settings.tier != 1) {
                     grants[0] = 0.0;
                 }
             }
@@ -218,7 +219,7 @@ impl Version {
                 let panes = (stream.from.unwrap_or(at.start), at.end);
                 part.follow(stream.pending[part.test], null, panes, recovery_ms);
             }
-            let one = stream.judge(rule, terms, (settings.least_effect, settings.least_records));
+            let one = stream.judge(rule, terms, Least::of(settings));
             judged.entry(family).or_default().push((index, one));
         }
         for family in Family::ALL {

@@ -17,6 +17,7 @@ use crate::config::time_of_day_ms;
 use crate::family::{Count, Counting, StreamPlan, by_age, count, plan};
 use crate::pane::PaneCounts;
 use spread::is_bursty;
+pub(crate) use spread::longest_window_ms;
 use traffic::traffic;
 
 pub(crate) use traffic::expected_calls;

@@ -1,6 +1,7 @@
 //! Profiles from panes: first centre and scale, then edges, categories and the latency's quantiles.
 
 use stats::DdSketch;
+use stats::ddsketch::boundary_at_or_below;
 use wire::profile::{Category, FeatureFold, FeatureProfile, Profile, Stage, Task};
 use wire::{Digest, Timestamp};
 
@@ -232,7 +233,27 @@ fn edges(centre: f64, scale: f64, counts: &NumericCounts) -> Vec<f64> {
     let most = sketch.buckets().last().map(|bucket| bucket.upper);
     let mut all = ascending(quantiles.chain(around).chain(least).chain(most));
     all.dedup_by_key(|z| sketch.count_below(*z));
-    ascending(all.into_iter().map(|z| centre + scale * z))
+    let far = far_edges(&all);
+    ascending(all.into_iter().chain(far).map(|z| centre + scale * z))
+}
+
+/// Beyond this no edge is told from infinity.
+const FAR_MAX: f64 = 1e300;
+
+/// Edges as far outside the extremes as these are apart: what lies beyond is of another unit, or no measurement. None where
+/// there is a single value.
+fn far_edges(edges: &[f64]) -> Vec<f64> {
+    let (Some(least), Some(most)) = (edges.first(), edges.last()) else { return vec![] };
+    let boundary = |z: f64| boundary_at_or_below(z.abs()).map(|edge| edge.copysign(z));
+    if edges.len() < 3 {
+        return vec![];
+    }
+    let range = most - least;
+    [boundary((least - range).max(-FAR_MAX)), boundary((most + range).min(FAR_MAX))]
+        .into_iter()
+        .flatten()
+        .filter(|edge| edge < least || edge > most)
+        .collect()
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub(super) fn delays(config: &JudgeConfig, version: &Planned, family: Family) ->
     let usual = float(known.tolerated.min(known.n)) / float(known.n);
     let one = |times: f64| {
         let becomes = (usual + times * floor).min(1.0);
-        let trial = Trial::new(Arc::clone(&own), family, known.clone());
+        let trial = Trial::new(Arc::clone(&own), family, known.clone(), version.span_ms());
         let [ticket, page] = run(trial, &own, (family, part), rate, becomes);
         Delay { family, floor, times, usual, becomes, d: known.d, ticket, page }
     };

@@ -15,6 +15,9 @@ const EDGES: [f64; 11] = [-4.0, -2.33, -1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.6
 /// Edges of an assumed latency.
 const LATENCY_EDGES: [f64; 7] = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0];
 
+/// Event time of an assumed reference: two weeks.
+const ASSUMED_MS: i64 = 14 * 86_400_000;
+
 /// What is assumed of a fleet of which nothing is pinned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
@@ -48,6 +51,11 @@ impl Planned {
     /// Its part of its partition's budget.
     pub(super) fn part(&self) -> f64 {
         self.of_model / float(self.sharing.max(1) as u64)
+    }
+
+    /// Event time that its reference shows.
+    pub(super) fn span_ms(&self) -> i64 {
+        self.reference.as_ref().map_or(ASSUMED_MS, |known| known.window[1].since_ms(known.window[0]))
     }
 
     /// Streams and tests of a family.

@@ -5,7 +5,7 @@ use stats::effect::{Z_GATE, effect};
 use stats::windows::{self, AgeWindows, PaneOf, Window, WindowRule};
 use wire::Timestamp;
 
-use super::{Judged, LEAD, Moved, Null, Rule, Terms, events_min, ranked};
+use super::{Judged, LEAD, Least, Moved, Null, PageEffects, Rule, Terms, events_min, ranked};
 use crate::family::{Count, bets, sides};
 use crate::reference::baseline::{Baseline, float};
 
@@ -69,6 +69,14 @@ impl Level {
     }
 }
 
+impl Aged {
+    /// The largest effect above which the windows, granted as pages are, still alarm.
+    fn sure(&self, rule: WindowRule<'_>, spread: impl Fn(i64) -> f64, effects: PageEffects) -> Option<f64> {
+        let reached = |effect: &f64| self.windows.page_value_above(rule, *effect, &spread) >= 1.0;
+        effects.iter().copied().take_while(reached).last()
+    }
+}
+
 impl Ages {
     pub(super) fn new(rule: &Rule, may_page: bool) -> Self {
         let aged =
@@ -129,7 +137,7 @@ impl Ages {
         pending: &[Count],
         (from, span_ms): (Timestamp, i64),
         terms: Terms,
-        least: (f64, u64),
+        least: Least,
     ) -> Judged {
         let weight = 1.0 / float(self.tests.len().max(1) as u64);
         let grants = terms.grants.map(|grant| grant * weight);
@@ -153,7 +161,10 @@ impl Ages {
                 if seen.evidence >= lead.0 {
                     lead = (seen.evidence, Some(seen.effect()));
                 }
-                moved.extend(Some(seen).filter(|seen| stands_out(seen, rule, least)));
+                if stands_out(&seen, rule, least) {
+                    let sure = if values[0] > 0.0 { test.sure(windows, spread, least.page) } else { None };
+                    moved.push(Moved { sure, ..seen });
+                }
             }
             if terms.learn {
                 let half_life = if usual <= RARE { RARE_HALF_LIFE_MS } else { HALF_LIFE_MS };
@@ -161,7 +172,8 @@ impl Ages {
             }
         }
         let [page, ticket] = self.values();
-        let moved = ranked(moved, [page, ticket]);
+        let most = (0..self.tests.len()).map(|test| self.evidence(test)).fold(0.0, f64::max);
+        let moved = ranked(moved, most);
         Judged { page, ticket, moved, effect: lead.1, from: Some(from) }
     }
 }
@@ -184,6 +196,7 @@ fn read(
         lower: e.lower,
         estimate: e.estimate,
         upper: e.upper,
+        sure: None,
         samples: window.n,
         k: window.k,
         null: window.rate,
@@ -193,7 +206,7 @@ fn read(
 }
 
 /// Whether it passes the gate.
-fn stands_out(seen: &Moved, rule: &Rule, (least_effect, least_records): (f64, u64)) -> bool {
-    let enough = seen.samples >= least_records.max(1) && seen.k >= events_min(rule.family());
-    seen.lower >= least_effect && enough && seen.evidence > 0.0
+fn stands_out(seen: &Moved, rule: &Rule, least: Least) -> bool {
+    let enough = seen.samples >= least.records.max(1) && seen.k >= events_min(rule.family());
+    seen.lower >= least.effect && enough && seen.evidence > 0.0
 }

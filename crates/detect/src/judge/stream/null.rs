@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use stats::Side;
 use stats::binomial::learned_rate;
+use stats::design_effect::Residual;
 
-use super::{Rule, Stream, Terms, TestState};
+use super::{Rule, Stream, Terms, TestState, learns_spread};
 use crate::family::{Count, TestPlan};
-use crate::reference::baseline::{Baseline, float};
+use crate::reference::baseline::float;
 
 /// How long healthy panes wait before the null learns from them: a change must have been found by then.
 const LEARN_AFTER_MS: i64 = 3_600_000;
@@ -54,7 +55,8 @@ impl Clean {
 
 impl TestState {
     /// The reference's rate at this time of day, moved by what healthy records since have shown.
-    pub(super) fn null(&self, baseline: &Baseline, terms: Terms) -> Null {
+    pub(super) fn null(&self, rule: &Rule, test: usize, terms: Terms) -> Null {
+        let baseline = &rule.baselines[test];
         let expected = baseline.at(terms.time_of_day_ms);
         let (k, n) = (float(self.clean.k), float(self.clean.n));
         // As if the reference's records and the ones since had been counted together, hour by hour.
@@ -70,7 +72,12 @@ impl TestState {
             rate: rate.clamp(0.0, 1.0),
             reference: expected.rate,
             worth: (expected.worth + n) / terms.widen,
-            d: baseline.d * terms.widen,
+            d: terms.widen
+                * if learns_spread(rule.family()) {
+                    self.spread.d(baseline.d, rule.spread.worth)
+                } else {
+                    baseline.d
+                },
         }
     }
 }
@@ -91,11 +98,27 @@ impl Stream {
         if let Some(ages) = &self.ages {
             return ages.null(rule, test, terms);
         }
-        let own = |test: usize| self.tests[test].null(&rule.baselines[test], terms);
+        let own = |test: usize| self.tests[test].null(rule, test, terms);
         let plan = &rule.plan.tests[test];
         let last = plan.pool.last().map_or(0, |last| last + 1);
         let nulls: Vec<Null> = (0..last).map(own).collect();
         pooled(own(test), plan, &nulls, &self.pending)
+    }
+
+    /// Windows of the reference's length, one after another: how far they are from what is expected.
+    pub(super) fn spread(&mut self, rule: &Rule, pending: &[Count], nulls: &[Null], healthy: bool) {
+        let (from, until) = (self.from.unwrap_or_default(), self.until.unwrap_or_default());
+        let since = *self.window_since.get_or_insert(from);
+        let full = until.since_ms(since) >= rule.spread.window_ms;
+        for ((test, count), null) in self.tests.iter_mut().zip(pending).zip(nulls) {
+            test.spread.add(Residual::new(count.k.min(count.n), count.n, null.rate));
+            if full {
+                test.spread.next(healthy);
+            }
+        }
+        if full {
+            self.window_since = Some(until);
+        }
     }
 
     /// Healthy panes join the null an hour or two later. While something is wrong, those that wait are dropped.

@@ -6,6 +6,11 @@ pub(super) fn baseline(k: u64, n: u64, d: f64) -> Baseline {
     Baseline::new(&TestReference { k, tolerated: k, n, d, d_hour: 1.0, spread: vec![], hours: None })
 }
 
+/// Windows of an hour, of a reference of five.
+const SPREAD: SpreadWindows = SpreadWindows { window_ms: 3_600_000, worth: 11.5 };
+
+const LEAST: Least = Least { effect: 0.005, records: 5, page: [0.01, 0.02, 0.3] };
+
 fn failures(d: f64) -> Rule {
     failures_of(100, 10_000, d)
 }
@@ -13,7 +18,7 @@ fn failures(d: f64) -> Rule {
 fn failures_of(k: u64, n: u64, d: f64) -> Rule {
     let tests = vec![TestPlan { event: Event::Failed(Failure::Any), group: 0, pool: vec![], share: 1.0 }];
     let plan = StreamPlan { family: Family::Availability, name: "requests".into(), tests };
-    Rule::new(plan, vec![baseline(k, n, d)])
+    Rule::new(plan, vec![baseline(k, n, d)], SPREAD)
 }
 
 /// Labels of two delays that were wrong, each alone and both together, against `known`.
@@ -24,7 +29,7 @@ pub(super) fn labels(known: [Baseline; 3]) -> Rule {
         test(LabelMiss::Wrong { delay: 1, band: 0 }, vec![]),
         test(LabelMiss::WrongInAll, vec![0, 1]),
     ];
-    Rule::new(StreamPlan { family: Family::Accuracy, name: "labels".into(), tests }, known.into())
+    Rule::new(StreamPlan { family: Family::Accuracy, name: "labels".into(), tests }, known.into(), SPREAD)
 }
 
 fn terms(grant: f64) -> Terms {
@@ -37,7 +42,7 @@ fn panes_until_alarm(rule: &Rule, k: u64, grant: f64, most: u64) -> Option<u64> 
     (0..most).find(|i| {
         let start = Timestamp::EPOCH.plus_ms(i64::try_from(*i).unwrap() * 10_000);
         stream.gather(&[Some(Count::new(k, 100))], start, start.plus_ms(10_000));
-        let judged = stream.judge(rule, terms(grant), (0.005, 5));
+        let judged = stream.judge(rule, terms(grant), LEAST);
         judged.ticket >= 1.0 && !judged.moved.is_empty()
     })
 }
@@ -62,7 +67,7 @@ fn a_change_too_small_to_matter_keeps_its_evidence_and_no_alarm() {
     let mut last = Judged::default();
     for _ in 0..200 {
         stream.gather(&[Some(Count::new(15, 1000))], Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(10_000));
-        last = stream.judge(&rule, terms(1e-6), (0.005, 5));
+        last = stream.judge(&rule, terms(1e-6), LEAST);
     }
     assert!(last.ticket >= 1.0 && last.moved.is_empty(), "{last:?}");
     assert!(last.page.abs() < 1e-12, "it holds no page D");
@@ -78,7 +83,7 @@ fn the_null_learns_late_and_never_from_trouble() {
     let mut pane = |hour: i64, k: u64, learn: bool| {
         let start = Timestamp::EPOCH.plus_ms(hour * 3_600_000);
         stream.gather(&[Some(Count::new(k, 10_000))], start, start.plus_ms(3_600_000));
-        stream.judge(&rule, Terms { learn, ..terms(0.0) }, (0.005, 5));
+        stream.judge(&rule, Terms { learn, ..terms(0.0) }, LEAST);
         stream.null(&rule, 0, terms(0.0)).rate
     };
     assert!((pane(0, 200, true) - 0.01).abs() < 1e-9, "not yet");

@@ -8,7 +8,7 @@ use wire::{Digest, Family, Incident, Timestamp};
 use super::{Closing, Effects, JudgeConfig, Loaded, Stream, Version, budget};
 use crate::family::{At, RecordFault};
 use crate::family::{Count, Event, Failure, LabelMiss, Place, StreamPlan, TestPlan};
-use crate::judge::stream::Rule;
+use crate::judge::stream::{Rule, SpreadWindows};
 use crate::judge::surroundings::Surroundings;
 use crate::reference::baseline::Baseline;
 use crate::reference::{Reference, StreamReference, TestReference};
@@ -32,9 +32,10 @@ impl Trial {
     /// The model whose settings it is judged by.
     pub const MODEL: &'static str = "trial";
 
-    /// A stream of `family` that is compared with `known`. Families have no test of their own other than this one.
+    /// A stream of `family` that is compared with `known`, which so many milliseconds of event time showed. Families have no
+    /// test of their own other than this one.
     #[must_use]
-    pub fn new(config: Arc<JudgeConfig>, family: Family, known: TestReference) -> Self {
+    pub fn new(config: Arc<JudgeConfig>, family: Family, known: TestReference, span_ms: i64) -> Self {
         let event = match family {
             Family::Latency => Event::Slow(0),
             Family::Availability => Event::Failed(Failure::Any),
@@ -49,10 +50,11 @@ impl Trial {
         };
         let tests = vec![TestPlan { event, group: 0, pool: vec![], share: 1.0 }];
         let plan = StreamPlan { family, name: "trial".to_owned(), tests };
-        let rule = Rule::new(plan, vec![Baseline::new(&known)]);
         let settings = config.model(Self::MODEL);
+        let baseline = Baseline::new(&known);
+        let reference = reference(family, known, settings.timezone.clone(), span_ms);
+        let rule = Rule::new(plan, vec![baseline], SpreadWindows::of(&reference));
         let stream = Stream::new(&rule, budget::may_page(family, settings));
-        let reference = reference(family, known, settings.timezone.clone());
         let zone = settings.zone();
         let loaded = Arc::new(Loaded { reference, rules: vec![rule], zone });
         let mut version = Version::new(Timestamp::EPOCH, false);
@@ -119,7 +121,7 @@ impl Trial {
 }
 
 /// A reference of that one test, which says no more than the words of an incident need.
-fn reference(family: Family, known: TestReference, timezone: String) -> Reference {
+fn reference(family: Family, known: TestReference, timezone: String, span_ms: i64) -> Reference {
     let profile = Profile {
         model: Trial::MODEL.to_owned(),
         version: VERSION.to_owned(),
@@ -139,7 +141,7 @@ fn reference(family: Family, known: TestReference, timezone: String) -> Referenc
     let stream = StreamReference { family, name: "trial".to_owned(), tests: vec![known] };
     Reference {
         profile: profile.sealed(),
-        window: [Timestamp::EPOCH, Timestamp::EPOCH],
+        window: [Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(span_ms)],
         records: 0,
         labels: 0,
         timezone,

@@ -17,6 +17,11 @@ const RARE: f64 = 0.02;
 /// Windows of 1, 2, 4, … 64 minutes.
 const SPREAD_LEVELS: u32 = 7;
 
+/// The longest window at which the spread of a reference of so much event time is read.
+pub(crate) fn longest_window_ms(span_ms: i64) -> i64 {
+    (span_ms / WINDOWS[WINDOWS.len() - 1]).min(WINDOW_MAX_MS)
+}
+
 /// Families whose records come in bursts of trouble that are normal: one such burst in the reference is none later.
 pub(super) fn is_bursty(family: Family) -> bool {
     matches!(family, Family::Latency | Family::Availability)

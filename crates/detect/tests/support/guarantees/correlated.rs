@@ -11,7 +11,7 @@ use wire::profile::{Profile, Stage, Task};
 use wire::{Change, Digest, Family, Timestamp};
 
 use super::draws::{Draws, float, median};
-use super::fleet::{PANE_MS, PANES_A_WEEK, config};
+use super::fleet::{PANE_MS, PANES_A_WEEK, at, config};
 
 /// How the rate of wrong answers moves about a tenth, in log odds, from one pane of ten minutes to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub fn run(of: &Plan) -> Outcome {
         let days = of.days * PANES_A_DAY;
         let known = reference(days, &mut next);
         out.d.push(known.d);
-        let mut trial = Trial::new(Arc::clone(&judged), Family::Accuracy, known);
+        let mut trial = Trial::new(Arc::clone(&judged), Family::Accuracy, known, at(days).since_ms(at(0)));
         let (mut opened, mut paged) = (0, false);
         for pane in days..days + of.weeks * PANES_A_WEEK {
             let (start, k) = (at(pane), next(pane));
@@ -136,10 +136,6 @@ pub fn run(of: &Plan) -> Outcome {
 fn draws_of(level: &mut Level, pane: u64, draws: &mut Draws) -> u64 {
     let rate = level.rate(pane, draws);
     draws.binomial(RECORDS, rate)
-}
-
-fn at(pane: u64) -> Timestamp {
-    Timestamp::EPOCH.plus_ms(i64::try_from(pane).expect("small") * PANE_MS)
 }
 
 /// What the judge would be given: rate, hours of the day and spread as `tocsin reference build` counts them.

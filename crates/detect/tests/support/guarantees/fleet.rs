@@ -144,6 +144,11 @@ pub fn run(plan: &Plan) -> Outcome {
     out
 }
 
+/// Start of a pane.
+pub fn at(pane: u64) -> Timestamp {
+    Timestamp::EPOCH.plus_ms(i64::try_from(pane).expect("small") * PANE_MS)
+}
+
 /// One stream of the fleet.
 struct One<'a> {
     plan: &'a Plan,
@@ -166,7 +171,12 @@ impl One<'_> {
         let k = draws.binomial(n, self.rate);
         // The least spread a reference can have: whatever it were found to be beyond that would only make it calmer.
         let known = TestReference { k, tolerated: k, n, d: 1.0, d_hour: 1.0, spread: vec![], hours: None };
-        let mut trial = Trial::new(Arc::clone(self.config), Family::Accuracy, known);
+        let mut trial = Trial::new(
+            Arc::clone(self.config),
+            Family::Accuracy,
+            known,
+            at(n / plan.records).since_ms(at(0)),
+        );
         let part = 1.0 / float(plan.streams);
         let panes = plan.weeks * PANES_A_WEEK;
         // In the first half of the last quarter, so that all have an eighth of the time to be found in.
@@ -178,7 +188,7 @@ impl One<'_> {
                 life.changed_at = Some(pane);
             }
             let k = if life.changed_at.is_some() { &self.after } else { &self.before }.draw(draws);
-            let start = Timestamp::EPOCH.plus_ms(i64::try_from(pane).expect("small") * PANE_MS);
+            let start = at(pane);
             for incident in trial.pane((start, start.plus_ms(PANE_MS)), k, plan.records, part) {
                 self.tell(&incident, pane, &mut life, out);
             }
