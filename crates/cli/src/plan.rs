@@ -83,6 +83,16 @@ fn families(plan: &FleetPlan) -> Vec<String> {
             number(least),
         )
     }));
+    let barred = plan.families.iter().filter(|f| f.not_calibrated > 0);
+    lines.extend(barred.map(|f| {
+        format!(
+            "  {}: {} of {} streams are not calibrated: their spread still grows at the longest windows of their reference. They \
+             ticket, and may page once a longer reference is built",
+            f.family.name(),
+            f.not_calibrated,
+            f.streams
+        )
+    }));
     lines
 }
 
@@ -213,8 +223,8 @@ mod tests {
         let words: Vec<String> = line("drift").split_whitespace().map(str::to_owned).collect();
         assert_eq!(
             words[1..4],
-            ["12", "504", "0"],
-            "four features of three versions, 21 tests on two sides, no page"
+            ["12", "552", "0"],
+            "four features of three versions, 23 tests on two sides, no page"
         );
         assert!(line("  collect: ids of predictions").contains(" = "));
         assert!(lines.iter().any(|line| line.starts_with("accuracy") && line.contains("records, ")));

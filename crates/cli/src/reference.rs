@@ -48,7 +48,14 @@ pub(crate) fn build(args: &ReferenceBuildArgs, out: &Out) -> Result<(), Failure>
     for r in &references {
         let p = &r.profile;
         if out.json {
-            out.json(&serde_json::json!({"model": p.model, "version": p.version, "records": r.records, "digest": r.digest()}));
+            let growing: Vec<String> = growing(r).collect();
+            out.json(&serde_json::json!({
+                "model": p.model,
+                "version": p.version,
+                "records": r.records,
+                "digest": r.digest(),
+                "not_calibrated": growing,
+            }));
         } else {
             out.line(format!(
                 "{} {}: {} records, {} to {}",
@@ -58,9 +65,25 @@ pub(crate) fn build(args: &ReferenceBuildArgs, out: &Out) -> Result<(), Failure>
                 r.window[0],
                 r.window[1]
             ));
+            let growing: Vec<String> = growing(r).collect();
+            if !growing.is_empty() {
+                warn(format!(
+                    "{} {}: not calibrated, so it may ticket and not page: {}. Its spread still grows at the longest windows \
+                     that this reference holds; build it from a longer time",
+                    visible(&p.model),
+                    visible(&p.version),
+                    growing.join(", ")
+                ));
+            }
         }
     }
     Ok(())
+}
+
+/// Streams whose spread is not known well enough to page.
+fn growing(reference: &Reference) -> impl Iterator<Item = String> {
+    let growing = reference.streams.iter().filter(|stream| stream.growing);
+    growing.map(|stream| format!("{} {}", stream.family.name(), visible(&stream.name)))
 }
 
 /// One file a reference, named after its model and version.

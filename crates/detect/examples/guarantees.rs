@@ -123,7 +123,7 @@ fn of_fleet(plan: &fleet::Plan) {
 fn of_correlated(plan: &correlated::Plan) {
     let out = correlated::run(plan);
     println!(
-        "{:?}, {} days of history, {} streams, {} weeks: median d {:.2}; {} false incidents ({:.2} a week, {:.2} granted), {} false pages ({:.2} a week, {:.2} granted); streams with one {}, with more than two {}",
+        "{:?}, {} days of history, {} streams, {} weeks: median d {:.2}; {} false incidents ({:.2} a week, {:.2} granted), {} false pages ({:.2} a week, {:.2} granted); streams with one {}, with more than two {}; refused {}",
         plan.kind,
         plan.days,
         plan.streams,
@@ -137,5 +137,6 @@ fn of_correlated(plan: &correlated::Plan) {
         out.granted[0] / out.weeks,
         out.streams[0],
         out.streams[1],
+        out.refused,
     );
 }

@@ -242,6 +242,13 @@ pub fn by_age(family: Family) -> bool {
     matches!(family, Family::Latency)
 }
 
+/// Families whose days differ more than those of a reference may show: their spread goes on being learned, and the tail of their
+/// evidence is read from the reference.
+#[must_use]
+pub fn learns_spread(family: Family) -> bool {
+    matches!(family, Family::Drift | Family::Prediction | Family::Accuracy)
+}
+
 /// Families that gather more before they are judged: what they find can wait a minute.
 #[must_use]
 pub fn is_slow(family: Family) -> bool {

@@ -38,6 +38,10 @@ pub struct Reference {
 pub struct StreamReference {
     pub family: Family,
     pub name: String,
+    /// Its spread still grows at the longest windows that the reference holds: how far days differ is not known from it, so
+    /// the stream may ticket and not page (`not calibrated`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub growing: bool,
     pub tests: Vec<TestReference>,
 }
 
@@ -52,6 +56,10 @@ pub struct TestReference {
     pub n: u64,
     /// Design effect: how many records are worth one independent record, over a long window.
     pub d: f64,
+    /// What evidence is divided by beside `d`: how much further than such a spread explains it rises over the reference itself.
+    /// Only of families judged by the recursion that learn their spread.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub tail: f64,
     /// Design effect within an hour of the day: how far the hours' own rates may be trusted.
     pub d_hour: f64,
     /// Design effects at windows of 1, 2, 4, … 64 minutes, as far as the reference is four times as long. Only of
@@ -61,6 +69,19 @@ pub struct TestReference {
     /// `tolerated` and `n` by hour of the day. Absent below a week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::float_cmp,
+    reason = "serde's form; 1 is written as it is"
+)]
+fn is_one(tail: &f64) -> bool {
+    *tail == 1.0
 }
 
 /// Counts by hour of the day, from midnight.

@@ -5,7 +5,8 @@
 //!
 //! - *What a pane holds*: [`ddsketch`] [`moments`] [`histogram`] [`sample`] [`classification`] [`regression`].
 //! - *Evidence*: [`binomial`] turns counts into e-values, [`spending`] turns those into alarms under a budget,
-//!   [`windows`] is the other form (windows by age), [`design_effect`] says how much records are worth.
+//!   [`windows`] is the other form (windows by age), [`design_effect`] and
+//!   [`excursions`] say how much records are worth.
 //! - *How much*: [`effect`] with the gate, [`confseq`] for display.
 //! - *For people*: [`psi`] [`ks`] [`wasserstein`] [`jensen_shannon`], each with its level without drift.
 
@@ -20,6 +21,7 @@ pub mod confseq;
 pub mod ddsketch;
 pub mod design_effect;
 pub mod effect;
+pub mod excursions;
 pub mod histogram;
 pub mod jensen_shannon;
 pub mod ks;

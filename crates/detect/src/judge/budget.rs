@@ -33,13 +33,20 @@ pub(super) fn may_page(family: Family, model: &ModelSettings) -> bool {
     pages && model.tier < 4
 }
 
-/// A family's part of a version's budgets: page, ticket. What can never page holds no page weight.
-pub(super) fn of_family(judge: &JudgeSettings, model: &ModelSettings, family: Family) -> [f64; 2] {
+/// A family's part of a version's budgets: page, ticket. What can never page holds no page weight: by config, or because
+/// none of its streams is `calibrated`.
+pub(super) fn of_family(
+    judge: &JudgeSettings,
+    model: &ModelSettings,
+    family: Family,
+    calibrated: impl Fn(Family) -> bool,
+) -> [f64; 2] {
     let weight = |family: Family| {
         let settings = judge.family(family);
         if settings.enabled { settings.weight } else { 0.0 }
     };
-    let paging = |family: Family| if may_page(family, model) { weight(family) } else { 0.0 };
+    let pages = |family: Family| may_page(family, model) && calibrated(family);
+    let paging = |family: Family| if pages(family) { weight(family) } else { 0.0 };
     let part = |own: f64, all: f64| if own > 0.0 { own / all } else { 0.0 };
     [
         part(paging(family), FAMILIES.into_iter().map(paging).sum()),
@@ -68,19 +75,24 @@ mod tests {
             let mut judge = JudgeSettings::default();
             judge.latency.enabled = latency;
             let sums = FAMILIES
-                .map(|family| of_family(&judge, &model, family))
+                .map(|family| of_family(&judge, &model, family, |_| true))
                 .into_iter()
                 .fold([0.0; 2], |sum, [page, ticket]| [sum[0] + page, sum[1] + ticket]);
             assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-12), "{name}: {sums:?}");
             for family in FAMILIES {
-                let [page, ticket] = of_family(&judge, &model, family);
+                let [page, ticket] = of_family(&judge, &model, family, |_| true);
                 assert_eq!(ticket > 0.0, judge.family(family).enabled, "{name}: {family}");
                 let pages = may_page(family, &model) && judge.family(family).enabled;
                 assert_eq!(page > 0.0, pages, "{name}: {family}");
             }
         }
+        let judge = JudgeSettings::default();
+        let pages =
+            |family| of_family(&judge, &ModelSettings::default(), family, |f| f != Family::Accuracy)[0];
+        assert!(pages(Family::Accuracy).abs() < 1e-12, "not calibrated");
+        assert!((FAMILIES.into_iter().map(pages).sum::<f64>() - 1.0).abs() < 1e-12, "the others share it");
         let last = ModelSettings { tier: 4, ..ModelSettings::default() };
-        assert!(of_family(&JudgeSettings::default(), &last, Family::Latency)[0].abs() < 1e-12);
+        assert!(of_family(&JudgeSettings::default(), &last, Family::Latency, |_| true)[0].abs() < 1e-12);
     }
 
     #[test]

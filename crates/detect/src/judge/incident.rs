@@ -7,7 +7,7 @@ use wire::incident::Context;
 use wire::{Change, Family, Incident, IncidentId, Severity, Source, Subject, Timestamp};
 use wire::{Effect, Evidence};
 
-use super::stream::{Moved, Null};
+use super::stream::{LEAD, Moved, Null};
 use crate::family::{Count, by_age};
 use crate::reference::baseline::float;
 
@@ -298,6 +298,16 @@ pub(super) struct Whose<'a> {
     pub(super) namespace: &'a str,
     pub(super) subject: Subject,
     pub(super) family: Family,
+}
+
+impl Open {
+    /// Whether what it was opened for is back, and has been for `least_ms`. A part that held next to nothing of the evidence is
+    /// told of, and does not keep it open: its records may be few.
+    pub(super) fn has_recovered(&self, at: Timestamp, least_ms: i64) -> bool {
+        let most = self.parts.iter().map(|part| part.evidence).fold(0.0, f64::max);
+        let mut held = self.parts.iter().filter(|part| part.evidence >= LEAD * most);
+        !self.parts.is_empty() && held.all(|part| part.recovered(at, least_ms))
+    }
 }
 
 impl Case {

@@ -28,7 +28,8 @@ impl Loaded {
                 let known = reference.streams.iter().find(|s| s.family == plan.family && s.name == plan.name);
                 let test = |i: usize| known.and_then(|s| s.tests.get(i)).map_or_else(nothing, Baseline::new);
                 let baselines = (0..plan.tests.len()).map(test).collect();
-                Rule::new(plan, baselines, spread)
+                let growing = known.is_some_and(|known| known.growing);
+                Rule::new(plan, baselines, SpreadWindows { growing, ..spread })
             })
             .collect();
         Self { reference, rules, zone }
@@ -46,6 +47,7 @@ fn nothing() -> Baseline {
         tolerated: 0,
         n: 0,
         d: 1.0,
+        tail: 1.0,
         d_hour: 1.0,
         spread: vec![],
         hours: None,

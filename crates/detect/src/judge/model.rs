@@ -261,7 +261,8 @@ impl Model {
         let middle = loaded.time_of_day_ms(at.start.plus_ms(span_ms / 2));
         #[expect(clippy::cast_precision_loss, reason = "a pane is seconds to minutes long")]
         let due = Traffic::expected(reference, middle) * span_ms as f64 / 1000.0;
-        let part = budget::of_family(&at.config.judge, model, Family::Traffic).map(|weight| at.part * weight);
+        let part = budget::of_family(&at.config.judge, model, Family::Traffic, |_| true)
+            .map(|weight| at.part * weight);
         let mut grants = budget::grant(&at.config.budget, at.config.partitions, part, span_ms);
         if let Some(open) = &self.case.open {
             grants[1] = 0.0;

@@ -70,6 +70,8 @@ pub struct FamilyPlan {
     pub tests: usize,
     /// Streams that may page.
     pub paging: usize,
+    /// Streams that their family would let page, and whose reference is too short to say how far days differ.
+    pub not_calibrated: usize,
     /// All of its streams together, a week.
     pub allowed: Spend,
     /// The stream that may spend least, a week.
@@ -144,10 +146,20 @@ fn weekly(config: &JudgeConfig, part: [f64; 2]) -> [f64; 2] {
 
 fn of_family(config: &JudgeConfig, fleet: &[Planned], family: Family) -> FamilyPlan {
     let least = Spend { pages: f64::INFINITY, tickets: f64::INFINITY };
-    let mut out = FamilyPlan { family, streams: 0, tests: 0, paging: 0, allowed: Spend::default(), least };
+    let mut out = FamilyPlan {
+        family,
+        streams: 0,
+        tests: 0,
+        paging: 0,
+        not_calibrated: 0,
+        allowed: Spend::default(),
+        least,
+    };
     for version in fleet {
         let settings = config.model(&version.model);
-        let pages = budget::may_page(family, settings);
+        let may_page = budget::may_page(family, settings);
+        let paging = if may_page { version.calibrated(family) } else { 0 };
+        let pages = paging > 0;
         let (streams, tests) = version.streams(family);
         if streams == 0 {
             continue;
@@ -155,17 +167,20 @@ fn of_family(config: &JudgeConfig, fleet: &[Planned], family: Family) -> FamilyP
         // A model's traffic is one stream for all of its versions.
         let part = if family == Family::Traffic { version.of_model } else { version.part() };
         let count = crate::reference::baseline::float(streams as u64);
-        let all = budget::of_family(&config.judge, settings, family).map(|weight| part * weight);
+        let all = budget::of_family(&config.judge, settings, family, |family| version.calibrated(family) > 0)
+            .map(|weight| part * weight);
         let mut spend = weekly(config, all);
         if !pages {
             spend[0] = 0.0;
         }
         out.streams += streams;
         out.tests += tests;
-        out.paging += if pages { streams } else { 0 };
+        out.paging += paging;
+        out.not_calibrated += if may_page { streams - paging } else { 0 };
         out.allowed.add(spend);
         if pages {
-            out.least.pages = out.least.pages.min(spend[0] / count);
+            out.least.pages =
+                out.least.pages.min(spend[0] / crate::reference::baseline::float(paging as u64));
         }
         out.least.tickets = out.least.tickets.min(spend[1] / count);
     }

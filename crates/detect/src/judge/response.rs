@@ -11,6 +11,7 @@ use super::loaded::Loaded;
 use super::stream::{Judged, Least, Moved, Stream};
 use super::words;
 use crate::config::{FamilySettings, ModelSettings};
+use crate::reference::baseline::float;
 
 /// Tests of one stream that an incident follows, most.
 const PARTS_OF_STREAM: usize = 3;
@@ -44,7 +45,7 @@ pub(super) fn respond(
     let page = page_severity(&judged, settings, at.settings, lasted);
     let worse = worse(open, settings);
     let recovery_ms = i64::from(at.config.judge.recovery_s) * 1000;
-    let back = !open.parts.is_empty() && open.parts.iter().all(|part| part.recovered(at.end, recovery_ms));
+    let back = open.has_recovered(at.end, recovery_ms);
     let gone = behind_ms >= i64::from(at.config.judge.gone_s) * 1000;
     let change = if back || gone {
         Change::Cleared
@@ -84,7 +85,9 @@ fn opening(
 ) {
     let settings = at.config.judge.family(family);
     let page = page_severity(judged, settings, at.settings, false);
-    let alarmed = |j: &Judged| (j.ticket >= 1.0 || (j.page >= 1.0 && page.is_some())) && !j.moved.is_empty();
+    let together = together(judged);
+    let alarmed =
+        |j: &Judged| (j.ticket >= together || (j.page >= 1.0 && page.is_some())) && !j.moved.is_empty();
     let Some(first) = judged.iter().filter(|(_, j)| alarmed(j)).filter_map(|(_, j)| j.from).min() else {
         return;
     };
@@ -104,6 +107,20 @@ fn opening(
     open.told = open.parts.iter().map(|part| part.effect.estimate).fold(0.0, f64::max);
     let told = tell(open, at, loaded, family, (Change::Opened, false));
     out.incidents.extend(case.tell(&whose, Change::Opened, at.end, told));
+}
+
+/// The least ticket D with which a stream that passes the gate alarms: 1 alone; with others, of k streams that all stand at 1/k
+/// or more, 1/k, for the largest such k.
+///
+/// Those k hold 1 between them, so an alarm of theirs takes away what was granted for it, as one stream's does. And of the
+/// streams named in a ticket, those without a change are at most the grant's share in the long run, whatever the dependence
+/// between streams: e-d-BH (Dandapanthula & Ramdas, arXiv:2501.04130).
+fn together(judged: &[(usize, Judged)]) -> f64 {
+    let passed = judged.iter().filter(|(_, j)| !j.moved.is_empty());
+    let mut values: Vec<f64> = passed.map(|(_, j)| j.ticket).collect();
+    values.sort_by(|a, b| b.total_cmp(a));
+    let reached = (1_u64..).map(float).zip(values).filter(|(k, value)| *value * k >= 1.0);
+    reached.last().map_or(1.0, |(k, _)| 1.0 / k)
 }
 
 fn reset_page(judged: &[(usize, Judged)], streams: &mut [Stream]) {
@@ -338,6 +355,48 @@ mod tests {
 
     fn size(incident: &Incident) -> usize {
         serde_json::to_vec(incident).expect("plain data").len()
+    }
+
+    #[test]
+    fn streams_alarm_together_at_a_part_of_what_one_needs() {
+        let moved = Moved {
+            test: 0,
+            side: stats::Side::Up,
+            evidence: 1.0,
+            lower: 0.02,
+            estimate: 0.03,
+            upper: 0.04,
+            sure: None,
+            samples: 1000,
+            k: 100,
+            null: 0.1,
+            d: 1.0,
+            since: Timestamp::EPOCH,
+        };
+        let judged = |values: &[f64]| -> Vec<(usize, Judged)> {
+            let of = |ticket: &f64| Judged { ticket: *ticket, moved: vec![moved], ..Judged::default() };
+            values.iter().map(of).enumerate().collect()
+        };
+        for (values, least) in [
+            (&[0.9][..], 1.0),
+            (&[0.6, 0.5, 0.1], 0.5),
+            (&[0.34, 0.15, 0.35, 0.36, 0.24], 1.0 / 3.0),
+            (&[0.9, 0.4, 0.3, 0.2], 1.0),
+            (&[5.0, 0.1, 0.1], 1.0),
+            (&[], 1.0),
+        ] {
+            assert!(
+                (together(&judged(values)) - least).abs() < 1e-12,
+                "{values:?}: {}",
+                together(&judged(values))
+            );
+        }
+        let mut small = judged(&[0.6, 0.6]);
+        small[1].1.moved.clear();
+        assert!(
+            (together(&small) - 1.0).abs() < 1e-12,
+            "an effect too small to matter helps no other stream"
+        );
     }
 
     #[test]

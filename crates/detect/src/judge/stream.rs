@@ -14,7 +14,7 @@ use wire::history::{StreamHistory, Verdict};
 use wire::{Effect, Family, Timestamp};
 
 use crate::config::FamilySettings;
-use crate::family::{Count, StreamPlan, TestPlan, bets, by_age, sides};
+use crate::family::{Count, StreamPlan, TestPlan, bets, by_age, learns_spread, sides};
 use crate::reference::Reference;
 use crate::reference::baseline::{Baseline, float};
 use crate::reference::cells::longest_window_ms;
@@ -27,7 +27,7 @@ pub(super) use null::Null;
 
 /// Least evidence of a test, against that of the test with most, to be what an alarm is about. Not against all of D, which
 /// a change that every test sees is shared out among.
-const LEAD: f64 = 0.1;
+pub(super) const LEAD: f64 = 0.1;
 
 /// The fixed part of a stream: shared by all versions that are judged against one reference.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(super) struct Rule {
 pub(super) struct SpreadWindows {
     pub(super) window_ms: i64,
     pub(super) worth: f64,
+    /// How far the stream's days differ is not known from it: it may ticket, not page.
+    pub(super) growing: bool,
 }
 
 impl SpreadWindows {
@@ -51,7 +53,7 @@ impl SpreadWindows {
     pub(super) fn of(reference: &Reference) -> Self {
         let span_ms = reference.window[1].since_ms(reference.window[0]);
         let window_ms = longest_window_ms(span_ms).max(60_000);
-        Self { window_ms, worth: float((span_ms / window_ms).unsigned_abs()) + 6.5 }
+        Self { window_ms, worth: float((span_ms / window_ms).unsigned_abs()) + 6.5, growing: false }
     }
 }
 
@@ -71,6 +73,11 @@ impl Rule {
 
     pub(super) fn family(&self) -> Family {
         self.plan.family
+    }
+
+    /// Whether its stream holds a page D, where its family may page.
+    pub(super) fn is_calibrated(&self) -> bool {
+        !self.spread.growing
     }
 }
 
@@ -543,11 +550,6 @@ fn ranked(mut moved: Vec<Moved>, most: f64) -> Vec<Moved> {
         b.evidence.total_cmp(&a.evidence).then(b.lower.total_cmp(&a.lower)).then(a.test.cmp(&b.test))
     });
     if moved.first().is_none_or(|lead| lead.evidence < LEAD * most) { vec![] } else { moved }
-}
-
-/// Families whose days differ more than those of a reference may show.
-fn learns_spread(family: Family) -> bool {
-    matches!(family, Family::Drift | Family::Prediction | Family::Accuracy)
 }
 
 /// Least events behind an alarm: one failure is no incident.

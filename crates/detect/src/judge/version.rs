@@ -21,6 +21,7 @@ use super::{budget, response};
 use crate::config::{JudgeConfig, ModelSettings};
 use crate::family::{Counting, count, is_slow};
 use crate::pane::PaneCounts;
+use crate::reference::baseline::float;
 use wire::history::Verdict;
 
 pub use trial::Trial;
@@ -84,7 +85,7 @@ impl Version {
         self.streams = loaded
             .rules
             .iter()
-            .map(|rule| Stream::new(rule, budget::may_page(rule.family(), settings)))
+            .map(|rule| Stream::new(rule, rule.is_calibrated() && budget::may_page(rule.family(), settings)))
             .collect();
         self.learned_cells
             .extend(self.learning.take().map(|learning| learning.cell_numbers()).unwrap_or_default());
@@ -176,7 +177,9 @@ impl Version {
     fn judge(&mut self, at: &Closing<'_>, loaded: &Arc<Loaded>, out: &mut Effects) {
         let mut judged: BTreeMap<Family, Vec<(usize, Judged)>> = BTreeMap::new();
         let recovery_ms = i64::from(at.config.judge.recovery_s) * 1000;
-        let streams_of = |family| loaded.rules.iter().filter(|rule| rule.family() == family).count();
+        let streams_of = |family| loaded.rules.iter().filter(move |rule| rule.family() == family);
+        let calibrated = |family| streams_of(family).filter(|rule| rule.is_calibrated()).count();
+        let pages = |family| family == Family::Traffic || calibrated(family) > 0;
         for index in 0..self.streams.len() {
             let rule = &loaded.rules[index];
             let family = rule.family();
@@ -186,9 +189,9 @@ impl Version {
             }
             let case = self.cases.entry(family).or_default();
             let stream = &mut self.streams[index];
-            let part = budget::of_family(&at.config.judge, at.settings, family).map(|weight| {
-                at.part * weight / crate::reference::baseline::float(streams_of(family).max(1) as u64)
-            });
+            let [page, ticket] = budget::of_family(&at.config.judge, at.settings, family, pages);
+            let share = |weight: f64, streams: usize| at.part * weight / float(streams.max(1) as u64);
+            let part = [share(page, calibrated(family)), share(ticket, streams_of(family).count())];
             let mut grants = budget::grant(&at.config.budget, at.config.partitions, part, stream.span_ms());
             if let Some(open) = &case.open {
                 grants[1] = 0.0;
@@ -245,10 +248,18 @@ impl Version {
                 stream.last.effect = Some(signed(effect, part.side, inverted));
             }
             let part = part.is_some();
+            let rule = self.loaded.as_ref().map(|loaded| &loaded.rules[index]);
+            let uncalibrated =
+                rule.is_some_and(|rule| !rule.is_calibrated()) && budget::may_page(family, at.settings);
             stream.last.verdict = match stream.last.verdict {
                 _ if part && matches!(family, Family::Drift | Family::Prediction) => Verdict::Drifting,
                 _ if part => Verdict::Degraded,
                 _ if gone => Verdict::NoData,
+                Verdict::Drifting | Verdict::Degraded | Verdict::Ok | Verdict::NotCalibrated
+                    if uncalibrated =>
+                {
+                    Verdict::NotCalibrated
+                }
                 Verdict::Drifting | Verdict::Degraded | Verdict::Ok => Verdict::Ok,
                 other @ (Verdict::WarmingUp
                 | Verdict::InsufficientData

@@ -15,6 +15,8 @@ pub struct Baseline {
     pub plain: f64,
     /// Design effect.
     pub d: f64,
+    /// What evidence is divided by beside it.
+    pub tail: f64,
     /// Design effects at windows of 1, 2, 4, … minutes; empty where only `d` is known.
     spread: Vec<f64>,
 }
@@ -39,6 +41,7 @@ impl Baseline {
             hours,
             plain: share(test.k.min(test.n)),
             d: test.d.max(1.0),
+            tail: test.tail.max(1.0),
             spread: test.spread.iter().map(|d| d.max(1.0)).collect(),
         }
     }
@@ -154,7 +157,16 @@ mod tests {
     fn test(k: [u64; 24], n: u64) -> TestReference {
         let sum = k.iter().sum();
         let hours = Some(Hours { k, n: [n; 24] });
-        TestReference { k: sum, tolerated: sum, n: 24 * n, d: 2.0, d_hour: 1.0, spread: vec![], hours }
+        TestReference {
+            k: sum,
+            tolerated: sum,
+            n: 24 * n,
+            d: 2.0,
+            tail: 1.0,
+            d_hour: 1.0,
+            spread: vec![],
+            hours,
+        }
     }
 
     #[test]
@@ -182,8 +194,16 @@ mod tests {
 
     #[test]
     fn nothing_counted_expects_nothing() {
-        let none =
-            TestReference { k: 0, tolerated: 0, n: 0, d: 1.0, d_hour: 1.0, spread: vec![], hours: None };
+        let none = TestReference {
+            k: 0,
+            tolerated: 0,
+            n: 0,
+            d: 1.0,
+            tail: 1.0,
+            d_hour: 1.0,
+            spread: vec![],
+            hours: None,
+        };
         assert_eq!(Baseline::new(&none).at(5), Expected::default());
     }
 }

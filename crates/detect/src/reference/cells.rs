@@ -231,6 +231,7 @@ impl Cells {
             tolerated: sum.tolerated,
             n: sum.n,
             d: 1.0,
+            tail: 1.0,
             d_hour: 1.0,
             spread: vec![],
             hours: tolerated,

@@ -10,8 +10,8 @@ use crate::family::{StreamPlan, plan};
 use crate::reference::baseline::float;
 use crate::reference::{Reference, TestReference};
 
-/// Edges of an assumed feature: extremes, 1, 5, 10, 25, 50, 75, 90, 95, 99 %.
-const EDGES: [f64; 11] = [-4.0, -2.33, -1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64, 2.33, 4.0];
+/// Edges of an assumed feature: far outside, extremes, 1, 5, 10, 25, 50, 75, 90, 95, 99 %.
+const EDGES: [f64; 13] = [-12.0, -4.0, -2.33, -1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64, 2.33, 4.0, 12.0];
 /// Edges of an assumed latency.
 const LATENCY_EDGES: [f64; 7] = [50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0];
 
@@ -56,6 +56,15 @@ impl Planned {
     /// Event time that its reference shows.
     pub(super) fn span_ms(&self) -> i64 {
         self.reference.as_ref().map_or(ASSUMED_MS, |known| known.window[1].since_ms(known.window[0]))
+    }
+
+    /// Streams of a family whose reference is long enough for them to page, where their family may.
+    pub(super) fn calibrated(&self, family: Family) -> usize {
+        let streams = self.streams(family).0;
+        let growing = |known: &Reference| {
+            known.streams.iter().filter(|stream| stream.family == family && stream.growing).count()
+        };
+        streams - self.reference.as_ref().map_or(0, growing).min(streams)
     }
 
     /// Streams and tests of a family.
@@ -201,5 +210,5 @@ fn assumed(family: Family) -> TestReference {
         | Family::Telemetry
         | Family::Other => 10_000,
     };
-    TestReference { k, tolerated: k, n: 100_000, d: 1.0, d_hour: 1.0, spread: vec![], hours: None }
+    TestReference { k, tolerated: k, n: 100_000, d: 1.0, tail: 1.0, d_hour: 1.0, spread: vec![], hours: None }
 }

@@ -5,8 +5,8 @@ use stats::Side;
 use stats::binomial::learned_rate;
 use stats::design_effect::Residual;
 
-use super::{Rule, Stream, Terms, TestState, learns_spread};
-use crate::family::{Count, TestPlan};
+use super::{Rule, Stream, Terms, TestState};
+use crate::family::{Count, TestPlan, learns_spread};
 use crate::reference::baseline::float;
 
 /// How long healthy panes wait before the null learns from them: a change must have been found by then.
@@ -74,7 +74,7 @@ impl TestState {
             worth: (expected.worth + n) / terms.widen,
             d: terms.widen
                 * if learns_spread(rule.family()) {
-                    self.spread.d(baseline.d, rule.spread.worth)
+                    baseline.tail * self.spread.d(baseline.d, rule.spread.worth)
                 } else {
                     baseline.d
                 },

@@ -3,11 +3,20 @@ use crate::family::{Event, Failure, LabelMiss};
 use crate::reference::TestReference;
 
 pub(super) fn baseline(k: u64, n: u64, d: f64) -> Baseline {
-    Baseline::new(&TestReference { k, tolerated: k, n, d, d_hour: 1.0, spread: vec![], hours: None })
+    Baseline::new(&TestReference {
+        k,
+        tolerated: k,
+        n,
+        d,
+        tail: 1.0,
+        d_hour: 1.0,
+        spread: vec![],
+        hours: None,
+    })
 }
 
 /// Windows of an hour, of a reference of five.
-const SPREAD: SpreadWindows = SpreadWindows { window_ms: 3_600_000, worth: 11.5 };
+const SPREAD: SpreadWindows = SpreadWindows { window_ms: 3_600_000, worth: 11.5, growing: false };
 
 const LEAST: Least = Least { effect: 0.005, records: 5, page: [0.01, 0.02, 0.3] };
 

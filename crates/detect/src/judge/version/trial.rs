@@ -64,6 +64,13 @@ impl Trial {
         Self { config, version, loaded, surroundings: Surroundings::default(), granted: [0.0; 2] }
     }
 
+    /// The same, where the reference is too short to say how far days differ: it tickets, and never pages.
+    #[must_use]
+    pub fn not_calibrated(mut self) -> Self {
+        self.version.streams[0] = Stream::new(&self.loaded.rules[0], false);
+        self
+    }
+
     /// Closes one base pane that held `k` events in `n` records (0 of 0 is an empty pane), and says what it changed.
     /// `part` is the stream's part of the fleet's budget for this pane.
     ///
@@ -138,7 +145,7 @@ fn reference(family: Family, known: TestReference, timezone: String, span_ms: i6
         delay_edges_ms: vec![],
         score_edges: vec![],
     };
-    let stream = StreamReference { family, name: "trial".to_owned(), tests: vec![known] };
+    let stream = StreamReference { family, name: "trial".to_owned(), growing: false, tests: vec![known] };
     Reference {
         profile: profile.sealed(),
         window: [Timestamp::EPOCH, Timestamp::EPOCH.plus_ms(span_ms)],

@@ -1,10 +1,11 @@
 //! The spread of a reference's tests: how many of their records are worth one independent record, at which window.
 
 use stats::design_effect::{Residual, Shrinkage, design_effect, deviance, implied_by_shorter};
+use stats::excursions::tail;
 use wire::{Family, Timestamp};
 
 use super::{Cells, DAY_MS, MINUTE_MS, MINUTES_MAX, Series, round};
-use crate::family::StreamPlan;
+use crate::family::{StreamPlan, bets, by_age, learns_spread, sides};
 use crate::reference::baseline::float;
 use crate::reference::{StreamReference, TestReference};
 
@@ -12,6 +13,8 @@ use crate::reference::{StreamReference, TestReference};
 const WINDOWS: [i64; 6] = [160, 80, 40, 20, 10, 5];
 /// The longest window, however long the reference.
 const WINDOW_MAX_MS: i64 = DAY_MS;
+/// A spread that grows: at the longest window at least so large, and so many times that of a quarter of it.
+const GROWN: (f64, f64) = (3.0, 2.0);
 /// Share below which a test is one of a tail.
 const RARE: f64 = 0.02;
 /// Windows of 1, 2, 4, … 64 minutes.
@@ -165,15 +168,48 @@ impl Cells {
             .zip(most.iter().zip(bursts).zip(spreads))
             .map(|(one, ((d, burst), spread))| TestReference {
                 d: round(d.max(*burst)),
+                tail: round(one.tail(plan.family, *d)),
                 spread,
                 ..one.reference.clone()
             })
             .collect();
-        StreamReference { family: plan.family, name: plan.name.clone(), tests }
+        StreamReference {
+            family: plan.family,
+            name: plan.name.clone(),
+            growing: !by_age(plan.family) && grows(series),
+            tests,
+        }
     }
 }
 
+/// Whether windows of a fifth of the reference differ much more than those of a twentieth: blocks that are as long as the
+/// longest window show three times the spread there, and ones of a tenth of it no more. Latency is judged by windows of an
+/// hour at most, whose spread is known one by one.
+fn grows(series: &[Series]) -> bool {
+    let mean = |part: usize| {
+        let of = |one: &Series| {
+            let d = design_effect(&one.residuals, one.residuals.len() / part)?;
+            let k = one.reference.k.min(one.reference.n);
+            let events = float(k.min(one.reference.n - k));
+            Some((d, events / (events + 20.0)))
+        };
+        let known = series.iter().filter_map(of);
+        let (sum, worth) = known.fold((0.0, 0.0), |(sum, all), (d, worth)| (sum + worth * d, all + worth));
+        if worth > 0.0 { sum / worth } else { 1.0 }
+    };
+    let (long, short) = (mean(5), mean(20));
+    long > GROWN.0 && long > GROWN.1 * short.max(1.0)
+}
+
 impl Series {
+    /// How much further than its spread explains the evidence of the reference itself rises.
+    fn tail(&self, family: Family, d: f64) -> f64 {
+        if !learns_spread(family) {
+            return 1.0;
+        }
+        sides(family).iter().map(|side| tail(&self.residuals, d, bets(family), *side)).fold(1.0, f64::max)
+    }
+
     /// A tail: its spread says little of the middle's.
     fn is_rare(&self) -> bool {
         float(self.reference.k) <= RARE * float(self.reference.n)

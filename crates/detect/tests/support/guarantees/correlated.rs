@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tocsin_detect::family::{Counting, plan};
 use tocsin_detect::judge::Trial;
 use tocsin_detect::pane::PaneCounts;
-use tocsin_detect::reference::TestReference;
+use tocsin_detect::reference::StreamReference;
 use tocsin_detect::reference::cells::Cells;
 use wire::profile::{Profile, Stage, Task};
 use wire::{Change, Digest, Family, Timestamp};
@@ -50,10 +50,12 @@ pub struct Outcome {
     pub false_opened: u64,
     pub false_pages: u64,
     pub granted: [f64; 2],
-    /// Design effects that the references were given.
+    /// Design effects that the references were given, tails with them.
     pub d: Vec<f64>,
     /// Streams with a false incident, and those with more than two.
     pub streams: [u64; 2],
+    /// Streams whose reference is refused the right to page.
+    pub refused: u64,
 }
 
 impl Outcome {
@@ -108,9 +110,14 @@ pub fn run(of: &Plan) -> Outcome {
         let mut level = Level { kind: of.kind, state: 0.0, held: 0.0 };
         let mut next = |pane: u64| draws_of(&mut level, pane, &mut draws);
         let days = of.days * PANES_A_DAY;
-        let known = reference(days, &mut next);
-        out.d.push(known.d);
+        let StreamReference { growing, mut tests, .. } = reference(days, &mut next);
+        let known = tests.swap_remove(0);
+        out.d.push(known.d * known.tail);
         let mut trial = Trial::new(Arc::clone(&judged), Family::Accuracy, known, at(days).since_ms(at(0)));
+        if growing {
+            out.refused += 1;
+            trial = trial.not_calibrated();
+        }
         let (mut opened, mut paged) = (0, false);
         for pane in days..days + of.weeks * PANES_A_WEEK {
             let (start, k) = (at(pane), next(pane));
@@ -139,7 +146,7 @@ fn draws_of(level: &mut Level, pane: u64, draws: &mut Draws) -> u64 {
 }
 
 /// What the judge would be given: rate, hours of the day and spread as `tocsin reference build` counts them.
-fn reference(panes: u64, next: &mut dyn FnMut(u64) -> u64) -> TestReference {
+fn reference(panes: u64, next: &mut dyn FnMut(u64) -> u64) -> StreamReference {
     let profile = Profile {
         model: "m".to_owned(),
         version: "1".to_owned(),
@@ -169,5 +176,5 @@ fn reference(panes: u64, next: &mut dyn FnMut(u64) -> u64) -> TestReference {
     }
     let built = cells.finish(&profile, "UTC");
     let labels = built.streams.into_iter().find(|stream| stream.family == Family::Accuracy);
-    labels.expect("labels were counted").tests.swap_remove(0)
+    labels.expect("labels were counted")
 }
