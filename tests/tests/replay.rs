@@ -4,8 +4,61 @@
 use fleet::{Fleet, FleetConfig, Scenario};
 use serde_json::Value;
 use tocsin_tests::home;
+use wire::Timestamp;
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// What arrives before that time, one record a line.
+fn until_arrival(fleet: &mut Fleet, end: Timestamp) -> Vec<u8> {
+    let mut telemetry = vec![];
+    loop {
+        let record = fleet.advance();
+        if record.arrival >= end {
+            return telemetry;
+        }
+        telemetry.extend_from_slice(record.json);
+        telemetry.push(b'\n');
+    }
+}
+
+/// Five days of a model that is asked once a minute; in the third hour of the fourth day every other request fails, if it is to.
+fn five_days(trouble: bool) -> Vec<u8> {
+    let mut out = vec![];
+    for minute in 0..5 * 1440_i64 {
+        // Neither of them repeats within a day.
+        let (latency, chance) = (30 + minute * 7919 % 23, minute * 6271 % 97);
+        let bad = trouble && (3 * 1440 + 120..3 * 1440 + 180).contains(&minute) && minute % 2 == 0;
+        let status = if bad || chance == 0 { "error" } else { "ok" };
+        let at = minute * 60_000;
+        let line = format!(
+            r#"{{"prediction_id":"p{minute}","event_time":{at},"model":"m","version":"1","latency_ms":{latency},"status":"{status}"}}"#
+        );
+        out.extend_from_slice(line.as_bytes());
+        out.push(b'\n');
+    }
+    out
+}
+
+#[test]
+fn a_reference_that_holds_trouble_is_refused_by_name() {
+    let home = home!("reference-trouble");
+    home.write("healthy.jsonl", five_days(false));
+    home.write("trouble.jsonl", five_days(true));
+    let build = |input: &str, more: &[&str]| {
+        home.command(&[["reference", "build", "--input", input].as_slice(), more].concat()).output().unwrap()
+    };
+    let healthy = build("healthy.jsonl", &[]);
+    assert!(healthy.status.success() && healthy.stderr.is_empty(), "{healthy:?}");
+    let refused = build("trouble.jsonl", &[]);
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success(), "{words}");
+    for part in
+        ["m 1: ", "of requests fail", "from 1970-01-04T02:", "so it is not written", "--accept-trouble"]
+    {
+        assert!(words.contains(part), "{part} is not in {words}");
+    }
+    assert!(build("trouble.jsonl", &["--accept-trouble"]).status.success());
+}
 
 #[test]
 fn a_replay_is_scored_drawn_and_explained_and_the_same_again() {
@@ -16,15 +69,7 @@ fn a_replay_is_scored_drawn_and_explained_and_the_same_again() {
     let end = until.plus_ms(Scenario::Latency.length_ms());
     let mut fleet = Fleet::new(&config);
     home.write("truth.json", serde_json::to_vec(fleet.truth()).unwrap());
-    let mut telemetry = vec![];
-    loop {
-        let record = fleet.advance();
-        if record.arrival >= end {
-            break;
-        }
-        telemetry.extend_from_slice(record.json);
-        telemetry.push(b'\n');
-    }
+    let telemetry = until_arrival(&mut fleet, end);
     home.write("telemetry.jsonl", telemetry);
     let until = until.to_string();
     let replay = |report: &str| -> Value {

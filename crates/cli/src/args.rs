@@ -330,6 +330,9 @@ pub(crate) struct ReferenceBuildArgs {
     /// Folder to write one reference per model version to
     #[arg(long, default_value = "references")]
     pub out: PathBuf,
+    /// Write references of telemetry that holds incidents of its own, too
+    #[arg(long)]
+    pub accept_trouble: bool,
 }
 
 #[derive(Debug, Args)]
