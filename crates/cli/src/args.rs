@@ -212,7 +212,7 @@ pub(crate) struct SimulateArgs {
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Telemetry, one JSON object a line, in the order of arrival; plain, .gz or .zst
+    /// Telemetry, one JSON object a line, in the order of arrival; plain, .gz, .zst, or .parquet in a build for it
     #[arg(long, required = true, value_name = "FILE")]
     pub input: Vec<PathBuf>,
     /// Take what comes before this time as the reference, and judge what comes after. RFC 3339 or epoch milliseconds
@@ -316,7 +316,7 @@ pub(crate) enum AuditCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReferenceCommand {
-    /// Build pinned references from telemetry of healthy days (JSON Lines)
+    /// Build pinned references from telemetry of healthy days
     Build(ReferenceBuildArgs),
 }
 
@@ -324,7 +324,7 @@ pub(crate) enum ReferenceCommand {
 pub(crate) struct ReferenceBuildArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Telemetry, one JSON object a line, in the order of arrival
+    /// Telemetry, one JSON object a line, in the order of arrival; plain, .gz, .zst, or .parquet in a build for it
     #[arg(long, required = true)]
     pub input: Vec<PathBuf>,
     /// Folder to write one reference per model version to

@@ -1,4 +1,7 @@
-//! Files of telemetry: JSON Lines, plain or packed with gzip or zstd, read line by line with a line of progress.
+//! Files of telemetry: JSON Lines, plain or packed with gzip or zstd, or Parquet, read line by line with a line of progress.
+
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use std::cell::Cell;
 use std::fs::File;
@@ -94,8 +97,22 @@ fn open(path: &Path, read: Rc<Cell<u64>>) -> io::Result<Box<dyn BufRead>> {
     Ok(match packed {
         Some("gz") => Box::new(BufReader::with_capacity(1 << 17, flate2::read::MultiGzDecoder::new(file))),
         Some("zst") => Box::new(BufReader::with_capacity(1 << 17, zstd::Decoder::new(file)?)),
+        Some("parquet") => return rows(path, file),
         Some(_) | None => Box::new(BufReader::with_capacity(1 << 17, file)),
     })
+}
+
+#[cfg(feature = "parquet")]
+fn rows(path: &Path, file: Counted) -> io::Result<Box<dyn BufRead>> {
+    let length = file.inner.metadata()?.len();
+    Ok(Box::new(BufReader::with_capacity(1 << 17, parquet::open(path, length, file.read)?)))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn rows(_: &Path, _: Counted) -> io::Result<Box<dyn BufRead>> {
+    Err(io::Error::other(
+        "this build reads no Parquet; one that does is made with cargo build --release --features parquet",
+    ))
 }
 
 /// Counts the bytes that were taken from the file, packed as they are.
