@@ -158,8 +158,14 @@ launch() { # broker $1: detached, without our standard streams or lock
     # The command line is java's own, so that `runs` finds the file in it.
     exec setsid java -Xms128m -Xmx"${KAFKA_HEAP:-512m}" "${jvm[@]}" kafka.Kafka "$node/server.properties"
   ) &
-  echo $! >"$node/pid"
+  local pid=$! i
   disown
+  echo "$pid" >"$node/pid"
+  # On a busy machine it takes a while until the process is the one that `runs` knows.
+  for ((i = 0; i < 200; i++)); do
+    if runs "$1" || ! kill -0 "$pid" 2>/dev/null; then break; fi
+    sleep 0.05
+  done
 }
 
 wait_all() { # until every broker serves; 90 s is twenty times what it takes
