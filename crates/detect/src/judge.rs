@@ -67,6 +67,9 @@ pub struct Judge {
     telemetry: Telemetry,
     /// Offset after the last record that was taken in.
     next_offset: i64,
+    /// Offset after the last record that was handed in since it was restored: below `next_offset` while what was open is
+    /// read again.
+    read_to: Option<i64>,
     counters: Counters,
     dirty: Dirty,
     out: Effects,
@@ -157,6 +160,7 @@ impl Judge {
             models: BTreeMap::new(),
             telemetry: Telemetry::default(),
             next_offset: 0,
+            read_to: None,
             counters: Counters::default(),
             dirty: Dirty::default(),
             out: Effects::default(),
@@ -170,6 +174,7 @@ impl Judge {
     pub fn handle(&mut self, offset: i64, record: PanesRecord) {
         self.rejoin();
         let again = offset < self.next_offset;
+        self.read_to = Some(offset.saturating_add(1));
         self.next_offset = self.next_offset.max(offset.saturating_add(1));
         self.dirty.meta = true;
         match record {
@@ -261,11 +266,11 @@ impl Judge {
         !self.out.context.is_empty()
     }
 
-    /// The offset to commit: that of the oldest partial pane still open, else the next one. `None` before any record.
+    /// The offset to commit: that of the oldest partial pane still open, else the next one. `None` before any record,
+    /// after a restart too: what was open is not known again before it is read again.
     #[must_use]
     pub fn resume_offset(&self) -> Option<i64> {
-        let needed = [self.open.first_offset(), self.parts.first()].into_iter().flatten().min();
-        needed.or_else(|| (self.next_offset > 0).then_some(self.next_offset))
+        [self.open.first_offset(), self.parts.first(), self.read_to].into_iter().flatten().min()
     }
 
     /// Start of the oldest base pane that is not closed and holds records.

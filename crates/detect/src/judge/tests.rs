@@ -73,6 +73,23 @@ fn partial_panes_merge_until_time_has_passed_them() {
 }
 
 #[test]
+fn a_restart_commits_nothing_beyond_what_it_has_read_again() {
+    let log = vec![partial("a", 0, 3), progress(0, 1), partial("a", 1, 4), progress(1, 0)];
+    let mut first = judge_with(|_| ());
+    feed(&mut first, log.clone());
+    assert_eq!(first.resume_offset(), Some(0), "the first pane is open");
+    let mut second = judge_with(|_| ());
+    for (key, value) in first.take_effects().state {
+        second.restore(&key, &value.expect("nothing was removed")).expect("its own state");
+    }
+    assert_eq!(second.resume_offset(), None, "what was open is not known yet");
+    for (offset, record) in (0..).zip(log) {
+        second.handle(offset, record);
+        assert_eq!(second.resume_offset(), Some(0));
+    }
+}
+
+#[test]
 fn a_source_that_fell_silent_is_one_ticket_and_its_panes_are_incomplete() {
     let mut judge = judge_with(|_| ());
     feed(&mut judge, vec![partial("a", 0, 20), progress(0, 3), progress(1, 0)]);
