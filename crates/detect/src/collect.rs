@@ -32,7 +32,7 @@ pub use state::{StateChange, StateError};
 
 use self::core::Core;
 use held::{Held, Queue, STAYS, STAYS_IDLE};
-use state::{Meta, StateKey};
+use state::{Labelled, Meta, StateKey};
 
 /// Panes that are counted at once before a collector asks for a flush.
 const PANES_MAX: usize = 4096;
@@ -120,8 +120,12 @@ pub struct Collector {
     jumping: (usize, Option<Timestamp>),
     /// Labels whose time has not come, and what came after them.
     early: Queue,
-    /// Event time of the last label that was joined, of a topic of labels.
-    labelled_to: Option<Timestamp>,
+    /// Of a topic of labels.
+    labelled: Labelled,
+    /// As last written.
+    labelled_written: Labelled,
+    /// There may be labels in their topic that were not read.
+    labels_unread: bool,
     next: Positions,
     dead_letters: Vec<DeadLetter>,
     /// As last written; `None` until restored state has been put together.
@@ -143,7 +147,9 @@ impl Collector {
             jump: Queue::default(),
             jumping: (0, None),
             early: Queue::default(),
-            labelled_to: None,
+            labelled: Labelled::default(),
+            labelled_written: Labelled::default(),
+            labels_unread: false,
             next: Positions::default(),
             dead_letters: Vec::new(),
             meta: Meta::default(),
@@ -161,6 +167,11 @@ impl Collector {
             StateKey::Meta => {
                 self.meta = state::value(bytes)?;
                 core.watermark = self.meta.watermark.clone();
+            }
+            StateKey::Labelled => {
+                self.labelled = state::value(bytes)?;
+                self.labelled_written = self.labelled;
+                core.told = self.labelled.told;
             }
             StateKey::Ids(ordinal) => core.duplicates.restore(ordinal, state::value(bytes)?),
             StateKey::Version(model, version) => {
@@ -199,26 +210,53 @@ impl Collector {
         }
     }
 
-    /// Panes that end at or before this instant get nothing more. `None` before the first prediction.
+    /// Panes that end at or before this instant get no more predictions. `None` before the first.
     #[must_use]
     pub fn watermark(&self) -> Option<Timestamp> {
         self.core.now()
     }
 
-    /// True while a label is here whose time has not come: pause the topic of labels.
+    /// True while so many labels are here whose time has not come that no more should be read: pause their topic.
     #[must_use]
     pub fn labels_wait(&self) -> bool {
-        !self.early.is_empty()
+        self.early.is_half_full()
+    }
+
+    /// Says, before a flush, whether the topic of labels may hold some that were not read. While it may, no pane closes
+    /// that they could belong to.
+    pub fn set_labels_unread(&mut self, unread: bool) {
+        self.labels_unread = unread;
+    }
+
+    /// True if a flush would hold time back for labels that were not read: worth asking whether there are any.
+    #[must_use]
+    pub fn waits_for_labels(&self) -> bool {
+        self.labels_to() < self.core.now()
+    }
+
+    /// Time before which no label is expected of those that were not read.
+    fn labels_to(&self) -> Option<Timestamp> {
+        self.labelled.latest.map(|latest| latest.plus_ms(-self.core.config.lateness_ms()))
+    }
+
+    /// The watermark to tell: what labels may still come for stays open. Never goes back.
+    fn told(&self) -> Option<Timestamp> {
+        let now = self.core.now()?;
+        let unread = if self.labels_unread { self.labels_to() } else { Some(now) };
+        // One that waits in vain, by a wrong clock, holds up time no longer than its neighbours would.
+        let config = &self.core.config;
+        let least = now.plus_ms(-config.pane_ms() - config.lateness_ms());
+        let early = self.early.times().min().map_or(now, |early| early.max(least));
+        unread.map(|unread| unread.min(early).min(now)).max(self.core.told)
     }
 
     /// True while predictions are so far ahead of the labels that were read that labels would be late for no
     /// other reason: pause the predictions until the labels have caught up.
     #[must_use]
     pub fn predictions_wait(&self, labels_caught_up: bool) -> bool {
-        let behind = self
-            .labelled_to
-            .zip(self.core.now())
-            .is_some_and(|(labelled, now)| labelled.plus_ms(self.core.config.pane_ms()) < now);
+        let behind = self.core.now().is_some_and(|now| {
+            self.labelled.latest.is_none_or(|latest| latest.plus_ms(self.core.config.pane_ms()) < now)
+        });
         behind && !labels_caught_up && self.early.is_empty()
     }
 
@@ -243,6 +281,8 @@ impl Collector {
             predictions: self.jump.front().map(|held| held.offset).or(self.next.predictions),
             labels: self.early.front().map(|held| held.offset).or(self.next.labels),
         };
+        self.core.told = self.told();
+        self.labelled.told = self.core.told;
         let core = &mut self.core;
         let panes = core.take_panes();
         let mut state = std::mem::take(&mut core.changes);
@@ -258,9 +298,14 @@ impl Collector {
             state.push(StateKey::Meta.put(&meta));
             self.meta = meta;
         }
+        let apart = self.labels_topic != self.source.topic;
+        if apart && self.labelled != self.labelled_written {
+            state.push(StateKey::Labelled.put(&self.labelled));
+            self.labelled_written = self.labelled;
+        }
         let progress = Progress {
             source: self.source.clone(),
-            watermark: core.now(),
+            watermark: core.told,
             read_to: self.meta.read_to,
             caught_up,
             idle: idle && self.jump.is_empty(),
@@ -364,16 +409,16 @@ impl Collector {
 
     /// A record of the topic of labels.
     fn label(&mut self, at: RecordAt<'_>, attributes: &Attributes<'_>) {
+        let from = self.labels_to();
         let decoded = self.decoder.decode(at.value, attributes, Kind::Label);
         let time = match &decoded {
             Ok(Decoded::Label(label)) => Some(label.event_time),
             Ok(Decoded::Prediction(_)) | Err(_) => None,
         };
-        let early = time.is_some_and(|time| self.core.now().is_none_or(|now| time > now));
-        if self.early.is_empty() && !early {
-            self.labelled_to = time.or(self.labelled_to);
+        if self.early.is_empty() && self.core.is_label_due(time) {
             let counted =
-                decoded.map_err(NotCounted::from).and_then(|decoded| self.core.count_label(&decoded));
+                decoded.map_err(NotCounted::from).and_then(|decoded| self.core.count_label(&decoded, from));
+            self.labelled.latest = self.labelled.latest.max(time);
             self.count_error(Role::Labels, at.offset, at.value, counted);
             return;
         }
@@ -386,21 +431,18 @@ impl Collector {
 
     /// Joins labels whose time has come.
     fn join_early(&mut self) {
-        let now = self.core.now();
-        while self
-            .early
-            .front()
-            .is_some_and(|held| held.time.is_none_or(|time| now.is_some_and(|now| time <= now)))
-        {
+        while self.early.front().is_some_and(|held| self.core.is_label_due(held.time)) {
             self.join_first();
         }
     }
 
     fn join_first(&mut self) {
         let Some(held) = self.early.pop() else { return };
-        self.labelled_to = held.time.or(self.labelled_to);
+        let from = self.labels_to();
         let decoded = self.decoder.decode(held.value.as_deref(), &held.attributes(), Kind::Label);
-        let counted = decoded.map_err(NotCounted::from).and_then(|decoded| self.core.count_label(&decoded));
+        let counted =
+            decoded.map_err(NotCounted::from).and_then(|decoded| self.core.count_label(&decoded, from));
+        self.labelled.latest = self.labelled.latest.max(held.time);
         self.count_error(Role::Labels, held.offset, held.value.as_deref(), counted);
     }
 

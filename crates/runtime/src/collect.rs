@@ -15,6 +15,7 @@ use wire::context::ContextRecord;
 use crate::clock::{Clock, Now};
 use crate::commit::{Ended, commit};
 use crate::context::Follower;
+use crate::end::End;
 use crate::gauges::{self, Look, Told};
 use crate::held::{Held, Opens};
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
@@ -45,7 +46,7 @@ struct Part {
     labels: Option<TopicPartition>,
     labels_paused: bool,
     predictions_paused: bool,
-    labels_at_end: bool,
+    labels_end: End,
     /// Something was read since the last commit.
     read: bool,
     silence: Silence,
@@ -178,6 +179,7 @@ impl<L: Log> CollectLoop<L> {
     }
 
     fn poll(&mut self, now: Now) -> Result<(Vec<Turn>, usize), LogError> {
+        self.parts.values_mut().for_each(|part| part.silence.listen(now.mono));
         let mut turns = Vec::new();
         let (parts, look, topic) = (&mut self.parts, &mut self.look, self.spec.topic.as_str());
         let (mut predictions, mut labels) = (0u64, 0u64);
@@ -189,15 +191,15 @@ impl<L: Log> CollectLoop<L> {
                 *(if is_lead { &mut predictions } else { &mut labels }) += 1;
                 part.collector
                     .record(RecordAt { role, offset: r.offset, value: r.value }, |name| r.headers.get(name));
-                part.took(is_lead, now);
+                part.took(is_lead);
             }
             Event::End { at, position } => {
                 look.ended(at, position);
                 if let Some(part) = parts.get_mut(&at.partition) {
                     if *at.topic == *topic {
-                        part.silence.at_end = true;
+                        part.silence.end.delivered = true;
                     } else {
-                        part.labels_at_end = true;
+                        part.labels_end.delivered = true;
                     }
                 }
             }
@@ -255,7 +257,7 @@ impl<L: Log> CollectLoop<L> {
             let Some(labels) = &part.labels else { continue };
             let wait = part.collector.labels_wait();
             switch(&mut self.consumer, labels, &mut part.labels_paused, wait)?;
-            let wait = part.collector.predictions_wait(part.labels_at_end);
+            let wait = part.collector.predictions_wait(part.labels_end.delivered);
             switch(&mut self.consumer, &part.predictions, &mut part.predictions_paused, wait)?;
         }
         Ok(())
@@ -281,7 +283,12 @@ impl<L: Log> CollectLoop<L> {
             }
             part.silence.said_idle = idle;
             part.last_progress = now.mono;
-            let flush = part.collector.flush(part.silence.at_end, idle);
+            if let Some(labels) = &part.labels {
+                let unread = part.collector.waits_for_labels()
+                    && !part.labels_end.all_read(&self.log, &self.consumer, labels, now.mono);
+                part.collector.set_labels_unread(unread);
+            }
+            let flush = part.collector.flush(part.silence.end.delivered, idle);
             self.views.dead_letters.fetch_add(flush.dead_letters.len() as u64, Ordering::Relaxed);
             let at = wire::partition::of_model(&part.source.to_string(), self.settings.collect_partitions);
             part.read = false;
@@ -343,10 +350,12 @@ impl<L: Log> Opens for CollectLoop<L> {
     fn rewind(&mut self, partition: u32) -> Result<(), LogError> {
         let mut both = self.consumer.assignment();
         both.retain(|at| at.partition == partition);
+        // What was ahead is not any more.
+        self.consumer.resume(&both)?;
         self.consumer.rewind(&both)
     }
 
-    fn open(&mut self, partition: u32, now: Now) -> Result<(), LogError> {
+    fn open(&mut self, partition: u32, _: Now) -> Result<(), LogError> {
         let source = SourceId { topic: self.spec.topic.clone(), partition };
         let mut collector = Collector::new(source.clone(), self.sources(), Arc::clone(&self.config));
         for profile in self.profiles.values() {
@@ -376,9 +385,9 @@ impl<L: Log> Opens for CollectLoop<L> {
             labels,
             labels_paused: false,
             predictions_paused: false,
-            labels_at_end: false,
+            labels_end: End::default(),
             read: false,
-            silence: Silence::since(now.mono),
+            silence: Silence::new(),
             last_progress: Duration::ZERO,
             told: Told::default(),
         };
@@ -407,12 +416,12 @@ fn switch<C: Consumer>(
 }
 
 impl Part {
-    fn took(&mut self, is_lead: bool, now: Now) {
+    fn took(&mut self, is_lead: bool) {
         self.read = true;
         if is_lead {
-            self.silence.broken(now.mono);
+            self.silence.broken();
         } else {
-            self.labels_at_end = false;
+            self.labels_end.broken();
         }
     }
 }

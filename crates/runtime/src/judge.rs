@@ -99,6 +99,7 @@ impl<L: Log> JudgeLoop<L> {
     /// What cannot be mended here; the process should end.
     pub fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
         self.open_what_is_held(now)?;
+        self.parts.values_mut().for_each(|part| part.listen(now));
         let arrived = self.poll()?;
         let mut worked = !arrived.is_empty();
         for one in arrived {
@@ -107,9 +108,7 @@ impl<L: Log> JudgeLoop<L> {
         for (key, record) in self.context.follow(now)? {
             self.pass_on(&key, &record);
         }
-        for (partition, part) in &mut self.parts {
-            part.give_up_on_the_silent(*partition, now, self.settings.hold_max);
-        }
+        self.give_up_on_the_silent(now);
         let partitions: Vec<u32> = self.parts.keys().copied().collect();
         for partition in partitions {
             worked |= self.commit(partition, now)?;
@@ -125,6 +124,19 @@ impl<L: Log> JudgeLoop<L> {
         Ok(Stepped { worked, next: self.next() })
     }
 
+    fn give_up_on_the_silent(&mut self, now: Now) {
+        let hold_max = self.settings.hold_max;
+        for (partition, part) in &mut self.parts {
+            if !part.misses_somebody(now, hold_max) {
+                continue;
+            }
+            let at = TopicPartition::new(self.settings.topics.panes.as_str(), *partition);
+            if part.end.all_read(&self.log, &self.consumer, &at, now.mono) {
+                part.give_up_on_the_silent(*partition, now, hold_max);
+            }
+        }
+    }
+
     fn next(&self) -> Option<Duration> {
         let (commit_every, hold_max) = (self.settings.commit_every, self.settings.hold_max);
         let parts = self.parts.values().filter_map(|part| part.next(commit_every, hold_max));
@@ -133,7 +145,7 @@ impl<L: Log> JudgeLoop<L> {
 
     fn poll(&mut self) -> Result<Vec<Arrived>, LogError> {
         let mut arrived = Vec::new();
-        let look = &mut self.look;
+        let (look, parts) = (&mut self.look, &mut self.parts);
         self.consumer.poll(Duration::ZERO, 2_000, &mut |event| match event {
             Event::Assigned(tps) => arrived.push(Arrived::Assigned(tps.to_vec())),
             Event::Revoked(tps) => arrived.push(Arrived::Revoked(tps.to_vec())),
@@ -141,8 +153,16 @@ impl<L: Log> JudgeLoop<L> {
             Event::Gap { at, expected, found } => {
                 arrived.push(Arrived::Gap { at: at.clone(), expected, found });
             }
-            Event::End { at, position } => look.ended(at, position),
+            Event::End { at, position } => {
+                look.ended(at, position);
+                if let Some(part) = parts.get_mut(&at.partition) {
+                    part.end.delivered = true;
+                }
+            }
             Event::Record(r) => {
+                if let Some(part) = parts.get_mut(&r.partition) {
+                    part.end.broken();
+                }
                 let record = r.value.and_then(|v| PanesRecord::decode(v).ok()).map(Box::new);
                 arrived.push(Arrived::Record {
                     partition: r.partition,
@@ -173,7 +193,7 @@ impl<L: Log> JudgeLoop<L> {
             Arrived::Record { partition, offset, written_ms, record } => {
                 let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
                 match record {
-                    Some(record) => part.judge_one(offset, *record, now),
+                    Some(record) => part.judge_one(offset, *record),
                     None => {
                         tracing::error!(partition, offset, "a panes record that is not ours was passed over")
                     }

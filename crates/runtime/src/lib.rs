@@ -7,6 +7,7 @@ pub mod clock;
 pub mod collect;
 mod commit;
 mod context;
+mod end;
 pub mod escalate;
 mod gauges;
 mod held;

@@ -28,6 +28,8 @@ pub(super) struct Core {
     pub(super) config: Arc<CollectConfig>,
     keys: Keys,
     pub(super) watermark: Watermark,
+    /// The watermark that was told last: panes before it get nothing more.
+    pub(super) told: Option<Timestamp>,
     pub(super) versions: Versions,
     pub(super) duplicates: Duplicates,
     pub(super) join: Join,
@@ -49,6 +51,7 @@ impl Core {
             keys: config.keys(),
             config,
             watermark: Watermark::default(),
+            told: None,
             versions: Versions::default(),
             duplicates: Duplicates::default(),
             join: Join::default(),
@@ -86,17 +89,28 @@ impl Core {
                 self.prediction(p);
                 Ok(())
             }
-            Decoded::Label(l) => self.label(l),
+            Decoded::Label(l) => self.label(l, self.now()),
         }
     }
 
-    /// Counts a record of the topic of labels.
-    pub(super) fn count_label(&mut self, decoded: &Decoded<'_>) -> Result<(), NotCounted> {
+    /// Whether the predictions that a label of this time can be about are all there: no more come for its pane.
+    pub(super) fn is_label_due(&self, time: Option<Timestamp>) -> bool {
+        let pane_ms = self.config.pane_ms();
+        time.is_none_or(|time| self.now().is_some_and(|now| time.floor_to(pane_ms).plus_ms(pane_ms) <= now))
+    }
+
+    /// Counts a record of the topic of labels. Labels have their own time: which are late follows from the order of their
+    /// topic, whatever the pace of the predictions.
+    pub(super) fn count_label(
+        &mut self,
+        decoded: &Decoded<'_>,
+        labels_to: Option<Timestamp>,
+    ) -> Result<(), NotCounted> {
         match decoded {
             Decoded::Prediction(_) => {
                 Err(DecodeError::Unsupported { what: "a prediction in the topic of labels" }.into())
             }
-            Decoded::Label(l) => self.label(l),
+            Decoded::Label(l) => self.label(l, labels_to.max(self.told)),
         }
     }
 
@@ -196,7 +210,8 @@ impl Core {
         self.watermark.latest().is_some_and(|latest| time.since_ms(latest) > most)
     }
 
-    fn label(&mut self, l: &Label<'_>) -> Result<(), NotCounted> {
+    /// Counts a label for the pane of its time, or for the one of `open_from` if that is later.
+    fn label(&mut self, l: &Label<'_>, open_from: Option<Timestamp>) -> Result<(), NotCounted> {
         if self.is_label_ahead(l.event_time) {
             return Err(NotCounted::LabelAhead);
         }
@@ -207,30 +222,31 @@ impl Core {
         };
         let truth = Truth { hash: self.keys.value(value), number, event_time: l.event_time };
         let id = self.keys.id(l.id);
+        let (pane_ms, own) = (self.config.pane_ms(), l.event_time.floor_to(self.config.pane_ms()));
+        let start = open_from.map_or(own, |from| own.max(from.floor_to(pane_ms)));
+        let pane = (start, start > own);
         if let Some(predicted) = l.prediction.and_then(|value| value.canonical()) {
             let model = l.model.ok_or(DecodeError::Missing { field: "model" })?;
             self.counters.labels += 1;
-            self.label_with_prediction(l, model, id, &truth, predicted);
+            self.label_with_prediction((l, model), pane, id, &truth, predicted);
         } else {
             self.counters.labels += 1;
-            self.label_by_id(l, id, &truth);
+            self.label_by_id(l, pane, id, &truth);
         }
         Ok(())
     }
 
     fn label_with_prediction(
         &mut self,
-        l: &Label<'_>,
-        model: &str,
+        (l, model): (&Label<'_>, &str),
+        (start, late): (Timestamp, bool),
         id: u64,
         truth: &Truth,
         predicted: Canonical<'_>,
     ) {
         let config = Arc::clone(&self.config);
         let slot = self.versions.slot(model, l.version.unwrap_or(UNKNOWN_VERSION), &config);
-        let start = l.event_time.floor_to(config.pane_ms());
-        self.versions.saw(slot, start);
-        let (start, late) = self.closed(start).map_or((start, false), |open| (open, true));
+        self.versions.saw(slot, l.event_time.floor_to(config.pane_ms()));
         if !self.is_new(id ^ self.versions.get(slot).salt ^ LABEL_SALT, start) {
             self.counters.labels_duplicate += 1;
             add(&mut self.counts(slot, start).labels.duplicates, 1);
@@ -243,14 +259,12 @@ impl Core {
         self.outcome((slot, start, late), truth, predicted, l.score, None, &[]);
     }
 
-    fn label_by_id(&mut self, l: &Label<'_>, id: u64, truth: &Truth) {
+    fn label_by_id(&mut self, l: &Label<'_>, (start, late): (Timestamp, bool), id: u64, truth: &Truth) {
         let versions = &self.versions;
         let matches = self.join.label(id, |slot| {
             let version = versions.get(slot);
             l.model.is_none_or(|m| *version.model == *m) && l.version.is_none_or(|v| *version.version == *v)
         });
-        let start = l.event_time.floor_to(self.config.pane_ms());
-        let (start, late) = self.closed(start).map_or((start, false), |open| (open, true));
         if matches.is_empty() {
             self.counters.labels_unmatched += 1;
             let version = l.version.unwrap_or(UNKNOWN_VERSION);

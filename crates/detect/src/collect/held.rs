@@ -84,6 +84,16 @@ impl Queue {
         self.records.len()
     }
 
+    /// True if no more should be read.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.records.len() >= RECORDS_MAX / 2 || self.bytes >= BYTES_MAX / 2
+    }
+
+    /// What its records wait for.
+    pub(super) fn times(&self) -> impl Iterator<Item = Timestamp> {
+        self.records.iter().filter_map(|held| held.time)
+    }
+
     /// True if no more may be added.
     pub(super) fn is_full(&self) -> bool {
         self.records.len() >= RECORDS_MAX || self.bytes >= BYTES_MAX

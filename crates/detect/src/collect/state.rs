@@ -32,6 +32,8 @@ pub(super) enum StateKey {
     Version(String, String),
     /// Predictions of a pane, model and version that wait for labels.
     Waiting(Timestamp, String, String),
+    /// How far labels of a topic of their own have come.
+    Labelled,
 }
 
 /// The record of `StateKey::Meta`.
@@ -42,6 +44,15 @@ pub(super) struct Meta {
     pub(super) ids: (u64, u64),
     /// Offset of the next record of predictions.
     pub(super) read_to: i64,
+}
+
+/// The record of `StateKey::Labelled`: where labels have a topic of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Labelled {
+    /// Latest event time of a label that was joined.
+    pub(super) latest: Option<Timestamp>,
+    /// The watermark that was told last: panes before it get nothing more.
+    pub(super) told: Option<Timestamp>,
 }
 
 impl StateKey {

@@ -12,6 +12,7 @@ use wire::Timestamp;
 
 use super::passed_on::{ENTRIES_MAX, Offer, PassedOn};
 use crate::clock::Now;
+use crate::end::End;
 use crate::escalate::count_incident;
 use crate::log::{Log, NewRecord, Offset};
 use crate::metrics::{BUDGET_SPENT, CONTEXT_REFUSED, HISTORY_LEFT_OUT, PANE_LATENCY, PANES_CLOSED};
@@ -36,12 +37,23 @@ pub(super) struct Part<L: Log> {
     /// When each source last spoke, on the monotonic clock, and how far it had come.
     heard: BTreeMap<SourceId, Heard>,
     pub(super) last_commit: Duration,
+    /// What is known of the end of its partition.
+    pub(super) end: End,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Heard {
-    at: Duration,
+    /// When its silence began: a time before a poll that brought nothing of it. `None` until the next poll.
+    silent_since: Option<Duration>,
     gave_up: bool,
+}
+
+impl Heard {
+    const NOW: Self = Self { silent_since: None, gave_up: false };
+
+    fn is_missed(&self, now: Now, hold_max: Duration) -> bool {
+        !self.gave_up && self.silent_since.is_some_and(|since| now.mono >= since + hold_max)
+    }
 }
 
 impl<L: Log> Part<L> {
@@ -53,9 +65,9 @@ impl<L: Log> Part<L> {
         now: Now,
     ) -> Self {
         // A source that speaks no more must be missed by a new owner too.
-        let heard = Heard { at: now.mono, gave_up: false };
         Self {
-            heard: judge.known_sources().map(|source| (source.clone(), heard)).collect(),
+            heard: judge.known_sources().map(|source| (source.clone(), Heard::NOW)).collect(),
+            end: End::default(),
             transaction,
             judge,
             next: None,
@@ -68,15 +80,21 @@ impl<L: Log> Part<L> {
         }
     }
 
-    pub(super) fn judge_one(&mut self, offset: Offset, record: PanesRecord, now: Now) {
+    /// Before each poll. A poll may take long: what it brings is not as old as its beginning.
+    pub(super) fn listen(&mut self, now: Now) {
+        for heard in self.heard.values_mut() {
+            heard.silent_since.get_or_insert(now.mono);
+        }
+    }
+
+    pub(super) fn judge_one(&mut self, offset: Offset, record: PanesRecord) {
         if let PanesRecord::Progress(p) = &record {
-            let heard = Heard { at: now.mono, gave_up: false };
             for source in &p.sources {
                 if !self.heard.contains_key(source) {
-                    self.heard.insert(source.clone(), heard);
+                    self.heard.insert(source.clone(), Heard::NOW);
                 }
             }
-            self.heard.insert(p.source.clone(), heard);
+            self.heard.insert(p.source.clone(), Heard::NOW);
         }
         self.judge.handle(offset, record);
     }
@@ -116,18 +134,24 @@ impl<L: Log> Part<L> {
     /// When there is something to do though nothing arrives.
     pub(super) fn next(&self, commit_every: Duration, hold_max: Duration) -> Option<Duration> {
         let commit = self.has_news().then(|| self.last_commit + commit_every);
-        let silent = self.heard.values().filter(|heard| !heard.gave_up).map(|heard| heard.at + hold_max);
+        let waited_for = self.heard.values().filter(|heard| !heard.gave_up);
+        let silent = waited_for.filter_map(|heard| heard.silent_since).map(|since| since + hold_max);
         // With no pane open nobody is given up.
         let silent = self.judge.oldest_open().and_then(|_| silent.min());
         commit.into_iter().chain(silent).min()
     }
 
-    /// Measured on this process's monotonic clock since the source last spoke: no clocks are compared.
+    /// Whether somebody was silent for `hold_max` while a pane is open: measured on this process's monotonic clock since it
+    /// last spoke, so that no clocks are compared. With no pane open nobody waits for it, and it may still speak in time.
+    pub(super) fn misses_somebody(&self, now: Now, hold_max: Duration) -> bool {
+        self.judge.oldest_open().is_some() && self.heard.values().any(|heard| heard.is_missed(now, hold_max))
+    }
+
+    /// Gives up those who are missed. Only once everything written was read: else it may be this judge that is late.
     pub(super) fn give_up_on_the_silent(&mut self, partition: u32, now: Now, hold_max: Duration) {
-        // With no pane open nobody waits for it, and it may still speak in time.
         let Some(pane) = self.judge.oldest_open() else { return };
         for (source, heard) in &mut self.heard {
-            if heard.gave_up || now.mono < heard.at + hold_max {
+            if !heard.is_missed(now, hold_max) {
                 continue;
             }
             heard.gave_up = true;

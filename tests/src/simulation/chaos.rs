@@ -1,0 +1,108 @@
+//! What is done to processes, and when.
+
+use std::time::Duration;
+
+use crate::random::Random;
+use crate::simulated::Point;
+
+/// What is done to a process at a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// As by `kill -9`.
+    Kill,
+    /// As by SIGSTOP, and SIGCONT after this time.
+    Stop(Duration),
+    /// The network takes this long, for this call alone.
+    Delay(Duration),
+}
+
+impl Deed {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Stop(_) => "stop",
+            Self::Delay(_) => "delay",
+        }
+    }
+}
+
+/// What happens without a plan.
+#[derive(Clone, Debug, Default)]
+pub struct Chaos {
+    /// Share of calls that take long.
+    pub delay: f64,
+    /// Longest of them, in milliseconds.
+    pub delay_ms: u64,
+}
+
+impl Chaos {
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn at(&self, point: Point, _: Duration, random: &mut Random) -> Option<Deed> {
+        // Within a transaction is where others should run most often.
+        let often = match point {
+            Point::Produced | Point::OffsetsSent | Point::Begin | Point::Committed => 5.0,
+            Point::Poll
+            | Point::Polled
+            | Point::Join
+            | Point::Fence
+            | Point::Fenced
+            | Point::Read
+            | Point::Ends
+            | Point::Append
+            | Point::Close => 1.0,
+        };
+        let slow = random.chance(self.delay * often);
+        slow.then(|| Deed::Delay(Duration::from_millis(1 + random.below(self.delay_ms))))
+    }
+}
+
+/// One thing to do to one process.
+#[derive(Clone, Copy, Debug)]
+pub struct Act {
+    pub at: Duration,
+    /// Which of the processes that run then.
+    pub whom: u64,
+    pub what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    Do(Deed, Option<Point>),
+    /// As by SIGTERM.
+    Ask,
+    /// The group shares its partitions out anew.
+    ShareOutAnew,
+    /// The log compacts what it may.
+    Compact,
+}
+
+/// What is done in a story, in the order of time. `until`: nothing after this.
+#[must_use]
+pub fn plan(random: &mut Random, until: Duration, longest_stop: Duration) -> Vec<Act> {
+    let span = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+    let many = 3 + random.below(8);
+    let mut acts: Vec<Act> = (0..many)
+        .map(|_| {
+            let at = Duration::from_millis(200 + random.below(span));
+            let point = Point::ALL.get(usize::try_from(random.below(16)).unwrap_or(0)).copied();
+            let what = match random.below(10) {
+                0..=4 => What::Do(Deed::Kill, point),
+                5 | 6 => {
+                    let most = u64::try_from(longest_stop.as_millis()).unwrap_or(u64::MAX);
+                    What::Do(Deed::Stop(Duration::from_millis(300 + random.below(most))), point)
+                }
+                7 => What::Ask,
+                8 => What::ShareOutAnew,
+                _ => What::Compact,
+            };
+            Act { at, whom: random.next(), what }
+        })
+        .collect();
+    acts.sort_by_key(|act| act.at);
+    acts
+}

@@ -1,0 +1,201 @@
+//! One story: telemetry, processes, and what is done to them, from the first record until all is quiet.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use runtime::clock::Clock;
+use runtime::collect::{CollectLoop, SourceSpec};
+use runtime::context_records;
+use runtime::judge::JudgeLoop;
+use runtime::log::{Cleanup, Log, TopicSpec};
+use runtime::settings::Settings;
+use runtime::topics::{Partitions, owned};
+use runtime::views::Views;
+use wire::context::ContextRecord;
+use wire::topic::Topics;
+
+use super::chaos::{self, Act, Chaos, What};
+use super::schedule::{Coverage, Scheduler};
+use super::telemetry::{
+    JUDGES, LABELS, SOURCES, TOPIC, WRITTEN, collect_config, judge_config, references, start, telemetry,
+};
+use crate::random::Random;
+use crate::simulated::{Bug, Faults, Host, OUTSIDE, Point, SimLog, World, lock};
+
+pub const NAMESPACE: &str = "sim";
+/// Time for what was late, silent or fenced to come right once nothing goes wrong any more.
+const QUIET: Duration = Duration::from_secs(40);
+/// Before it nothing is written and nothing goes wrong: references of the config are in the panes when the first record
+/// comes. A judge that starts later than the telemetry would begin with what it has.
+const CALM: Duration = Duration::from_secs(2);
+const TICK: Duration = Duration::from_millis(200);
+
+/// How a story is told.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    pub seed: u64,
+    pub processes: usize,
+    /// Without it nothing goes wrong.
+    pub trouble: bool,
+    pub hold_max: Duration,
+    pub bug: Option<Bug>,
+    /// Called on every thread of a loop before it begins.
+    pub prepare: fn(),
+}
+
+/// What a story came to.
+pub struct Told {
+    pub world: Arc<Mutex<World>>,
+    pub topics: Topics,
+    pub coverage: Coverage,
+    pub failures: Vec<(usize, &'static str, String)>,
+    pub kills: usize,
+}
+
+/// The host of whoever stands outside: nothing happens to it.
+struct Outside;
+
+impl Host for Outside {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn at(&self, _: Point) {}
+
+    fn process(&self) -> usize {
+        OUTSIDE
+    }
+
+    fn is_dead(&self) -> bool {
+        false
+    }
+}
+
+fn settings(instance: usize, hold_max: Duration) -> Settings {
+    Settings {
+        namespace: NAMESPACE.to_owned(),
+        instance: format!("host-{instance}"),
+        topics: Arc::new(Topics::of(NAMESPACE)),
+        judge_partitions: JUDGES,
+        escalate_partitions: 2,
+        collect_partitions: 2,
+        commit_every: Duration::from_millis(100),
+        progress_every: Duration::from_secs(1),
+        idle: Duration::from_secs(3),
+        hold_max,
+    }
+}
+
+/// Makes the topics, and writes what the loops are to know before the first record.
+fn prepare(world: &Arc<Mutex<World>>, settings: &Settings) {
+    let log = SimLog::new(Arc::clone(world), Arc::new(Outside));
+    let partitions = Partitions {
+        telemetry: SOURCES,
+        judge: JUDGES,
+        escalate: settings.escalate_partitions,
+        collect: settings.collect_partitions,
+    };
+    let mut specs = owned(&settings.topics, partitions, false);
+    let keep = Cleanup::Delete { retention_ms: None };
+    specs.extend([TOPIC, LABELS].map(|name| TopicSpec::new(name, SOURCES, keep)));
+    log.ensure_topics(&specs, true).expect("a new world");
+    for reference in references().iter() {
+        let record = ContextRecord::Profile(Box::new(reference.profile.clone()));
+        log.append(&context_records(settings, record)).expect("nothing goes wrong yet");
+    }
+}
+
+fn start_process(scheduler: &mut Scheduler, slot: usize, telling: &Telling) -> usize {
+    let process = scheduler.process();
+    let settings = settings(slot, telling.hold_max);
+    let (clock, views, prepare) = (Clock::start(), Arc::new(Views::default()), telling.prepare);
+    let (of, its) = (settings.clone(), Arc::clone(&views));
+    scheduler.spawn(process, move |log, _| {
+        prepare();
+        let spec = SourceSpec { topic: TOPIC.to_owned(), labels_topic: Some(LABELS.to_owned()) };
+        CollectLoop::new(log, of, collect_config(), spec, 0, its, clock)
+    });
+    scheduler.spawn(process, move |log, _| {
+        prepare();
+        JudgeLoop::new(log, settings, judge_config(), references(), views, clock)
+    });
+    process
+}
+
+/// Tells a story to its end.
+#[must_use]
+pub fn tell(telling: &Telling) -> Told {
+    let mut random = Random::new(telling.seed ^ 0xc4a0_5000);
+    let world = World::new(telling.seed, start().as_ms());
+    let faults = Faults {
+        refuse: [0.0, 0.002, 0.01][usize::try_from(random.below(3)).unwrap_or(0)],
+        unknown: [0.0, 0.005][usize::try_from(random.below(2)).unwrap_or(0)],
+        stall: [0.0, 0.3, 0.7][usize::try_from(random.below(3)).unwrap_or(0)],
+        markers_ms: [0, 40, 400][usize::try_from(random.below(3)).unwrap_or(0)],
+        bug: telling.bug,
+    };
+    let chaos = Chaos { delay: 0.004, delay_ms: 1 + random.below(400) };
+    let world = Arc::new(Mutex::new(world));
+    prepare(&world, &settings(0, telling.hold_max));
+    let mut scheduler = Scheduler::new(telling.seed, Arc::clone(&world), start(), Chaos::none());
+    let outside = SimLog::new(Arc::clone(&world), Arc::new(Outside));
+    // A slot is a machine: what dies on it is started again on it.
+    let mut slots: Vec<Option<usize>> =
+        (0..telling.processes).map(|slot| Some(start_process(&mut scheduler, slot, telling))).collect();
+    let mut again: BTreeMap<usize, Duration> = BTreeMap::new();
+    let longest_stop = Duration::from_secs(18);
+    let acts = if telling.trouble { chaos::plan(&mut random, WRITTEN, longest_stop) } else { vec![] };
+    if telling.trouble && std::env::var_os("SHOW").is_some() {
+        println!("{faults:?} {chaos:?}");
+        acts.iter().for_each(|act| println!("{act:?}"));
+    }
+    let mut acts = acts.into_iter().peekable();
+    let mut written = telemetry(telling.seed).into_iter().peekable();
+    let (mut now, mut kills) = (Duration::ZERO, 0);
+    while now < CALM + WRITTEN + QUIET {
+        now += TICK;
+        if telling.trouble && now == CALM {
+            scheduler.set_chaos(chaos.clone());
+            lock(&world).faults = faults.clone();
+        }
+        if telling.trouble && now == CALM + WRITTEN {
+            scheduler.calm();
+            lock(&world).faults = Faults { bug: telling.bug, ..Faults::default() };
+        }
+        let batch: Vec<_> = std::iter::from_fn(|| written.next_if(|w| w.at + CALM <= now)).map(|w| w.record).collect();
+        outside.append(&batch).expect("producers are not refused");
+        while let Some(act) = acts.next_if(|act| act.at + CALM <= now) {
+            carry_out(act, &mut scheduler, &world);
+        }
+        for gone in scheduler.run_until(now) {
+            kills += 1;
+            if let Some(slot) = slots.iter().position(|process| *process == Some(gone)) {
+                slots[slot] = None;
+                again.insert(slot, now + Duration::from_millis(100 + random.below(4_000)));
+            }
+        }
+        for slot in again.extract_if(.., |_, at| *at <= now).map(|(slot, _)| slot).collect::<Vec<_>>() {
+            slots[slot] = Some(start_process(&mut scheduler, slot, telling));
+        }
+    }
+    for process in scheduler.running() {
+        scheduler.ask_to_stop(process);
+    }
+    scheduler.run_until(now + Duration::from_secs(5));
+    let (coverage, failures) = (scheduler.coverage(), std::mem::take(&mut scheduler.failures));
+    drop(scheduler);
+    Told { world, topics: Topics::of(NAMESPACE), coverage, failures, kills }
+}
+
+fn carry_out(act: Act, scheduler: &mut Scheduler, world: &Arc<Mutex<World>>) {
+    let running = scheduler.running();
+    let whom = running.get(usize::try_from(act.whom % running.len().max(1) as u64).unwrap_or(0)).copied();
+    match (act.what, whom) {
+        (What::Do(deed, point), Some(process)) => scheduler.arm(process, deed, point),
+        (What::Ask, Some(process)) => scheduler.ask_to_stop(process),
+        (What::ShareOutAnew, _) => lock(world).share_out_anew(),
+        (What::Compact, _) => lock(world).compact(),
+        (What::Do(..) | What::Ask, None) => (),
+    }
+}
