@@ -1,12 +1,14 @@
-//! Every law of a log, on the embedded log and, where one is named, on a real Kafka.
+//! Every law of a log: on the embedded log, on the simulated one, and, where one is named, on a real Kafka.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, Once};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
+use runtime::clock::Clock;
 use runtime::log::{EmbeddedConfig, EmbeddedLog, KafkaConfig, KafkaLog};
 use tocsin_tests::for_each_law;
 use tocsin_tests::log_contract::{Subject, groups, records, transactions};
+use tocsin_tests::simulated::{Host, Point, SimLog, World};
 
 /// An embedded log in a file of its own.
 struct Embedded {
@@ -93,6 +95,61 @@ impl Subject for Kafka {
     }
 }
 
+/// The log of simulations, in a world in which nothing goes wrong and time passes as it does.
+struct Simulated {
+    log: SimLog,
+    world: Arc<Mutex<World>>,
+}
+
+struct Calm(Clock);
+
+impl Host for Calm {
+    fn now(&self) -> Duration {
+        self.0.now().mono
+    }
+
+    fn at(&self, _: Point) {}
+
+    fn process(&self) -> usize {
+        0
+    }
+
+    fn is_dead(&self) -> bool {
+        false
+    }
+}
+
+impl Simulated {
+    fn new() -> Self {
+        let mut world = World::new(1, 1_780_000_000_000);
+        world.max_poll = Duration::from_millis(500);
+        let world = Arc::new(Mutex::new(world));
+        Self { log: SimLog::new(Arc::clone(&world), Arc::new(Calm(Clock::start()))), world }
+    }
+}
+
+impl Subject for Simulated {
+    type Log = SimLog;
+
+    fn log(&self) -> SimLog {
+        self.log.clone()
+    }
+
+    fn again(&self, old: SimLog) -> SimLog {
+        drop(old);
+        self.log()
+    }
+
+    fn max_poll(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
+    fn compact(&self, _: &SimLog) -> bool {
+        self.world.lock().expect("nobody panics with it").compact();
+        true
+    }
+}
+
 /// The Kafka to test against, if any; says so once if there is none.
 fn kafka() -> Option<Kafka> {
     static SAY: Once = Once::new();
@@ -113,6 +170,10 @@ macro_rules! tests {
         mod embedded_log {
             use super::*;
             $(#[test] fn $law() { $module::$law(&Embedded::new(stringify!($law))); })*
+        }
+        mod simulated_log {
+            use super::*;
+            $(#[test] fn $law() { $module::$law(&Simulated::new()); })*
         }
         mod real_kafka {
             use super::*;

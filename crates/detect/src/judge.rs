@@ -36,6 +36,7 @@ use wire::parts::{self, Joined, Joiner};
 use wire::{Incident, Timestamp};
 
 use crate::config::JudgeConfig;
+use crate::mutant::{self, Mutant};
 use crate::pane::Pane;
 use crate::record::{PanesRecord, RecordPart};
 use crate::reference::cells::Cell;
@@ -320,7 +321,13 @@ impl Judge {
         })
     }
 
-    fn partial(&mut self, offset: i64, pane: Pane, again: bool) {
+    fn partial(&mut self, offset: i64, mut pane: Pane, again: bool) {
+        if let Some(next) = self.next_pane
+            && pane.key.start < next
+            && mutant::is(Mutant::LatePaneMerged)
+        {
+            pane.key.start = next;
+        }
         if self.next_pane.is_some_and(|next| pane.key.start < next) {
             if !again {
                 self.counters.late += 1;

@@ -5,6 +5,7 @@ pub mod config;
 pub mod decode;
 pub mod family;
 pub mod judge;
+pub mod mutant;
 pub mod pane;
 pub mod progress;
 pub mod record;

@@ -120,6 +120,7 @@ impl SimConsumer {
             if stall > 0.0 && world.random.chance(stall) {
                 continue;
             }
+            world.fetched.remove(&at);
             let Ok(ends) = world.ends(&at) else { continue };
             if position > ends.high || position < ends.start {
                 out.push(Out::Gap(at.clone(), position, ends.start));
@@ -128,7 +129,11 @@ impl SimConsumer {
             let Ok((found, end)) = world.range(&at, position, Some(ends.stable), Isolation::Committed) else {
                 continue;
             };
-            let most = if stall > 0.0 { left.min(1 + usize::try_from(world.random.below(400)).unwrap_or(0)) } else { left };
+            let most = if stall > 0.0 {
+                left.min(1 + usize::try_from(world.random.below(400)).unwrap_or(0))
+            } else {
+                left
+            };
             let all = found.len() <= most;
             for stored in found.into_iter().take(most) {
                 left -= 1;
@@ -143,6 +148,7 @@ impl SimConsumer {
                 }
             }
             place.position = Some(position);
+            world.fetched.insert(at, position);
         }
         out
     }

@@ -61,8 +61,7 @@ impl Group {
         self.joined += 1;
         self.seed = self.seed.wrapping_add(1);
         let (owned, revoking, told) = (BTreeSet::new(), BTreeSet::new(), false);
-        self.members
-            .insert(self.joined, Member { process, polled, lead, partners, owned, revoking, told });
+        self.members.insert(self.joined, Member { process, polled, lead, partners, owned, revoking, told });
         self.joined
     }
 
@@ -84,17 +83,10 @@ impl Group {
 
     /// Whether a member may commit an offset of this partition.
     pub(super) fn holds(&self, member: u64, at: &TopicPartition) -> bool {
-        self.members
-            .get(&member)
-            .is_some_and(|member| member.with_partners(&member.owned).contains(at))
+        self.members.get(&member).is_some_and(|member| member.with_partners(&member.owned).contains(at))
     }
 
-    pub(super) fn turn(
-        &mut self,
-        id: u64,
-        now: Duration,
-        partitions: &dyn Fn(&str) -> u32,
-    ) -> Turn {
+    pub(super) fn turn(&mut self, id: u64, now: Duration, partitions: &dyn Fn(&str) -> u32) -> Turn {
         let Some(member) = self.members.get_mut(&id) else { return Turn::Lost };
         member.polled = now;
         for at in std::mem::take(&mut member.revoking) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use runtime::log::{LogError, NewRecord, Offset, TopicPartition, Transaction};
 
-use super::world::Bug;
+use super::world::{Bug, World};
 use super::{Point, SimConsumer, SimLog};
 
 pub struct SimTransaction {
@@ -13,6 +13,7 @@ pub struct SimTransaction {
     epoch: u64,
 }
 
+type Placed = (TopicPartition, NewRecord);
 type Read<'a> = Option<(&'a mut SimConsumer, &'a [(TopicPartition, Offset)])>;
 
 impl SimTransaction {
@@ -47,12 +48,9 @@ impl SimTransaction {
         let txn = {
             let mut world = self.log.world();
             let placed = world.place(records)?;
-            let lossy = world.faults.bug == Some(Bug::LostChangelog);
+            let placed = self.with_bug(&mut world, placed);
             let txn = world.begin(&self.id);
             for (at, record) in placed {
-                if lossy && at.topic.contains("state") && world.random.chance(0.25) {
-                    continue;
-                }
                 world.write(&at, record, Some(txn));
             }
             txn
@@ -63,10 +61,11 @@ impl SimTransaction {
             let held = consumer.leads();
             let mut world = self.log.world();
             world.expel();
-            let stale = world.faults.bug == Some(Bug::StaleGroup);
+            let stale = world.faults.bug == Some(Bug::StaleGroupMetadata);
             let of = world.groups.entry(Arc::clone(&group)).or_default();
             let may = stale
-                || of.is_member(member) && offsets.iter().all(|(at, _)| of.holds(member, at) && held.contains(at));
+                || of.is_member(member)
+                    && offsets.iter().all(|(at, _)| of.holds(member, at) && held.contains(at));
             if !may {
                 world.end(txn, false, std::time::Duration::ZERO);
                 world.mark(txn);
@@ -79,6 +78,50 @@ impl SimTransaction {
         self.log.world().commit(txn);
         self.log.host.at(Point::Committed);
         Ok(())
+    }
+}
+
+impl SimTransaction {
+    /// What a process with a bug would have written.
+    fn with_bug(&self, world: &mut World, mut records: Vec<Placed>) -> Vec<Placed> {
+        let key = |record: &NewRecord| record.key.clone().unwrap_or_default();
+        match world.faults.bug {
+            Some(Bug::LostChangelog) => {
+                records.retain(|(at, _)| !at.topic.contains(".state.") || !world.random.chance(0.25));
+            }
+            Some(Bug::UnstableId) => {
+                let name = format!("p{}", self.log.host.process());
+                for (_, record) in records.iter_mut().filter(|(at, _)| at.topic.ends_with(".incidents.v1")) {
+                    let value =
+                        String::from_utf8(record.value.take().unwrap_or_default()).unwrap_or_default();
+                    let old = String::from_utf8(key(record)).unwrap_or_default();
+                    let new = format!("{name}{}", old.get(name.len()..).unwrap_or_default());
+                    record.value = Some(value.replace(&old, &new).into_bytes());
+                    record.key = Some(new.into_bytes());
+                }
+            }
+            Some(Bug::ResetNotPersisted) => {
+                let opens = records.iter().any(|(at, record)| {
+                    let value = record.value.as_deref().unwrap_or_default();
+                    at.topic.ends_with(".incidents.v1")
+                        && String::from_utf8_lossy(value).contains(r#""change":"opened""#)
+                });
+                records.retain(|(_, record)| !opens || !key(record).starts_with(b"version/"));
+            }
+            // Keys of a collector: its source, a zero, and what it is.
+            Some(Bug::WatermarkNotSaved) => {
+                records.retain(|(at, record)| {
+                    !at.topic.contains(".state.collect") || !key(record).ends_with(&[0, 0])
+                });
+            }
+            Some(Bug::DuplicateWindowLost) => records.retain(|(at, record)| {
+                let key = key(record);
+                let what = key.iter().position(|byte| *byte == 0).and_then(|zero| key.get(zero + 1));
+                !at.topic.contains(".state.collect") || what != Some(&1)
+            }),
+            Some(Bug::OffsetBeforeEffect | Bug::StaleGroupMetadata | Bug::IdleBySilence) | None => (),
+        }
+        records
     }
 }
 
@@ -99,7 +142,10 @@ impl Transaction for SimTransaction {
             (world.faults.bug, world.random.chance(share))
         };
         if unknown && self.log.world().random.chance(0.5) {
-            return Err(LogError::Fatal { what: "the outcome of a transaction is not known".into(), source: None });
+            return Err(LogError::Fatal {
+                what: "the outcome of a transaction is not known".into(),
+                source: None,
+            });
         }
         if bug == Some(Bug::OffsetBeforeEffect) {
             self.write(&[], read)?;
@@ -108,7 +154,10 @@ impl Transaction for SimTransaction {
             self.write(records, read)?;
         }
         if unknown {
-            return Err(LogError::Fatal { what: "the outcome of a transaction is not known".into(), source: None });
+            return Err(LogError::Fatal {
+                what: "the outcome of a transaction is not known".into(),
+                source: None,
+            });
         }
         Ok(())
     }

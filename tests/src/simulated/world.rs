@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::log::{
-    Cleanup, Ends, Header, Headers, Isolation, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec,
-    partitioner,
+    Cleanup, Ends, Header, Headers, Isolation, LogError, NewRecord, Offset, Record, TopicPartition,
+    TopicSpec, partitioner,
 };
 
 use super::Point;
@@ -24,9 +24,19 @@ pub enum Bug {
     /// Offsets are committed before what they stand for.
     OffsetBeforeEffect,
     /// The log does not hear of which generation of the group a commit is.
-    StaleGroup,
+    StaleGroupMetadata,
     /// One in four records of state never arrives.
     LostChangelog,
+    /// Incidents are named after the process that tells of them.
+    UnstableId,
+    /// What was delivered last is taken for the end.
+    IdleBySilence,
+    /// The state of a version is not written where an incident opens.
+    ResetNotPersisted,
+    /// A collector does not write how far event time has come.
+    WatermarkNotSaved,
+    /// A collector does not write which ids it has seen.
+    DuplicateWindowLost,
 }
 
 /// What goes wrong, and how often.
@@ -89,11 +99,21 @@ pub(super) struct Partition {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
-    Open { since: Duration },
+    Open {
+        since: Duration,
+    },
     /// Decided; markers come at this time.
-    Ending { committed: bool, at: Duration },
-    Ended { committed: bool },
+    Ending {
+        committed: bool,
+        at: Duration,
+    },
+    Ended {
+        committed: bool,
+    },
 }
+
+/// Offsets of a group.
+type Sent = (Arc<str>, Vec<(TopicPartition, Offset)>);
 
 #[derive(Debug)]
 struct Txn {
@@ -103,7 +123,7 @@ struct Txn {
     /// First record in each partition: nobody reads past it while it is open.
     first: BTreeMap<TopicPartition, Offset>,
     /// Offsets of a group that are committed with it.
-    offsets: Option<(Arc<str>, Vec<(TopicPartition, Offset)>)>,
+    offsets: Option<Sent>,
 }
 
 /// What one transaction committed: for the laws.
@@ -125,6 +145,8 @@ pub struct World {
     /// By transactional id: how often it was taken over.
     epochs: BTreeMap<String, u64>,
     pub(super) groups: BTreeMap<Arc<str>, Group>,
+    /// Where the last fetch of each partition ended.
+    pub(super) fetched: BTreeMap<TopicPartition, Offset>,
     /// Every committed transaction, in order.
     pub commits: Vec<Commit>,
     pub(super) now: Duration,
@@ -149,6 +171,7 @@ impl World {
             open: BTreeSet::new(),
             epochs: BTreeMap::new(),
             groups: BTreeMap::new(),
+            fetched: BTreeMap::new(),
             commits: vec![],
             now: Duration::ZERO,
             random: Random::new(seed),
@@ -191,7 +214,7 @@ impl World {
     /// Partitions are shared out anew, as after any change of the group.
     pub fn share_out_anew(&mut self) {
         let random = &mut self.random;
-        self.groups.values_mut().for_each(|group| group.share_out_anew(random.next()));
+        self.groups.values_mut().for_each(|group| group.share_out_anew(random.bits()));
     }
 
     pub(super) fn expel(&mut self) {
@@ -328,6 +351,11 @@ impl World {
         let partition = self.partition(at)?;
         let open = self.open.iter().filter_map(|&txn| self.txns[txn].first.get(at)).min();
         let high = partition.next;
+        if self.faults.bug == Some(Bug::IdleBySilence)
+            && let Some(&end) = self.fetched.get(at)
+        {
+            return Ok(Ends { start: partition.start, stable: end, high: end });
+        }
         Ok(Ends { start: partition.start, stable: open.copied().unwrap_or(high).min(high), high })
     }
 
@@ -390,7 +418,8 @@ impl World {
 
     /// Of compacted topics only the last of each key stays, below what may still be aborted.
     pub fn compact(&mut self) {
-        let names: Vec<_> = self.topics.iter().filter(|(_, t)| t.cleanup.compacts()).map(|(n, _)| n).cloned().collect();
+        let names: Vec<_> =
+            self.topics.iter().filter(|(_, t)| t.cleanup.compacts()).map(|(n, _)| n).cloned().collect();
         for name in names {
             for partition in 0..self.partitions(&name).unwrap_or(0) {
                 let at = TopicPartition::new(Arc::clone(&name), partition);
@@ -402,7 +431,8 @@ impl World {
                     s.offset >= stable
                         || !s.marker && s.value.is_some() && last.get(&s.key) == Some(&s.offset)
                 };
-                let records = &mut self.topics.get_mut(&name).expect("named").partitions[partition as usize].records;
+                let records =
+                    &mut self.topics.get_mut(&name).expect("named").partitions[partition as usize].records;
                 records.retain(kept);
             }
         }

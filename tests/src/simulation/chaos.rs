@@ -73,12 +73,21 @@ pub struct Act {
 #[derive(Clone, Copy, Debug)]
 pub enum What {
     Do(Deed, Option<Point>),
-    /// As by SIGTERM.
-    Ask,
+    /// As by SIGTERM; and this, when it leaves its group.
+    Ask(Option<Deed>),
     /// The group shares its partitions out anew.
     ShareOutAnew,
     /// The log compacts what it may.
     Compact,
+}
+
+/// Something to do to a process at some point, or wherever it comes next.
+#[must_use]
+pub fn any_deed(random: &mut Random, longest_stop: Duration) -> (Deed, Option<Point>) {
+    let point = Point::ALL.get(usize::try_from(random.below(16)).unwrap_or(0)).copied();
+    let most = u64::try_from(longest_stop.as_millis()).unwrap_or(u64::MAX);
+    let stop = Deed::Stop(Duration::from_millis(300 + random.below(most)));
+    (if random.chance(0.7) { Deed::Kill } else { stop }, point)
 }
 
 /// What is done in a story, in the order of time. `until`: nothing after this.
@@ -89,18 +98,14 @@ pub fn plan(random: &mut Random, until: Duration, longest_stop: Duration) -> Vec
     let mut acts: Vec<Act> = (0..many)
         .map(|_| {
             let at = Duration::from_millis(200 + random.below(span));
-            let point = Point::ALL.get(usize::try_from(random.below(16)).unwrap_or(0)).copied();
+            let (deed, point) = any_deed(random, longest_stop);
             let what = match random.below(10) {
-                0..=4 => What::Do(Deed::Kill, point),
-                5 | 6 => {
-                    let most = u64::try_from(longest_stop.as_millis()).unwrap_or(u64::MAX);
-                    What::Do(Deed::Stop(Duration::from_millis(300 + random.below(most))), point)
-                }
-                7 => What::Ask,
+                0..=6 => What::Do(deed, point),
+                7 => What::Ask(random.chance(0.5).then_some(deed)),
                 8 => What::ShareOutAnew,
                 _ => What::Compact,
             };
-            Act { at, whom: random.next(), what }
+            Act { at, whom: random.bits(), what }
         })
         .collect();
     acts.sort_by_key(|act| act.at);

@@ -54,8 +54,8 @@ struct Process {
     doomed: bool,
     stopping: bool,
     stopped_until: Option<Duration>,
-    /// What happens to it at the next such point.
-    armed: Option<(Deed, Option<Point>)>,
+    /// What happens to it at the next such point, of a role if one is named.
+    armed: Option<(Deed, Option<Point>, Option<&'static str>)>,
 }
 
 struct State {
@@ -126,12 +126,11 @@ impl TaskHost {
         let mut state = self.state();
         let State { processes, coverage, random, chaos, now, .. } = &mut *state;
         let process = &mut processes[self.process];
-        let due = process.armed.as_ref().is_some_and(|(_, at)| at.is_none_or(|at| at == point));
-        let deed = if due {
-            process.armed.take().map(|(deed, _)| deed)
-        } else {
-            chaos.at(point, *now, random)
-        };
+        let due = process.armed.is_some_and(|(_, at, role)| {
+            at.is_none_or(|at| at == point) && role.is_none_or(|role| role == self.role)
+        });
+        let deed =
+            if due { process.armed.take().map(|(deed, ..)| deed) } else { chaos.at(point, *now, random) };
         if let Some(deed) = deed {
             *coverage.entry((self.role, point, deed.name())).or_default() += 1;
             match deed {
@@ -269,9 +268,9 @@ impl Scheduler {
         self.tasks.push(Task { process, role: W::ROLE, wake, go, said, thread });
     }
 
-    /// Something is done to a process at the next such point, or wherever it comes next.
-    pub fn arm(&mut self, process: usize, deed: Deed, at: Option<Point>) {
-        self.state().processes[process].armed = Some((deed, at));
+    /// Something is done to a process at the next such point (of a role), or wherever it comes next.
+    pub fn arm(&mut self, process: usize, deed: Deed, at: Option<Point>, role: Option<&'static str>) {
+        self.state().processes[process].armed = Some((deed, at, role));
     }
 
     /// Asks the loops of a process to finish.

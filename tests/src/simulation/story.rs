@@ -13,17 +13,21 @@ use runtime::settings::Settings;
 use runtime::topics::{Partitions, owned};
 use runtime::views::Views;
 use wire::context::ContextRecord;
+use wire::profile::Profile;
 use wire::topic::Topics;
 
 use super::chaos::{self, Act, Chaos, What};
 use super::schedule::{Coverage, Scheduler};
 use super::telemetry::{
-    JUDGES, LABELS, SOURCES, TOPIC, WRITTEN, collect_config, judge_config, references, start, telemetry,
+    JUDGES, LABELS, SOURCES, TOPIC, WRITTEN, collect_config, event_time, judge_config, references, start,
+    telemetry,
 };
 use crate::random::Random;
 use crate::simulated::{Bug, Faults, Host, OUTSIDE, Point, SimLog, World, lock};
 
 pub const NAMESPACE: &str = "sim";
+/// So many seeds in a row are of the same telemetry: what calm tells of it need be told once.
+pub const SEEDS_A_TELEMETRY: u64 = 20;
 /// Time for what was late, silent or fenced to come right once nothing goes wrong any more.
 const QUIET: Duration = Duration::from_secs(40);
 /// Before it nothing is written and nothing goes wrong: references of the config are in the panes when the first record
@@ -31,17 +35,61 @@ const QUIET: Duration = Duration::from_secs(40);
 const CALM: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(200);
 
+/// What a story is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One process, and nothing goes wrong.
+    Calm,
+    /// Three processes, and whatever may happen while nobody is given up.
+    Trouble,
+    /// Besides, partitions are given up after eight seconds: what comes of them then is too late.
+    GivenUp,
+    /// Besides, a profile comes so late that collectors fold the same pane under two.
+    NewProfile,
+}
+
+impl Kind {
+    /// Of the seeds, seven of ten are trouble alone.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        match seed % 10 {
+            7 | 8 => Self::GivenUp,
+            9 => Self::NewProfile,
+            _ => Self::Trouble,
+        }
+    }
+}
+
 /// How a story is told.
 #[derive(Clone, Debug)]
 pub struct Telling {
     pub seed: u64,
-    pub processes: usize,
-    /// Without it nothing goes wrong.
-    pub trouble: bool,
-    pub hold_max: Duration,
+    pub kind: Kind,
     pub bug: Option<Bug>,
     /// Called on every thread of a loop before it begins.
     pub prepare: fn(),
+}
+
+impl Telling {
+    /// The story of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        Self { seed, kind: Kind::of(seed), bug: None, prepare: || () }
+    }
+
+    /// The same telemetry, and nothing goes wrong.
+    #[must_use]
+    pub fn calm(seed: u64) -> Self {
+        Self { kind: Kind::Calm, ..Self::of(seed) }
+    }
+
+    fn hold_max(&self) -> Duration {
+        Duration::from_secs(if self.kind == Kind::GivenUp { 8 } else { 120 })
+    }
+
+    fn processes(&self) -> usize {
+        if self.kind == Kind::Calm { 1 } else { 3 }
+    }
 }
 
 /// What a story came to.
@@ -108,7 +156,7 @@ fn prepare(world: &Arc<Mutex<World>>, settings: &Settings) {
 
 fn start_process(scheduler: &mut Scheduler, slot: usize, telling: &Telling) -> usize {
     let process = scheduler.process();
-    let settings = settings(slot, telling.hold_max);
+    let settings = settings(slot, telling.hold_max());
     let (clock, views, prepare) = (Clock::start(), Arc::new(Views::default()), telling.prepare);
     let (of, its) = (settings.clone(), Arc::clone(&views));
     scheduler.spawn(process, move |log, _| {
@@ -123,10 +171,18 @@ fn start_process(scheduler: &mut Scheduler, slot: usize, telling: &Telling) -> u
     process
 }
 
+/// A profile that is in force from the panes on that are under way.
+fn late_profile(now: Duration) -> Profile {
+    let profile = references()[0].profile.clone();
+    let edges = profile.latency_edges.iter().map(|edge| edge * 1.01).collect();
+    Profile { latency_edges: edges, effective_from: event_time(now.saturating_sub(CALM)), ..profile }.sealed()
+}
+
 /// Tells a story to its end.
 #[must_use]
 pub fn tell(telling: &Telling) -> Told {
     let mut random = Random::new(telling.seed ^ 0xc4a0_5000);
+    let trouble = telling.kind != Kind::Calm;
     let world = World::new(telling.seed, start().as_ms());
     let faults = Faults {
         refuse: [0.0, 0.002, 0.01][usize::try_from(random.below(3)).unwrap_or(0)],
@@ -137,34 +193,35 @@ pub fn tell(telling: &Telling) -> Told {
     };
     let chaos = Chaos { delay: 0.004, delay_ms: 1 + random.below(400) };
     let world = Arc::new(Mutex::new(world));
-    prepare(&world, &settings(0, telling.hold_max));
+    prepare(&world, &settings(0, telling.hold_max()));
     let mut scheduler = Scheduler::new(telling.seed, Arc::clone(&world), start(), Chaos::none());
     let outside = SimLog::new(Arc::clone(&world), Arc::new(Outside));
     // A slot is a machine: what dies on it is started again on it.
     let mut slots: Vec<Option<usize>> =
-        (0..telling.processes).map(|slot| Some(start_process(&mut scheduler, slot, telling))).collect();
+        (0..telling.processes()).map(|slot| Some(start_process(&mut scheduler, slot, telling))).collect();
     let mut again: BTreeMap<usize, Duration> = BTreeMap::new();
     let longest_stop = Duration::from_secs(18);
-    let acts = if telling.trouble { chaos::plan(&mut random, WRITTEN, longest_stop) } else { vec![] };
-    if telling.trouble && std::env::var_os("SHOW").is_some() {
-        println!("{faults:?} {chaos:?}");
-        acts.iter().for_each(|act| println!("{act:?}"));
-    }
+    let acts = if trouble { chaos::plan(&mut random, WRITTEN, longest_stop) } else { vec![] };
     let mut acts = acts.into_iter().peekable();
-    let mut written = telemetry(telling.seed).into_iter().peekable();
+    let mut written = telemetry(telling.seed / SEEDS_A_TELEMETRY).into_iter().peekable();
     let (mut now, mut kills) = (Duration::ZERO, 0);
     while now < CALM + WRITTEN + QUIET {
         now += TICK;
-        if telling.trouble && now == CALM {
+        if trouble && now == CALM {
             scheduler.set_chaos(chaos.clone());
             lock(&world).faults = faults.clone();
         }
-        if telling.trouble && now == CALM + WRITTEN {
+        if trouble && now == CALM + WRITTEN {
             scheduler.calm();
             lock(&world).faults = Faults { bug: telling.bug, ..Faults::default() };
         }
-        let batch: Vec<_> = std::iter::from_fn(|| written.next_if(|w| w.at + CALM <= now)).map(|w| w.record).collect();
+        let batch: Vec<_> =
+            std::iter::from_fn(|| written.next_if(|w| w.at + CALM <= now)).map(|w| w.record).collect();
         outside.append(&batch).expect("producers are not refused");
+        if telling.kind == Kind::NewProfile && now == CALM + WRITTEN / 2 {
+            let record = ContextRecord::Profile(Box::new(late_profile(now)));
+            outside.append(&context_records(&settings(0, telling.hold_max()), record)).expect("not refused");
+        }
         while let Some(act) = acts.next_if(|act| act.at + CALM <= now) {
             carry_out(act, &mut scheduler, &world);
         }
@@ -176,7 +233,14 @@ pub fn tell(telling: &Telling) -> Told {
             }
         }
         for slot in again.extract_if(.., |_, at| *at <= now).map(|(slot, _)| slot).collect::<Vec<_>>() {
-            slots[slot] = Some(start_process(&mut scheduler, slot, telling));
+            let process = start_process(&mut scheduler, slot, telling);
+            slots[slot] = Some(process);
+            // What begins may end before it has begun.
+            if now < CALM + WRITTEN && random.chance(0.3) {
+                let (deed, point) = chaos::any_deed(&mut random, longest_stop);
+                let role = ["collect", "judge"][usize::from(random.chance(0.5))];
+                scheduler.arm(process, deed, point, Some(role));
+            }
         }
     }
     for process in scheduler.running() {
@@ -192,10 +256,15 @@ fn carry_out(act: Act, scheduler: &mut Scheduler, world: &Arc<Mutex<World>>) {
     let running = scheduler.running();
     let whom = running.get(usize::try_from(act.whom % running.len().max(1) as u64).unwrap_or(0)).copied();
     match (act.what, whom) {
-        (What::Do(deed, point), Some(process)) => scheduler.arm(process, deed, point),
-        (What::Ask, Some(process)) => scheduler.ask_to_stop(process),
+        (What::Do(deed, point), Some(process)) => scheduler.arm(process, deed, point, None),
+        (What::Ask(deed), Some(process)) => {
+            if let Some(deed) = deed {
+                scheduler.arm(process, deed, Some(Point::Close), None);
+            }
+            scheduler.ask_to_stop(process);
+        }
         (What::ShareOutAnew, _) => lock(world).share_out_anew(),
         (What::Compact, _) => lock(world).compact(),
-        (What::Do(..) | What::Ask, None) => (),
+        (What::Do(..) | What::Ask(_), None) => (),
     }
 }

@@ -18,7 +18,7 @@ pub const JUDGES: u32 = 2;
 /// Event time passes so many times as fast as the world's.
 const SPEED: i64 = 60;
 /// How long producers write, in the world's time.
-pub const WRITTEN: Duration = Duration::from_secs(36);
+pub const WRITTEN: Duration = Duration::from_secs(30);
 const MODELS: [&str; 2] = ["fraud", "ranking"];
 const PANE_MS: i64 = 10_000;
 
@@ -26,6 +26,12 @@ const PANE_MS: i64 = 10_000;
 #[must_use]
 pub fn start() -> Timestamp {
     Timestamp::from_ms(1_780_272_000_000).expect("in range")
+}
+
+/// The pane of event time that producers write of at a time of the world.
+#[must_use]
+pub fn event_time(at: Duration) -> Timestamp {
+    start().plus_ms(i64::try_from(at.as_millis()).unwrap_or(0) * SPEED).floor_to(PANE_MS)
 }
 
 /// A record and when its producer writes it.
@@ -98,7 +104,11 @@ fn generate(random: &mut Random, from: Timestamp, panes: i64, trouble: bool) -> 
                     r#"{{"prediction_id":"{id}","event_time":"{time}","model":"{model}","version":"1","latency_ms":{latency:.1},"status":"{status}","features":{{"amount":{amount:.1},"country":"{country}"}},"prediction":"yes"}}"#
                 );
                 // Producers are a little out of order; one in two hundred records comes far too late, one in a hundred twice.
-                let behind = if random.chance(0.005) { 60_000 } else { i64::try_from(random.below(3_000)).unwrap_or(0) };
+                let behind = if random.chance(0.005) {
+                    60_000
+                } else {
+                    i64::try_from(random.below(3_000)).unwrap_or(0)
+                };
                 push(&mut out, TOPIC, &key, ms + behind, json.clone());
                 if random.chance(0.01) {
                     push(&mut out, TOPIC, &key, ms + behind + 20_000, json);
@@ -109,8 +119,9 @@ fn generate(random: &mut Random, from: Timestamp, panes: i64, trouble: bool) -> 
                 if !failed && random.chance(0.7) {
                     let known = ms + 5_000 + i64::try_from(random.below(240_000)).unwrap_or(0);
                     let (time, value) = (from.plus_ms(known), if wrong { "no" } else { "yes" });
-                    let label =
-                        format!(r#"{{"kind":"label","prediction_id":"{id}","model":"{model}","version":"1","event_time":"{time}","value":"{value}"}}"#);
+                    let label = format!(
+                        r#"{{"kind":"label","prediction_id":"{id}","model":"{model}","version":"1","event_time":"{time}","value":"{value}"}}"#
+                    );
                     push(&mut out, LABELS, &key, known, label);
                 }
             }

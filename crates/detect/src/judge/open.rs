@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use wire::Timestamp;
 
 use super::model::{Closed, Name};
+use crate::mutant::{self, Mutant};
 use crate::pane::{Pane, PaneCounts};
 
 /// Open base panes by start, then by model, version, segment and digest.
@@ -33,7 +34,12 @@ impl OpenPanes {
             .or_insert_with(|| Slice { first_offset: offset, models: BTreeMap::new() });
         slice.first_offset = slice.first_offset.min(offset);
         let model = slice.models.entry(key.model).or_default();
-        match model.entry(((key.version, key.segment), profile)) {
+        let name = (key.version, key.segment);
+        let profile = match model.keys().find(|(known, _)| *known == name) {
+            Some((_, known)) if mutant::is(Mutant::TwoDigestsMerged) => *known,
+            Some(_) | None => profile,
+        };
+        match model.entry((name, profile)) {
             std::collections::btree_map::Entry::Vacant(vacant) => {
                 vacant.insert(counts);
                 self.len += 1;

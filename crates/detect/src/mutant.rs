@@ -1,0 +1,40 @@
+//! Bugs that a simulation puts in, to see that its laws notice. Without the feature `mutants` there are none.
+
+/// A bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// A partial pane of a pane that is closed is merged into the next one.
+    LatePaneMerged,
+    /// Partial panes of two profiles are merged.
+    TwoDigestsMerged,
+}
+
+#[cfg(feature = "mutants")]
+mod on {
+    use std::cell::Cell;
+
+    use super::Mutant;
+
+    thread_local! {
+        static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Puts a bug into what this thread runs from now on.
+    pub fn set(mutant: Option<Mutant>) {
+        ON.set(mutant);
+    }
+
+    pub(crate) fn is(mutant: Mutant) -> bool {
+        ON.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub(crate) use on::is;
+#[cfg(feature = "mutants")]
+pub use on::set;
+
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn is(_: Mutant) -> bool {
+    false
+}
