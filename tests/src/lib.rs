@@ -4,6 +4,7 @@
 pub mod documented;
 pub mod fed;
 pub mod foreign;
+pub mod fuzzed;
 pub mod home;
 pub mod log_contract;
 pub mod pager;

@@ -228,10 +228,11 @@ impl Collector {
         self.labels_unread = unread;
     }
 
-    /// True if a flush would hold time back for labels that were not read: worth asking whether there are any.
+    /// True if a flush would keep a pane open for labels that were not read: worth asking whether there are any.
     #[must_use]
     pub fn waits_for_labels(&self) -> bool {
-        self.labels_to() < self.core.now()
+        let pane = |at: Option<Timestamp>| at.map(|at| at.floor_to(self.core.config.pane_ms()));
+        pane(self.labels_to()) < pane(self.core.now())
     }
 
     /// Time before which no label is expected of those that were not read.
