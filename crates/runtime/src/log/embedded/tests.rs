@@ -1,5 +1,7 @@
 //! What is special to a log in one file. What every log promises is in `tests/src/log_contract.rs`.
 
+mod power;
+
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
