@@ -91,7 +91,9 @@ fn telemetry(bytes: &[u8]) {
             assert_eq!(again, record);
         }
         for (key, value) in flush.state {
-            value.into_iter().for_each(|value| self::collector().restore(&key, &value).expect("its own state"));
+            value
+                .into_iter()
+                .for_each(|value| self::collector().restore(&key, &value).expect("its own state"));
         }
     };
     for (offset, line) in (0..).zip(bytes.split(|byte| *byte == b'\n')) {

@@ -36,21 +36,51 @@ fn what_was_found_and_where_the_search_begins_break_nothing() {
     }
 }
 
+fn put(target: &str, name: &str, bytes: &[u8]) {
+    let folder = folder("seeds", target);
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join(name), bytes).expect("a file");
+}
+
+fn sample(name: &str) -> Vec<u8> {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/samples");
+    fs::read(samples.join(name)).expect("a sample")
+}
+
+/// As the targets of state take it: the length of the key first.
+fn keyed(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(key.len()).expect("a short key");
+    [&[length][..], key, value].concat()
+}
+
 /// Real records of every kind: a search that begins with nothing finds little.
 fn write_seeds() {
-    let put = |target: &str, name: &str, bytes: &[u8]| {
-        let folder = folder("seeds", target);
-        fs::create_dir_all(&folder).expect("a folder");
-        fs::write(folder.join(name), bytes).expect("a file");
-    };
-    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/samples");
-    let sample = |name: &str| fs::read(samples.join(name)).expect("a sample");
+    write_samples();
+    write_telemetry();
+}
+
+fn write_samples() {
     let line = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).expect("JSON").to_string();
     for name in ["context.json", "profile.json"] {
         put("context", name, &sample(name));
     }
     let said = format!("{}\n{}", line(&sample("incident.json")), line(&sample("command.json")));
     put("escalation", "both", said.as_bytes());
+    let policy =
+        tocsin::config::parse(Path::new("t.toml"), include_str!("../fuzz/seeds/config/default.toml"));
+    let mut machine = escalate::Machine::new(0, policy.expect("the template").policy);
+    let now = wire::Timestamp::EPOCH;
+    let mut effects = machine.handle(escalate::Input::Started { owner: "o".into() }, now);
+    let incident = serde_json::from_slice(&sample("incident.json")).expect("a sample");
+    effects.extend(machine.handle(escalate::Input::Incident(Box::new(incident)), now));
+    for (i, effect) in effects.iter().enumerate() {
+        if let escalate::Effect::State { key, value: Some(value) } = effect {
+            put("state_escalate", &i.to_string(), &keyed(key, value));
+        }
+    }
+}
+
+fn write_telemetry() {
     let mut fleet = Fleet::new(&FleetConfig { scenario: Scenario::Steady, ..FleetConfig::default() });
     let records: Vec<Vec<u8>> = (0..8_000).map(|_| fleet.advance().json.to_vec()).collect();
     let mut lines = Vec::new();
@@ -73,10 +103,6 @@ fn write_seeds() {
         collector.record(RecordAt { role: Role::Predictions, offset, value: Some(record) }, |_| None);
     }
     let flush = collector.flush(true, false);
-    let keyed = |key: &[u8], value: &[u8]| {
-        let length = u8::try_from(key.len()).expect("a short key");
-        [&[length][..], key, value].concat()
-    };
     for (i, (key, value)) in flush.state.iter().enumerate().take(6) {
         put("state_collect", &i.to_string(), &keyed(key, value.as_deref().unwrap_or_default()));
     }
@@ -98,16 +124,5 @@ fn write_seeds() {
     put("panes", "fleet", &log);
     for (i, (key, value)) in judge.take_effects().state.iter().enumerate().take(8) {
         put("state_judge", &i.to_string(), &keyed(key, value.as_deref().unwrap_or_default()));
-    }
-    let policy = tocsin::config::parse(Path::new("t.toml"), include_str!("../fuzz/seeds/config/default.toml"));
-    let mut machine = escalate::Machine::new(0, policy.expect("the template").policy);
-    let now = wire::Timestamp::EPOCH;
-    let mut effects = machine.handle(escalate::Input::Started { owner: "o".into() }, now);
-    let incident = serde_json::from_slice(&sample("incident.json")).expect("a sample");
-    effects.extend(machine.handle(escalate::Input::Incident(Box::new(incident)), now));
-    for (i, effect) in effects.iter().enumerate() {
-        if let escalate::Effect::State { key, value: Some(value) } = effect {
-            put("state_escalate", &i.to_string(), &keyed(key, value));
-        }
     }
 }
