@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use detect::collect::{CollectConfig, Collector, RecordAt, Role};
 use detect::config::JudgeConfig;
 use detect::judge::Judge;
-use detect::progress::SourceId;
+use detect::progress::{Progress, SourceId};
 use detect::record::PanesRecord;
 use detect::reference::Reference;
 use tocsin::config::Checked;
@@ -142,7 +142,18 @@ fn state_collect(bytes: &[u8]) {
 fn state_judge(bytes: &[u8]) {
     let (key, value) = key_and_value(bytes);
     let mut judge = judge();
-    drop(judge.restore(key, value));
+    if judge.restore(key, value).is_ok() {
+        let progress = Progress {
+            source: source(),
+            watermark: Some(Timestamp::EPOCH.plus_ms(1_780_000_000_000)),
+            read_to: 1,
+            caught_up: true,
+            idle: false,
+            sources: vec![source()],
+        };
+        judge.handle(1, PanesRecord::Progress(progress));
+        drop(judge.take_effects());
+    }
 }
 
 fn state_escalate(bytes: &[u8]) {

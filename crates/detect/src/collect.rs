@@ -165,7 +165,7 @@ impl Collector {
         let core = &mut self.core;
         match StateKey::decode(key)? {
             StateKey::Meta => {
-                self.meta = state::value(bytes)?;
+                self.meta = state::value::<Meta>(bytes)?.checked()?;
                 core.watermark = self.meta.watermark.clone();
             }
             StateKey::Labelled => {
@@ -173,7 +173,9 @@ impl Collector {
                 self.labelled_written = self.labelled;
                 core.told = self.labelled.told;
             }
-            StateKey::Ids(ordinal) => core.duplicates.restore(ordinal, state::value(bytes)?),
+            StateKey::Ids(ordinal) => {
+                core.duplicates.restore(state::ordinal(ordinal)?, state::value(bytes)?);
+            }
             StateKey::Version(model, version) => {
                 let slot = core.slot_of(&model, &version);
                 core.versions.get_mut(slot).known = state::value(bytes)?;

@@ -55,6 +55,30 @@ pub(super) struct Labelled {
     pub(super) told: Option<Timestamp>,
 }
 
+/// No id has an ordinal beyond this: a record that says so is damaged.
+const ORDINAL_MAX: u64 = u64::MAX / 4;
+
+impl Meta {
+    /// Whether it can be worked with: what is damaged may still be readable.
+    pub(super) fn checked(self) -> Result<Self, StateError> {
+        let (first, next) = self.ids;
+        if self.watermark.is_sound() && first <= next && next <= ORDINAL_MAX && self.read_to >= 0 {
+            Ok(self)
+        } else {
+            Err(damaged())
+        }
+    }
+}
+
+/// The ordinal of a chunk of ids.
+pub(super) fn ordinal(ordinal: u64) -> Result<u64, StateError> {
+    if ordinal <= ORDINAL_MAX { Ok(ordinal) } else { Err(damaged()) }
+}
+
+fn damaged() -> StateError {
+    StateError::Damaged(postcard::Error::DeserializeBadEncoding)
+}
+
 impl StateKey {
     pub(super) fn encode(&self) -> Vec<u8> {
         postcard::to_stdvec(self).expect("plain data")

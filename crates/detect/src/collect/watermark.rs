@@ -23,6 +23,11 @@ impl Watermark {
         self.latest.map(|t| t.plus_ms(-lateness_ms))
     }
 
+    /// Whether it is one that this program wrote.
+    pub(super) fn is_sound(&self) -> bool {
+        self.recent.len() <= RECENT
+    }
+
     pub(super) fn latest(&self) -> Option<Timestamp> {
         self.latest
     }
