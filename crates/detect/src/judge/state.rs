@@ -38,6 +38,10 @@ pub enum RestoreError {
 /// What belongs to the partition as a whole.
 type Meta = (Sources, Option<Timestamp>, Timestamp, Telemetry, i64, Counters);
 
+fn damaged(key: String) -> RestoreError {
+    RestoreError::Damaged { key, source: postcard::Error::DeserializeBadEncoding }
+}
+
 impl Judge {
     /// Puts back one value of the state, in any order, before the first record.
     ///
@@ -50,6 +54,10 @@ impl Judge {
         match kind {
             "meta" => {
                 let meta: Meta = decode(&text, value)?;
+                // Closed panes lie before the next one: a clock beyond it would never pass over a silence.
+                if meta.1.is_some_and(|next| meta.2 > next) {
+                    return Err(damaged(text));
+                }
                 (
                     self.sources,
                     self.next_pane,
