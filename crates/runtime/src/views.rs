@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use crate::log::{Offset, TopicPartition};
 use crate::metrics::DATA_GAPS;
@@ -94,8 +94,8 @@ pub struct Views {
     pub records: AtomicU64,
     pub dead_letters: AtomicU64,
     pub panes: AtomicU64,
-    /// Watermark of the slowest source in epoch ms; `i64::MIN` before the first.
-    watermark: std::sync::atomic::AtomicI64,
+    /// How far event time has come in each panes partition that is judged here.
+    watermarks: DashMap<u32, Timestamp>,
     events: broadcast::Sender<Event>,
 }
 
@@ -110,7 +110,7 @@ impl Default for Views {
             records: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             panes: AtomicU64::new(0),
-            watermark: std::sync::atomic::AtomicI64::new(i64::MIN),
+            watermarks: DashMap::new(),
             events: broadcast::channel(TAIL_EVENTS_MAX).0,
         }
     }
@@ -240,19 +240,36 @@ impl Views {
         roles
     }
 
-    pub fn set_watermark(&self, watermark: Timestamp) {
-        self.watermark.store(watermark.as_ms(), Ordering::Relaxed);
+    /// How far event time has come in a panes partition; `None`: it is another's to say.
+    pub fn set_watermark(&self, partition: u32, watermark: Option<Timestamp>) {
+        match watermark {
+            Some(watermark) => drop(self.watermarks.insert(partition, watermark)),
+            None => drop(self.watermarks.remove(&partition)),
+        }
     }
 
+    /// Watermark of the slowest source, in the panes partition that is furthest behind: before it all is judged that is
+    /// judged here. `None` before the first.
     #[must_use]
     pub fn watermark(&self) -> Option<Timestamp> {
-        Timestamp::from_ms(self.watermark.load(Ordering::Relaxed))
+        self.watermarks.iter().map(|at| *at).min()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_watermark_is_that_of_the_partition_furthest_behind() {
+        let (views, at) = (Views::default(), |minute: i64| Timestamp::from_ms(60_000 * minute));
+        assert_eq!(views.watermark(), None);
+        views.set_watermark(0, at(7));
+        views.set_watermark(1, at(5));
+        assert_eq!(views.watermark(), at(5));
+        views.set_watermark(1, None);
+        assert_eq!(views.watermark(), at(7));
+    }
 
     fn pane(model: &str, minute: i64) -> History {
         let sample = include_str!("../../../schemas/samples/history.json");

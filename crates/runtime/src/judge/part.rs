@@ -206,9 +206,7 @@ impl<L: Log> Part<L> {
             let partition = partition.to_string();
             metrics::gauge!(BUDGET_SPENT, "kind" => kind, "partition" => partition).set(granted);
         }
-        if let Some(watermark) = self.judge.watermark() {
-            views.set_watermark(watermark);
-        }
+        views.set_watermark(partition, self.judge.watermark());
     }
 }
 
