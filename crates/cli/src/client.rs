@@ -13,6 +13,8 @@ use crate::failure::{Failure, Kind};
 
 /// Where it listens when nothing says otherwise.
 pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:7311";
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+const ANSWER_WAIT: Duration = Duration::from_secs(120);
 /// Beside the log: address of the process, and a token for this machine's user if one is needed.
 const CLIENT_FILE: &str = "tocsin.client.json";
 
@@ -90,7 +92,9 @@ impl Client {
         };
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_connect(Some(Duration::from_secs(5)))
+            .timeout_connect(Some(CONNECT_WAIT))
+            // A server that stands still says nothing; one that reads a long audit chain takes its time.
+            .timeout_recv_response(Some(ANSWER_WAIT))
             .max_redirects(0)
             .build()
             .into();
