@@ -20,11 +20,12 @@ use std::time::Duration;
 pub use consumer::KafkaConsumer;
 pub use transaction::KafkaTransaction;
 
+use super::clock::Deadline;
 use super::{
     ConsumerSpec, Ends, Isolation, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec,
 };
 use clients::Client;
-use errors::lift;
+use errors::{lift, moved};
 use producer::Producer;
 
 /// How to reach a Kafka cluster.
@@ -92,6 +93,8 @@ struct Inner {
     groups: Mutex<BTreeMap<String, Arc<Client>>>,
 }
 
+/// A client that asked the wrong broker needs about so long to find out who leads a partition now.
+const MOVED_WAIT: Duration = Duration::from_millis(50);
 /// Groups whose offsets are asked for are a handful; beyond this the clients are made anew.
 const GROUP_CLIENTS_MAX: usize = 16;
 
@@ -144,9 +147,16 @@ impl KafkaLog {
             Isolation::Committed => &self.inner.committed,
         };
         client.drain();
-        client
-            .watermarks(at, self.config().timeout)
-            .map_err(|e| lift(e, &format!("cannot ask for the ends of {at}")))
+        let deadline = Deadline::after(self.config().timeout);
+        loop {
+            match client.watermarks(at, deadline.left()) {
+                // It asked the one who led the partition when it last looked; now it looks again.
+                Err(error) if error.rdkafka_error_code().is_some_and(moved) && !deadline.over() => {
+                    std::thread::sleep(MOVED_WAIT);
+                }
+                done => return done.map_err(|e| lift(e, &format!("cannot ask for the ends of {at}"))),
+            }
+        }
     }
 
     /// How many partitions a topic has, asked once.

@@ -46,3 +46,14 @@ pub(super) fn unknown(code: Code) -> bool {
 pub(super) fn fenced(code: Code) -> bool {
     matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
 }
+
+/// Whether another broker must be asked, which the client finds out by itself.
+pub(super) fn moved(code: Code) -> bool {
+    matches!(
+        code,
+        Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+    )
+}
