@@ -20,7 +20,7 @@ use crate::gauges::{self, Look, Told};
 use crate::held::{Held, Opens};
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
 use crate::metrics::{RECORDS, WATERMARK_AGE};
-use crate::restore::restore;
+use crate::restore::{Teller, restore};
 use crate::settings::{Settings, Stepped};
 use crate::state::Parts;
 use crate::views::Views;
@@ -364,7 +364,9 @@ impl<L: Log> Opens for CollectLoop<L> {
         let prefix = state_prefix(&source);
         let mut bad = None;
         let at = self.state_partition(&source);
-        let restored = restore(&self.log, &self.settings.topics.state_collect, at, |key, value| {
+        let teller = Teller { role: ROLE, part: &source, views: &self.views, clock: self.clock };
+        let topic = self.settings.topics.state_collect.as_str();
+        let state = restore(&self.log, (topic, at), &teller, |key, value| {
             if let Some(key) = key.strip_prefix(prefix.as_slice())
                 && let Err(e) = collector.restore(key, value)
             {
@@ -375,12 +377,11 @@ impl<L: Log> Opens for CollectLoop<L> {
             let what = format!("state of {source} cannot be read");
             return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
         }
-        tracing::info!(%source, records = restored.records, "collector state restored");
         let labels = self.spec.labels_topic.as_deref().map(|topic| TopicPartition::new(topic, partition));
         let part = Part {
             source,
             collector,
-            state: restored.parts,
+            state,
             predictions: TopicPartition::new(self.spec.topic.as_str(), partition),
             labels,
             labels_paused: false,

@@ -16,7 +16,7 @@ use crate::gauges::{self, Look};
 use crate::held::{Held, Opens};
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
 use crate::metrics::INCIDENTS;
-use crate::restore::restore;
+use crate::restore::{Teller, restore};
 use crate::sends::Sends;
 use crate::settings::{Settings, Stepped};
 use crate::views::{self, Views};
@@ -287,7 +287,9 @@ impl<L: Log, M: Machine, S: Sends> Opens for EscalateLoop<L, M, S> {
         let transaction = self.log.transaction(&self.settings.transactional_id("escalate", partition))?;
         let mut machine = (self.make)(partition);
         let mut bad = None;
-        let restored = restore(&self.log, &self.settings.topics.state_escalate, partition, |key, value| {
+        let teller = Teller { role: ROLE, part: &partition, views: &self.views, clock: self.clock };
+        let topic = self.settings.topics.state_escalate.as_str();
+        let state = restore(&self.log, (topic, partition), &teller, |key, value| {
             if let Err(e) = machine.restore(key, value) {
                 bad.get_or_insert(e);
             }
@@ -296,10 +298,9 @@ impl<L: Log, M: Machine, S: Sends> Opens for EscalateLoop<L, M, S> {
             let what = format!("state of escalate partition {partition} cannot be read");
             return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
         }
-        tracing::info!(partition, records = restored.records, "escalation state restored");
         let ends = self.both(partition).map(|at| self.log.ends(&at).map(|ends| (at, ends.stable)));
         let ends = ends.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let mut part = Part::new(transaction, machine, restored.parts, Behind::new(ends, now));
+        let mut part = Part::new(transaction, machine, state, Behind::new(ends, now));
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
         self.look.forget(&self.both(partition));

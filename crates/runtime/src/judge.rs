@@ -20,7 +20,7 @@ use crate::gauges::{self, Look};
 use crate::held::{Held, Opens};
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
 use crate::metrics::CONTEXT_REFUSED;
-use crate::restore::restore;
+use crate::restore::{Teller, restore};
 use crate::settings::{Settings, Stepped};
 use crate::views::{VERSIONS_MAX, Views};
 use part::Part;
@@ -211,6 +211,7 @@ impl<L: Log> JudgeLoop<L> {
         self.parts.remove(&partition);
         let of = self.settings.judge_partitions;
         self.views.forget_models(&|model| wire::partition::of_model(model, of) == partition);
+        self.views.set_watermark(partition, None);
         self.say_partitions();
     }
 
@@ -333,7 +334,9 @@ impl<L: Log> Opens for JudgeLoop<L> {
         let transaction = self.log.transaction(&self.settings.transactional_id("judge", partition))?;
         let mut judge = Judge::new(partition, Arc::clone(&self.config));
         let (mut bad, mut passed_on) = (None, PassedOn::default());
-        let restored = restore(&self.log, &self.settings.topics.state_judge, partition, |key, value| {
+        let teller = Teller { role: ROLE, part: &partition, views: &self.views, clock: self.clock };
+        let topic = self.settings.topics.state_judge.as_str();
+        let state = restore(&self.log, (topic, partition), &teller, |key, value| {
             if !passed_on.restore(key, value)
                 && let Err(e) = judge.restore(key, value)
             {
@@ -344,8 +347,8 @@ impl<L: Log> Opens for JudgeLoop<L> {
             let what = format!("state of judge partition {partition} cannot be read");
             return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
         }
-        tracing::info!(partition, records = restored.records, "judge state restored");
-        self.parts.insert(partition, Part::new(transaction, judge, passed_on, restored.parts, now));
+        self.views.set_watermark(partition, judge.watermark());
+        self.parts.insert(partition, Part::new(transaction, judge, passed_on, state, now));
         self.pass_on_config(partition);
         self.pass_on_references(partition);
         self.context.restart();

@@ -23,5 +23,4 @@ pub mod state;
 pub mod topics;
 pub mod views;
 
-pub use restore::{Restored, restore};
 pub use settings::{command_record, context_records};

@@ -19,6 +19,7 @@ pub const PAGES: &str = "tocsin_pages_total";
 pub const FAILED_OPEN: &str = "tocsin_failed_open_total";
 pub const BUDGET_SPENT: &str = "tocsin_budget_spent";
 pub const BUDGET_PER_WEEK: &str = "tocsin_budget_per_week";
+pub const RESTORE: &str = "tocsin_restore_seconds";
 pub const TRANSACTION: &str = "tocsin_transaction_seconds";
 pub const TRANSACTIONS: &str = "tocsin_transactions_total";
 pub const TABLE_SIZE: &str = "tocsin_table_size";
@@ -60,6 +61,7 @@ pub fn describe() {
     describe_counter!(FAILED_OPEN, "Takeovers after which pages left before all that waited was read");
     describe_gauge!(BUDGET_SPENT, "False pages and tickets granted so far");
     describe_gauge!(BUDGET_PER_WEEK, "False pages and tickets that the operator allows a week");
+    describe_histogram!(RESTORE, Unit::Seconds, "Time until the state of a partition was read back, by role");
     describe_histogram!(TRANSACTION, Unit::Seconds, "Time of one commit, by role");
     describe_counter!(TRANSACTIONS, "Transactions, by role and outcome");
     describe_gauge!(TABLE_SIZE, "Entries in a bounded table");

@@ -91,6 +91,13 @@ impl Gathered {
         }
     }
 
+    /// Keys, and bytes of keys and values.
+    pub(crate) fn live(&self) -> (usize, u64) {
+        let whole = self.whole.iter().map(|(key, first)| key.len() + first.value.len());
+        let further = self.further.iter().map(|(key, value)| key.len() + value.len());
+        (self.whole.len(), whole.chain(further).map(|bytes| bytes as u64).sum())
+    }
+
     /// Every value whole, in order of the keys, to `each`. The error is the key of which a part is missing.
     pub(crate) fn give(self, mut each: impl FnMut(&[u8], &[u8])) -> Result<Parts, String> {
         let mut parts = Parts::default();
