@@ -7,13 +7,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use detect::collect::{CollectConfig, Collector, RecordAt, Role};
+use detect::collect::CollectConfig;
 use detect::config::JudgeConfig;
 use detect::judge::Judge;
 use detect::judge::plan::{Shape, plan};
-use detect::progress::SourceId;
 use detect::record::PanesRecord;
-use detect::reference::{Reference, ReferenceBuilder};
+use detect::reference::Reference;
+use tocsin_benches::panes::{panes, references};
 use tocsin_benches::{machine, predictions, thread_time};
 
 const RECORDS: usize = 400_000;
@@ -100,10 +100,6 @@ fn rival(tests: usize) -> f64 {
     took.as_nanos() as f64 / (RIVAL_PASSES * values.len()) as f64
 }
 
-fn source() -> SourceId {
-    SourceId { topic: "bench".into(), partition: 0 }
-}
-
 fn judge(config: &Arc<JudgeConfig>, references: &[Reference]) -> Judge {
     let mut judge = Judge::new(0, Arc::clone(config));
     for (offset, reference) in (0..).zip(references) {
@@ -111,38 +107,6 @@ fn judge(config: &Arc<JudgeConfig>, references: &[Reference]) -> Judge {
     }
     drop(judge.take_effects());
     judge
-}
-
-fn references(
-    collect: &Arc<CollectConfig>,
-    config: &Arc<JudgeConfig>,
-    records: &[Vec<u8>],
-) -> Vec<Reference> {
-    let mut builder = ReferenceBuilder::new(Arc::clone(collect), Arc::clone(config));
-    records.iter().for_each(|r| builder.record(Role::Predictions, r));
-    builder.next_pass();
-    records.iter().for_each(|r| builder.record(Role::Predictions, r));
-    builder.finish().references
-}
-
-/// What a collector would write of the records: panes and progress, pane by pane.
-fn panes(collect: &Arc<CollectConfig>, references: &[Reference], records: &[Vec<u8>]) -> Vec<PanesRecord> {
-    let mut collector = Collector::new(source(), vec![source()], Arc::clone(collect));
-    for reference in references {
-        collector.profile(Arc::new(reference.profile.clone()));
-    }
-    let (mut out, mut reached) = (vec![], None);
-    for (offset, r) in (0..).zip(records) {
-        collector.record(RecordAt { role: Role::Predictions, offset, value: Some(r) }, |_| None);
-        let pane = collector.watermark().map(|at| at.floor_to(10_000));
-        if pane != reached {
-            reached = pane;
-            let flush = collector.flush(false, false);
-            out.extend(flush.panes.into_iter().map(PanesRecord::Partial));
-            out.push(PanesRecord::Progress(flush.progress));
-        }
-    }
-    out
 }
 
 /// The best of several rounds: other work on the machine only ever adds.

@@ -1,5 +1,7 @@
 //! Support for the benchmarks beside it: realistic records, CPU time, the machine.
 
+pub mod panes;
+
 use std::fs;
 use std::time::Duration;
 

@@ -1,0 +1,323 @@
+//! How long a judge takes to be ready from a state topic that has seen a day: 10,000 versions, 20 GB of updates by the
+//! judge's own encoder, aborted transactions among them; and after its predecessor died within a transaction.
+//!
+//! Needs a real Kafka with 10 GB of room (`TOCSIN_TEST_KAFKA=host:port`) and the release binary (`cargo build --release`).
+//! `TOCSIN_BENCH_VERSIONS` and `TOCSIN_BENCH_GB` make it smaller.
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark is set up by the environment and reads the clock"
+)]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use detect::collect::CollectConfig;
+use detect::config::JudgeConfig;
+use detect::judge::Judge;
+use detect::record::PanesRecord;
+use detect::reference::Reference;
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use runtime::log::{
+    ConsumerSpec, KafkaConfig, KafkaLog, Log, LogError, NewRecord, Start, TopicPartition, Transaction as _,
+};
+use runtime::topics::{Partitions, owned};
+use tocsin_benches::panes::{panes, references};
+use tocsin_benches::{machine, predictions};
+use wire::topic::Topics;
+
+/// Event time between two updates of a version: a pane of a minute.
+const PANE_MS: i64 = 60_000;
+const BATCH_BYTES: usize = 16 << 20;
+/// One transaction in so many is aborted after its records were written.
+const ABORTED: usize = 10;
+/// By how much time is faster than it would be; what the topic's settings say of time is divided by it.
+const FASTER: u64 = 6;
+/// Enough records for a reference and for as many panes as are told apart.
+const RECORDS: usize = 200_000;
+
+fn main() {
+    if let Some(id) = std::env::args().find_map(|arg| arg.strip_prefix("--hold=").map(str::to_owned)) {
+        return hold(&id);
+    }
+    let Ok(brokers) = std::env::var("TOCSIN_TEST_KAFKA") else {
+        println!("not measured: name a real Kafka in TOCSIN_TEST_KAFKA (tests/kafka/kafka.sh starts one)");
+        return;
+    };
+    let number = |name: &str, default: usize| {
+        std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+    };
+    let (versions, gigabytes) = (number("TOCSIN_BENCH_VERSIONS", 10_000), number("TOCSIN_BENCH_GB", 20));
+    let namespace = format!("bench-restore-{}", std::process::id());
+    let log = KafkaLog::connect(KafkaConfig::new(&brokers)).expect("a Kafka");
+    println!("machine: {}", machine());
+    create(&log, &namespace);
+    Writer::new(&log, &namespace).write(versions, gigabytes << 30);
+    for what in ["after the last commit", "after a kill within a transaction"] {
+        if what != "after the last commit" {
+            die_within_a_transaction(&brokers, &namespace);
+        }
+        let (ready, said) = start(&brokers, &namespace);
+        println!("{what}: ready after {:.1} s", ready.as_secs_f64());
+        said.lines().filter(|line| line.contains("\"state restored\"")).for_each(|line| println!("  {line}"));
+    }
+}
+
+/// The topics as tocsin creates them, but that time passes faster.
+fn create(log: &KafkaLog, namespace: &str) {
+    let partitions = Partitions { telemetry: 4, judge: 1, escalate: 1, collect: 4 };
+    let mut specs = owned(&Topics::of(namespace), partitions, true);
+    for spec in specs.iter_mut().filter(|spec| spec.name.contains("state")) {
+        for (name, value) in &mut spec.config {
+            if name.ends_with(".ms") {
+                let ms: u64 = value.parse().expect("a number");
+                *value = (ms / FASTER).to_string();
+            }
+        }
+        println!("{}: {:?}", spec.name, spec.config);
+    }
+    log.ensure_topics(&specs, true).expect("topics");
+}
+
+struct Writer {
+    log: KafkaLog,
+    topic: String,
+    transaction: <KafkaLog as Log>::Transaction,
+    /// Of a topic of which it holds nothing: a commit with its offsets is aborted.
+    stranger: <KafkaLog as Log>::Consumer,
+    batch: Vec<NewRecord>,
+    batch_bytes: usize,
+    transactions: usize,
+    written: usize,
+}
+
+impl Writer {
+    fn new(log: &KafkaLog, namespace: &str) -> Self {
+        let topics = Topics::of(namespace);
+        let spec = ConsumerSpec {
+            group: format!("{namespace}-stranger").into(),
+            lead: vec![topics.control.as_str().into()],
+            partners: vec![],
+            client_id: "stranger".into(),
+            start: Start::Earliest,
+        };
+        Self {
+            transaction: log.transaction(&format!("tocsin-{namespace}-judge-0")).expect("an id"),
+            stranger: log.consumer(spec).expect("a consumer"),
+            log: log.clone(),
+            topic: topics.state_judge,
+            batch: vec![],
+            batch_bytes: 0,
+            transactions: 0,
+            written: 0,
+        }
+    }
+
+    /// Judges pane after pane of every version until so many bytes of state were written.
+    fn write(mut self, versions: usize, bytes: usize) {
+        let records = predictions(RECORDS);
+        let (collect, config) = (Arc::new(CollectConfig::default()), Arc::new(JudgeConfig::default()));
+        let mut template = references(&collect, &config, &records);
+        template.truncate(1);
+        let source = panes(&collect, &template, &records);
+        let model = template[0].profile.model.clone();
+        let mut judge = Judge::new(0, config);
+        let mut offset = 0;
+        for i in 0..versions {
+            let reference = renamed(&template[0], i);
+            judge.handle(offset, PanesRecord::Reference(Box::new(reference)));
+            offset += 1;
+            if i % 100 == 99 {
+                self.take(&mut judge);
+            }
+        }
+        self.take(&mut judge);
+        let references = self.written;
+        println!("{versions} references, {} MB", references >> 20);
+        let (began, mut rounds) = (Instant::now(), 0);
+        'all: for round in 0.. {
+            for record in &source {
+                match record {
+                    PanesRecord::Partial(pane) if pane.key.model == model => {
+                        for i in 0..versions {
+                            let mut pane = pane.clone();
+                            pane.key.model = name(i);
+                            pane.key.start = pane.key.start.plus_ms(round * span(&source));
+                            judge.handle(offset, PanesRecord::Partial(pane));
+                            offset += 1;
+                        }
+                    }
+                    PanesRecord::Progress(progress) => {
+                        let mut progress = progress.clone();
+                        progress.watermark = progress.watermark.map(|w| w.plus_ms(round * span(&source)));
+                        judge.handle(offset, PanesRecord::Progress(progress));
+                        offset += 1;
+                        self.take(&mut judge);
+                        rounds += 1;
+                        if rounds % 4 == 0 {
+                            let rate = self.written as f64 / began.elapsed().as_secs_f64() / 1e6;
+                            println!("  {rounds} panes, {} MB, {rate:.0} MB/s", self.written >> 20);
+                        }
+                        if self.written >= bytes {
+                            break 'all;
+                        }
+                    }
+                    _ => (),
+                }
+            }
+        }
+        self.commit();
+        let took = began.elapsed();
+        println!(
+            "{:.1} GB of state in {} transactions ({} aborted), {rounds} panes in {:.0} s: time is {:.1} times faster than panes of a minute",
+            self.written as f64 / f64::from(1 << 30),
+            self.transactions,
+            self.transactions / ABORTED,
+            took.as_secs_f64(),
+            f64::from(rounds) * PANE_MS as f64 / 1000.0 / took.as_secs_f64()
+        );
+        drop(self.log);
+    }
+
+    fn take(&mut self, judge: &mut Judge) {
+        for (key, value) in judge.take_effects().state {
+            let record = match value {
+                Some(value) => NewRecord::new(self.topic.as_str(), value).key(key),
+                None => NewRecord::tombstone(self.topic.as_str(), key),
+            };
+            self.batch_bytes += record.size();
+            self.batch.push(record.partition(0));
+            if self.batch_bytes >= BATCH_BYTES {
+                self.commit();
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        self.transactions += 1;
+        if self.transactions % ABORTED == 0 {
+            let not_held = [(TopicPartition::new("not-held", 0), 0)];
+            let done = self.transaction.commit(&self.batch, Some((&mut self.stranger, &not_held)));
+            assert!(matches!(done, Err(LogError::Aborted { .. })), "{done:?}");
+        }
+        self.transaction.commit(&self.batch, None).expect("committed");
+        self.written += self.batch_bytes;
+        self.batch.clear();
+        self.batch_bytes = 0;
+    }
+}
+
+fn name(i: usize) -> String {
+    format!("model-{i:05}")
+}
+
+fn renamed(reference: &Reference, i: usize) -> Reference {
+    let mut reference = reference.clone();
+    reference.profile.model = name(i);
+    reference
+}
+
+/// Event time of all panes.
+fn span(source: &[PanesRecord]) -> i64 {
+    let starts = source.iter().filter_map(|record| match record {
+        PanesRecord::Partial(pane) => Some(pane.key.start),
+        _ => None,
+    });
+    let (first, last) = (starts.clone().min().expect("panes"), starts.max().expect("panes"));
+    last.since_ms(first) + 10_000
+}
+
+/// A judge from nothing until it is ready, and what it said.
+fn start(brokers: &str, namespace: &str) -> (Duration, String) {
+    let dir = std::env::temp_dir().join(namespace);
+    std::fs::create_dir_all(&dir).expect("a folder");
+    let binary = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/tocsin");
+    let template = Command::new(binary).args(["init", "-"]).output().expect("cargo build --release");
+    let text = String::from_utf8(template.stdout).expect("text");
+    let text = text
+        .replace("namespace = \"default\"", &format!("namespace = \"{namespace}\""))
+        .replace("path = \"tocsin.log\"", &format!("brokers = \"{brokers}\""))
+        .replace("127.0.0.1:7311", "127.0.0.1:0");
+    std::fs::write(dir.join("tocsin.toml"), text).expect("a config");
+    let began = Instant::now();
+    let mut process = Command::new(binary)
+        .args(["run", "--roles", "judge", "--json", "--log-format", "json", "--config"])
+        .arg(dir.join("tocsin.toml"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary");
+    let mut said = process.stderr.take().expect("piped");
+    let told = std::thread::spawn(move || {
+        let mut text = String::new();
+        said.read_to_string(&mut text).map(|_| text)
+    });
+    let address = listens(&mut process);
+    while !is_ready(&address) {
+        assert!(process.try_wait().expect("ours").is_none(), "it ended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ready = began.elapsed();
+    process.kill().expect("ours");
+    process.wait().expect("ours");
+    std::fs::remove_dir_all(&dir).expect("ours");
+    (ready, told.join().expect("read").expect("text"))
+}
+
+fn listens(process: &mut Child) -> String {
+    let mut first = String::new();
+    BufReader::new(process.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
+    let announced: serde_json::Value = serde_json::from_str(&first).expect("it says where it listens");
+    announced["address"].as_str().and_then(|a| a.strip_prefix("http://")).expect("an address").to_owned()
+}
+
+fn is_ready(address: &str) -> bool {
+    let mut answer = String::new();
+    let asked = TcpStream::connect(address).and_then(|mut stream| {
+        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        stream.read_to_string(&mut answer)
+    });
+    asked.is_ok() && answer.starts_with("HTTP/1.1 200")
+}
+
+/// This program again, as the judge's predecessor, killed when it has written some of a transaction.
+fn die_within_a_transaction(brokers: &str, namespace: &str) {
+    let myself = std::env::current_exe().expect("this program");
+    let mut child = Command::new(myself)
+        .arg(format!("--hold={namespace}"))
+        .env("TOCSIN_TEST_KAFKA", brokers)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
+    assert_eq!(first.trim(), "open");
+    child.kill().expect("ours");
+    child.wait().expect("ours");
+}
+
+fn hold(namespace: &str) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", std::env::var("TOCSIN_TEST_KAFKA").expect("given"))
+        .set("transactional.id", format!("tocsin-{namespace}-judge-0"))
+        .set("transaction.timeout.ms", "15000")
+        .create()
+        .expect("a producer");
+    let patience = Duration::from_secs(30);
+    producer.init_transactions(patience).expect("the id");
+    producer.begin_transaction().expect("begun");
+    let topic = Topics::of(namespace).state_judge;
+    for i in 0..200 {
+        let (key, value) = (format!("cut-short-{i}"), vec![0_u8; 60_000]);
+        let record = BaseRecord::to(&topic).partition(0).key(&key).payload(&value);
+        producer.send(record).map_err(|(error, _)| error).expect("room");
+    }
+    producer.flush(patience).expect("written");
+    println!("open");
+    std::thread::sleep(patience);
+}
