@@ -14,6 +14,8 @@ usage: kafka.sh start  [--brokers 1|3] [--port P] [--dir D]   start (or find) a 
        kafka.sh wait   [--port P] [--dir D]                   wait until a cluster that is starting serves, print its bootstrap address
        kafka.sh status [--port P] [--dir D]                   print one line for each broker; exit 0 if all run, 3 if none, 1 if some
        kafka.sh stop   [--port P] [--dir D]                   stop every broker and delete the data
+       kafka.sh kill   [--port P] [--dir D] N                 kill broker N (1 to 3) as by a loss of power; its data stays
+       kafka.sh revive [--port P] [--dir D] N                 start broker N again on its data, wait until it serves
        kafka.sh topic  [--port P] [--dir D] NAME PARTITIONS [key=value …]   create a topic, replicated as the cluster is
        kafka.sh fetch                                         only fetch the jars
 
@@ -30,7 +32,7 @@ die() { say "$*"; exit 1; }
 
 brokers=1 port=29092 dir='' operands=() command=${1:-}
 case $command in
-  start | wait | status | stop | topic | fetch) shift ;;
+  start | wait | status | stop | kill | revive | topic | fetch) shift ;;
   -h | --help | help) usage; exit 0 ;;
   *) usage >&2; exit 2 ;;
 esac
@@ -38,7 +40,7 @@ while (($#)); do
   case $1 in
     --brokers | --port | --dir) (($# >= 2)) || die "$1 needs a value" ;;
     *)
-      [[ $command == topic && $1 != -* ]] || { usage >&2; die "unknown argument: $1"; }
+      [[ $command =~ ^(topic|kill|revive)$ && $1 != -* ]] || { usage >&2; die "unknown argument: $1"; }
       operands+=("$1")
       shift
       continue
@@ -106,7 +108,7 @@ bootstrap() { # of the brokers configured in $dir
 runs() { # does broker $1 run? A recycled process id does not count: its command line must name our file.
   local pid
   pid=$(cat "$dir/node-$1/pid" 2>/dev/null) && [[ -n $pid ]] &&
-    tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF "$dir/node-$1/server.properties"
+    tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline" | grep -qxF "$dir/node-$1/server.properties"
 }
 
 serves() { # has broker $1 said that it started, and does it listen?
@@ -168,22 +170,25 @@ launch() { # broker $1: detached, without our standard streams or lock
   done
 }
 
-wait_all() { # until every broker serves; 90 s is twenty times what it takes
-  local deadline=$((SECONDS + 90)) n
-  for n in $(nodes); do
-    until serves "$n"; do
-      if ! runs "$n"; then
-        say "broker $n ended; the last of its log ($dir/node-$n/log):"
-        tail -n 30 "$dir/node-$n/log" >&2
-        return 1
-      fi
-      if ((SECONDS >= deadline)); then
-        say "broker $n did not serve within 90 s; its log is $dir/node-$n/log"
-        return 1
-      fi
-      sleep 0.2
-    done
+wait_for() { # until broker $1 serves; 90 s is twenty times what it takes
+  local deadline=$((SECONDS + 90))
+  until serves "$1"; do
+    if ! runs "$1"; then
+      say "broker $1 ended; the last of its log ($dir/node-$1/log):"
+      tail -n 30 "$dir/node-$1/log" >&2
+      return 1
+    fi
+    if ((SECONDS >= deadline)); then
+      say "broker $1 did not serve within 90 s; its log is $dir/node-$1/log"
+      return 1
+    fi
+    sleep 0.2
   done
+}
+
+wait_all() {
+  local n
+  for n in $(nodes); do wait_for "$n"; done
 }
 
 stop_all() {
@@ -271,6 +276,21 @@ case $command in
     locked
     start
     bootstrap
+    ;;
+  kill | revive)
+    ((${#operands[@]} == 1)) || die "$command needs the number of a broker"
+    [[ -f $dir/brokers ]] || die "no cluster was started in $dir"
+    dir=$(cd "$dir" && pwd)
+    node=${operands[0]}
+    grep -qxF -- "$node" <(nodes) || die "there is no broker $node, only $(nodes | tr '\n' ' ')"
+    if [[ $command == kill ]]; then
+      runs "$node" || die "broker $node does not run"
+      kill -KILL "$(<"$dir/node-$node/pid")"
+      while runs "$node"; do sleep 0.05; done
+    else
+      runs "$node" || launch "$node"
+      wait_for "$node"
+    fi
     ;;
   wait)
     [[ -f $dir/brokers ]] || die "no cluster was started in $dir"

@@ -5,6 +5,7 @@ pub mod documented;
 pub mod fed;
 pub mod foreign;
 pub mod fuzzed;
+pub mod gauntlet;
 pub mod home;
 pub mod log_contract;
 pub mod pager;
@@ -16,6 +17,7 @@ pub mod scrape;
 pub mod simulated;
 pub mod simulation;
 pub mod stored;
+pub mod told;
 pub mod wait;
 pub mod web;
 

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::Pid;
 use serde_json::Value;
 
 use crate::home::Home;
@@ -37,8 +38,23 @@ impl Process {
     #[must_use]
     pub fn spawn(home: &Home, args: &[&str]) -> Self {
         let mut command = home.command(&["run", "--config", "tocsin.toml", "--json"]);
-        command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program was built with this test");
+        command.args(args);
+        Self::of(command).unwrap_or_else(|said| panic!("tocsin run did not start {said}"))
+    }
+
+    /// Starts this and waits until it says where it listens.
+    ///
+    /// # Errors
+    /// When it ends first: how, and what it said.
+    ///
+    /// # Panics
+    /// When there is no such program.
+    pub fn of(mut command: Command) -> Result<Self, String> {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program was built with this test");
         let said = Arc::new(Mutex::new(String::new()));
         collect(child.stderr.take().expect("piped"), Arc::clone(&said));
         let mut lines = BufReader::new(child.stdout.take().expect("piped"));
@@ -51,11 +67,27 @@ impl Process {
             Some(address) => process.address = address.to_owned(),
             None => {
                 let status = process.child.wait().expect("it was started");
-                panic!("tocsin run did not start ({status}): {first}{}", process.said());
+                return Err(format!("({status}): {first}{}", process.said()));
             }
         }
         collect(lines, said);
-        process
+        Ok(process)
+    }
+
+    /// # Panics
+    /// Never: a child has a number.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Waits for the end of one that was killed. What it said.
+    ///
+    /// # Panics
+    /// Never: it was started.
+    pub fn ended(mut self) -> String {
+        self.child.wait().expect("it was started");
+        self.said()
     }
 
     /// # Panics

@@ -1,7 +1,7 @@
 //! The whole thing on a real Kafka: the simulated fleet in one process, tocsin in one or two, and clients that are not
 //! ours at both ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,10 @@ use tocsin_tests::home;
 use tocsin_tests::home::Home;
 use tocsin_tests::pager::{Answer, Pager};
 use tocsin_tests::process::Process;
+use tocsin_tests::told::{assert_no_page_lost, incidents};
 use tocsin_tests::{record, stored, wait};
 use wire::command::{Action, Command, Principal, Role};
-use wire::outbox::{OutboxRecord, OutboxState};
+use wire::outbox::OutboxRecord;
 use wire::page::{Page, PageKind};
 use wire::topic::Topics;
 use wire::{Change, CommandId, Incident, Timestamp};
@@ -116,37 +117,6 @@ fn truth(home: &Home) -> Truth {
 
 fn watermark(process: &Process) -> Option<Timestamp> {
     process.get("/v1/status").ok()?.json()["watermark"].as_str()?.parse().ok()
-}
-
-/// Incidents as a foreign client reads them now.
-fn incidents(brokers: &str, namespace: &str) -> Vec<Incident> {
-    let (topic, schemas) = (Topics::of(namespace).incidents, Schemas::read());
-    let read = foreign::consume(brokers, &topic).into_iter().map(|c| {
-        schemas.check("incident", &c.value);
-        let incident: Incident = serde_json::from_value(c.value).expect("an incident");
-        assert_event(&incident, &c.headers);
-        assert_eq!(c.key, incident.incident_id.as_str(), "the key is the incident");
-        incident
-    });
-    read.collect()
-}
-
-/// The headers of an incident are a CloudEvent in binary mode.
-fn assert_event(incident: &Incident, headers: &Value) {
-    // kcat writes them as a list of names and values in turn.
-    let list: Vec<&str> = headers.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let all: BTreeMap<&str, &str> = list.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-    let id = format!("{}.{}.{}", incident.incident_id, incident.generation, incident.sequence);
-    for (name, want) in [
-        ("ce_specversion", "1.0"),
-        ("ce_id", &id),
-        ("ce_type", &format!("tocsin.incident.{}", incident.change)),
-        ("ce_subject", &incident.subject.to_string()),
-        ("content-type", "application/json"),
-    ] {
-        assert_eq!(all.get(name), Some(&want), "{name}: {all:?}");
-    }
-    assert!(all.contains_key("ce_source") && all.contains_key("ce_time"), "{all:?}");
 }
 
 /// Takes each incident that pages, as soon as it pages, from the command line.
@@ -433,23 +403,6 @@ fn noise_of(i: u64) -> u64 {
 /// How often the process is killed: 3 in CI, 10 by hand (`TOCSIN_TEST_KILLS=10`).
 fn kills() -> i64 {
     tocsin_tests::env("TOCSIN_TEST_KILLS").map_or(3, |n| n.parse().expect("TOCSIN_TEST_KILLS is a number"))
-}
-
-/// Every page that left was delivered or called off, and the receiver shows what was delivered.
-fn assert_no_page_lost(brokers: &str, namespace: &str, pager: &Pager) {
-    let log = KafkaLog::connect(KafkaConfig::new(brokers)).expect("it is there");
-    let records: Vec<OutboxRecord> = stored::json(&log, &Topics::of(namespace).outbox);
-    let last: BTreeMap<_, _> = records.iter().map(|r| (&r.page.notification_id, r)).collect();
-    let shown: BTreeSet<_> = pager.shown().into_iter().map(|s| s.page.notification_id).collect();
-    for (id, r) in &last {
-        assert!(r.state.is_final(), "{id} is still {:?}", r.state);
-        assert!(!matches!(r.state, OutboxState::Failed { .. }), "{id}: {:?}", r.state);
-        let delivered = matches!(r.state, OutboxState::Delivered { .. });
-        assert!(!delivered || shown.contains(id), "{id} was lost: {:#?}", r.page);
-    }
-    for id in &shown {
-        assert!(last.contains_key(id), "{id} was never decided");
-    }
 }
 
 /// Killed again and again in the middle of trouble: the same incidents as an installation that nobody disturbed makes of

@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(orders) = tocsin_tests::env(tocsin_tests::gauntlet::ORDERS) {
+        tocsin_tests::gauntlet::obey(orders.into());
+    }
     tocsin::main()
 }

@@ -100,12 +100,13 @@ pub fn an_expelled_member_cannot_commit<S: Subject>(subject: &S) {
     assert!(matches!(refused, Err(LogError::Aborted { .. })), "{refused:?}");
     assert_eq!(values(&log, &at(&out, 0)), ["mine"]);
     assert_eq!(log.committed(&names.of("g"), &[at(&a, 0)]).expect("can be asked"), [Some(1)]);
+    let mut told = vec![];
     let lost = (0..rounds()).any(|_| {
-        let told = poll(&mut stale, 10);
+        told.extend(poll(&mut stale, 10));
         poll(&mut heir, 10);
         told.contains(&Told::Lost(vec![at(&a, 0)]))
     });
-    assert!(lost, "it is told that it lost the partition");
+    assert!(lost, "it is told that it lost the partition: {told:?}");
     let mut heirs = log.transaction(&names.of("u")).expect("taken");
     let (mut heir, mut stale) = if heir.assignment().is_empty() { (stale, heir) } else { (heir, stale) };
     heirs.commit(&[], Some((&mut heir, &[(at(&a, 0), 2)]))).expect("who holds it commits");

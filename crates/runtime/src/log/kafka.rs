@@ -6,6 +6,7 @@
 mod clients;
 mod consumer;
 mod errors;
+pub mod points;
 mod producer;
 mod reader;
 mod slots;

@@ -11,6 +11,7 @@ use rdkafka::message::Message;
 use super::KafkaLog;
 use super::clients::{Change, member, reader};
 use super::errors::{forbidden, lift, unknown};
+use super::points::{self, Call, Side};
 use super::reader::record;
 use super::slots::{Missing, Reader};
 use crate::log::clock::Deadline;
@@ -265,6 +266,29 @@ impl KafkaConsumer {
         Ok((delivered, told, false))
     }
 
+    /// Looks again and again until there is something to tell, or no time left.
+    fn wait(
+        &mut self,
+        deadline: Deadline,
+        max_records: usize,
+        sink: &mut dyn FnMut(Event<'_>),
+    ) -> Result<usize, LogError> {
+        // Without room for a record nothing is looked at, and the group would wait in vain.
+        let max_records = max_records.max(1);
+        loop {
+            let (delivered, told, change) = self.sweep(max_records, sink)?;
+            if delivered > 0 || told || change || deadline.over() {
+                return Ok(delivered);
+            }
+            let wait = if self.readers.len() == 1 { deadline.left() } else { TURN.min(deadline.left()) };
+            match self.look(self.turn, wait, sink)? {
+                Look::Record => return Ok(1 + self.sweep(max_records.saturating_sub(1), sink)?.0),
+                Look::Told | Look::Change => return Ok(0),
+                Look::Nothing => (),
+            }
+        }
+    }
+
     /// Lets go of everything without a word to the caller.
     fn let_go(&mut self) {
         for (i, change) in std::mem::take(&mut self.told) {
@@ -296,23 +320,14 @@ impl Consumer for KafkaConsumer {
         max_records: usize,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, LogError> {
+        points::at(&self.spec.group, Call::Poll, Side::Before);
         self.settle(sink)?;
         self.mend(sink)?;
-        // Without room for a record nothing is looked at, and the group would wait in vain.
-        let max_records = max_records.max(1);
-        let deadline = Deadline::after(max_wait);
-        loop {
-            let (delivered, told, change) = self.sweep(max_records, sink)?;
-            if delivered > 0 || told || change || deadline.over() {
-                return Ok(delivered);
-            }
-            let wait = if self.readers.len() == 1 { deadline.left() } else { TURN.min(deadline.left()) };
-            match self.look(self.turn, wait, sink)? {
-                Look::Record => return Ok(1 + self.sweep(max_records.saturating_sub(1), sink)?.0),
-                Look::Told | Look::Change => return Ok(0),
-                Look::Nothing => (),
-            }
+        let delivered = self.wait(Deadline::after(max_wait), max_records, sink)?;
+        if delivered > 0 {
+            points::at(&self.spec.group, Call::Poll, Side::After);
         }
+        Ok(delivered)
     }
 
     fn assignment(&self) -> Vec<TopicPartition> {

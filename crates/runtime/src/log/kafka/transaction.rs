@@ -10,6 +10,7 @@ use rdkafka::topic_partition_list::{Offset as RawOffset, TopicPartitionList};
 
 use super::clients::raw;
 use super::errors::{fenced, forbidden, lift};
+use super::points::{self, Call, Side};
 use super::producer::{Failed, Producer, check};
 use super::{KafkaConsumer, KafkaLog};
 use crate::log::clock::Deadline;
@@ -203,11 +204,16 @@ impl KafkaTransaction {
             return Err(Attempt::Failed(self.failed(error, "to begin")));
         }
         // All deliveries first: a commit with some outstanding waits in steps of 100 ms.
+        points::at(&self.id, Call::Produce, Side::Before);
         if let Err(failed) = self.producer.deliver(records) {
             return Err(Attempt::Failed(self.undelivered(failed, records)));
         }
+        points::at(&self.id, Call::Produce, Side::After);
         if let Some((consumer, offsets)) = offsets {
-            match self.send_offsets(consumer, offsets) {
+            points::at(&self.id, Call::SendOffsets, Side::Before);
+            let sent = self.send_offsets(consumer, offsets);
+            points::at(&self.id, Call::SendOffsets, Side::After);
+            match sent {
                 Ok(()) => (),
                 Err(OffsetsError::NotHeld(at)) => {
                     let why = format!("{at} is not held by the consumer");
@@ -226,7 +232,10 @@ impl KafkaTransaction {
             }
         }
         let commit = |timeout| self.producer.client().commit_transaction(timeout);
-        match self.pursue(COMMIT_WAIT, commit) {
+        points::at(&self.id, Call::Commit, Side::Before);
+        let done = self.pursue(COMMIT_WAIT, commit);
+        points::at(&self.id, Call::Commit, Side::After);
+        match done {
             Ok(()) => Ok(()),
             // Neither committed nor aborted: only a new holder of the id can find out.
             Err(error) if matches!(class(&error), Class::Again) => {

@@ -1,0 +1,47 @@
+//! Where a thread stands in its use of Kafka. A test listens, to end or to stop the process right there; nobody else
+//! does, and then it costs a load.
+
+use std::sync::OnceLock;
+
+/// What is asked of Kafka again and again, and may be the last thing asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Call {
+    /// A look for records; its end counts only where some came.
+    Poll,
+    /// The records of a transaction, until all of them are delivered.
+    Produce,
+    /// The offsets of a transaction.
+    SendOffsets,
+    Commit,
+}
+
+/// Which end of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Before,
+    After,
+}
+
+impl Call {
+    pub const ALL: [Self; 4] = [Self::Poll, Self::Produce, Self::SendOffsets, Self::Commit];
+}
+
+impl Side {
+    pub const ALL: [Self; 2] = [Self::Before, Self::After];
+}
+
+/// Called with a group or a transactional id, on the thread that is about to call or has called.
+pub type Listener = fn(&str, Call, Side);
+
+static LISTENER: OnceLock<Listener> = OnceLock::new();
+
+/// Listens from now on. Whether it is the first of this process: another is not heard.
+pub fn listen(listener: Listener) -> bool {
+    LISTENER.set(listener).is_ok()
+}
+
+pub(super) fn at(who: &str, call: Call, side: Side) {
+    if let Some(listener) = LISTENER.get() {
+        listener(who, call, side);
+    }
+}
