@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use detect::collect::CollectConfig;
+use detect::collect::{CollectConfig, Flush};
 use detect::config::JudgeConfig;
 use detect::judge::Judge;
 use detect::record::PanesRecord;
@@ -27,12 +27,12 @@ use runtime::log::{
     ConsumerSpec, KafkaConfig, KafkaLog, Log, LogError, NewRecord, Start, TopicPartition, Transaction as _,
 };
 use runtime::topics::{Partitions, owned};
-use tocsin_benches::panes::{panes, references};
+use tocsin_benches::panes::{flushes, references};
 use tocsin_benches::{machine, predictions};
 use wire::topic::Topics;
 
-/// Event time between two updates of a version: a pane of a minute.
-const PANE_MS: i64 = 60_000;
+/// Event time between two updates of a version, in seconds.
+const PANE_S: f64 = 60.0;
 const BATCH_BYTES: usize = 16 << 20;
 /// One transaction in so many is aborted after its records were written.
 const ABORTED: usize = 10;
@@ -57,7 +57,7 @@ fn main() {
     let log = KafkaLog::connect(KafkaConfig::new(&brokers)).expect("a Kafka");
     println!("machine: {}", machine());
     create(&log, &namespace);
-    Writer::new(&log, &namespace).write(versions, gigabytes << 30);
+    Writer::new(&log, &namespace).write(versions, gigabytes * 1_000_000_000);
     for what in ["after the last commit", "after a kill within a transaction"] {
         if what != "after the last commit" {
             die_within_a_transaction(&brokers, &namespace);
@@ -85,7 +85,6 @@ fn create(log: &KafkaLog, namespace: &str) {
 }
 
 struct Writer {
-    log: KafkaLog,
     topic: String,
     transaction: <KafkaLog as Log>::Transaction,
     /// Of a topic of which it holds nothing: a commit with its offsets is aborted.
@@ -109,7 +108,6 @@ impl Writer {
         Self {
             transaction: log.transaction(&format!("tocsin-{namespace}-judge-0")).expect("an id"),
             stranger: log.consumer(spec).expect("a consumer"),
-            log: log.clone(),
             topic: topics.state_judge,
             batch: vec![],
             batch_bytes: 0,
@@ -124,64 +122,47 @@ impl Writer {
         let (collect, config) = (Arc::new(CollectConfig::default()), Arc::new(JudgeConfig::default()));
         let mut template = references(&collect, &config, &records);
         template.truncate(1);
-        let source = panes(&collect, &template, &records);
-        let model = template[0].profile.model.clone();
+        let mut flushes = flushes(&collect, &template, &records);
+        flushes.iter_mut().for_each(|f| f.panes.retain(|p| p.key.model == template[0].profile.model));
         let mut judge = Judge::new(0, config);
-        let mut offset = 0;
+        let mut offsets = 0..;
+        let mut handle = |judge: &mut Judge, record| judge.handle(offsets.next().expect("endless"), record);
         for i in 0..versions {
-            let reference = renamed(&template[0], i);
-            judge.handle(offset, PanesRecord::Reference(Box::new(reference)));
-            offset += 1;
-            if i % 100 == 99 {
-                self.take(&mut judge);
-            }
+            handle(&mut judge, PanesRecord::Reference(Box::new(renamed(&template[0], i))));
+            self.take(&mut judge);
         }
-        self.take(&mut judge);
-        let references = self.written;
-        println!("{versions} references, {} MB", references >> 20);
+        println!("{versions} references, {} MB", (self.written + self.batch_bytes) / 1_000_000);
         let (began, mut rounds) = (Instant::now(), 0);
-        'all: for round in 0.. {
-            for record in &source {
-                match record {
-                    PanesRecord::Partial(pane) if pane.key.model == model => {
-                        for i in 0..versions {
-                            let mut pane = pane.clone();
-                            pane.key.model = name(i);
-                            pane.key.start = pane.key.start.plus_ms(round * span(&source));
-                            judge.handle(offset, PanesRecord::Partial(pane));
-                            offset += 1;
-                        }
-                    }
-                    PanesRecord::Progress(progress) => {
-                        let mut progress = progress.clone();
-                        progress.watermark = progress.watermark.map(|w| w.plus_ms(round * span(&source)));
-                        judge.handle(offset, PanesRecord::Progress(progress));
-                        offset += 1;
-                        self.take(&mut judge);
-                        rounds += 1;
-                        if rounds % 4 == 0 {
-                            let rate = self.written as f64 / began.elapsed().as_secs_f64() / 1e6;
-                            println!("  {rounds} panes, {} MB, {rate:.0} MB/s", self.written >> 20);
-                        }
-                        if self.written >= bytes {
-                            break 'all;
-                        }
-                    }
-                    _ => (),
-                }
+        let span = span(&flushes);
+        for (again, flush) in (0..).flat_map(|again| flushes.iter().map(move |flush| (again, flush))) {
+            for (i, pane) in (0..versions).flat_map(|i| flush.panes.iter().map(move |pane| (i, pane))) {
+                let mut pane = pane.clone();
+                pane.key.model = name(i);
+                pane.key.start = pane.key.start.plus_ms(again * span);
+                handle(&mut judge, PanesRecord::Partial(pane));
+            }
+            let mut progress = flush.progress.clone();
+            progress.watermark = progress.watermark.map(|at| at.plus_ms(again * span));
+            handle(&mut judge, PanesRecord::Progress(progress));
+            self.take(&mut judge);
+            rounds += 1;
+            if self.written >= bytes {
+                break;
             }
         }
         self.commit();
-        let took = began.elapsed();
+        self.report(rounds, began.elapsed());
+    }
+
+    fn report(&self, rounds: u32, took: Duration) {
+        let (transactions, took) = (self.transactions, took.as_secs_f64());
+        let faster = f64::from(rounds) * PANE_S / took;
         println!(
-            "{:.1} GB of state in {} transactions ({} aborted), {rounds} panes in {:.0} s: time is {:.1} times faster than panes of a minute",
-            self.written as f64 / f64::from(1 << 30),
-            self.transactions,
-            self.transactions / ABORTED,
-            took.as_secs_f64(),
-            f64::from(rounds) * PANE_MS as f64 / 1000.0 / took.as_secs_f64()
+            "{:.1} GB of state in {transactions} transactions ({} more aborted), {rounds} panes of each version in {took:.0} s: \
+             {faster:.1} times as fast as panes of a minute",
+            self.written as f64 / 1e9,
+            transactions / ABORTED,
         );
-        drop(self.log);
     }
 
     fn take(&mut self, judge: &mut Judge) {
@@ -200,7 +181,7 @@ impl Writer {
 
     fn commit(&mut self) {
         self.transactions += 1;
-        if self.transactions % ABORTED == 0 {
+        if self.transactions.is_multiple_of(ABORTED) {
             let not_held = [(TopicPartition::new("not-held", 0), 0)];
             let done = self.transaction.commit(&self.batch, Some((&mut self.stranger, &not_held)));
             assert!(matches!(done, Err(LogError::Aborted { .. })), "{done:?}");
@@ -223,12 +204,9 @@ fn renamed(reference: &Reference, i: usize) -> Reference {
 }
 
 /// Event time of all panes.
-fn span(source: &[PanesRecord]) -> i64 {
-    let starts = source.iter().filter_map(|record| match record {
-        PanesRecord::Partial(pane) => Some(pane.key.start),
-        _ => None,
-    });
-    let (first, last) = (starts.clone().min().expect("panes"), starts.max().expect("panes"));
+fn span(flushes: &[Flush]) -> i64 {
+    let starts = || flushes.iter().flat_map(|f| &f.panes).map(|pane| pane.key.start);
+    let (first, last) = (starts().min().expect("panes"), starts().max().expect("panes"));
     last.since_ms(first) + 10_000
 }
 

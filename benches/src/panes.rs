@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use detect::collect::{CollectConfig, Collector, RecordAt, Role};
+use detect::collect::{CollectConfig, Collector, Flush, RecordAt, Role};
 use detect::config::JudgeConfig;
 use detect::progress::SourceId;
 use detect::record::PanesRecord;
@@ -26,13 +26,23 @@ pub fn references(
     builder.finish().references
 }
 
-/// What a collector would write of the records: panes of ten seconds and progress, pane by pane.
+/// What a collector would write of the records: panes of ten seconds and progress.
 #[must_use]
 pub fn panes(
     collect: &Arc<CollectConfig>,
     references: &[Reference],
     records: &[Vec<u8>],
 ) -> Vec<PanesRecord> {
+    let flushed = flushes(collect, references, records).into_iter().flat_map(|flush| {
+        let panes = flush.panes.into_iter().map(PanesRecord::Partial);
+        panes.chain([PanesRecord::Progress(flush.progress)])
+    });
+    flushed.collect()
+}
+
+/// The same, flush by flush: one for each pane that was begun.
+#[must_use]
+pub fn flushes(collect: &Arc<CollectConfig>, references: &[Reference], records: &[Vec<u8>]) -> Vec<Flush> {
     let mut collector = Collector::new(source(), vec![source()], Arc::clone(collect));
     for reference in references {
         collector.profile(Arc::new(reference.profile.clone()));
@@ -43,9 +53,7 @@ pub fn panes(
         let pane = collector.watermark().map(|at| at.floor_to(10_000));
         if pane != reached {
             reached = pane;
-            let flush = collector.flush(false, false);
-            out.extend(flush.panes.into_iter().map(PanesRecord::Partial));
-            out.push(PanesRecord::Progress(flush.progress));
+            out.push(collector.flush(false, false));
         }
     }
     out

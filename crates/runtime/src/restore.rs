@@ -45,7 +45,7 @@ pub(crate) fn restore<L: Log>(
         Progress { teller, records: 0, bytes: 0, began: teller.clock.now().mono, said: Duration::ZERO };
     log.read(&at, ends.start, Some(ends.high), Isolation::Committed, &mut |record| {
         progress.read(record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len));
-        if progress.records % LOOK == 0 {
+        if progress.records.is_multiple_of(LOOK) {
             progress.say((record.offset - ends.start) * 100 / (ends.high - ends.start).max(1));
         }
         if let Some(key) = record.key {

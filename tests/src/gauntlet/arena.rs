@@ -190,7 +190,9 @@ impl Arena {
                     signal(&process, Signal::CONT);
                     State::Running(process)
                 }
-                state => state,
+                state @ (State::Down(_) | State::Starting(_) | State::Running(_) | State::Stopped(..)) => {
+                    state
+                }
             };
         }
     }

@@ -71,7 +71,7 @@ impl Cluster {
                     State::Whole
                 }
             },
-            state => state,
+            state @ (State::Whole | State::Without(..)) => state,
         };
     }
 }

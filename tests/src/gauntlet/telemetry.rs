@@ -15,8 +15,9 @@ use crate::fed::Feed;
 const STEP_MS: i64 = 2_000;
 /// A trouble begins every so often, and lasts for half of it.
 const TROUBLE_MS: i64 = 16 * 60_000;
+type Trouble = fn(&mut Value);
 /// In turn: which model, and what is wrong with it.
-const TROUBLES: [(&str, fn(&mut Value)); 5] =
+const TROUBLES: [(&str, Trouble); 5] =
     [("fraud", slow), ("support", failing), ("ranking", slow), ("triage", failing), ("demand", slow)];
 
 /// A producer on a thread of its own. Goes on until it is told to end.
