@@ -14,7 +14,7 @@ pub(crate) enum Ended {
     Fenced(LogError),
     /// Nothing of it is visible: the loop goes back to its last commit.
     Aborted,
-    /// The log took nothing of it, and will not before an operator has done what this says.
+    /// The log took nothing of it, and may not before an operator has done what this says.
     Refused(LogError),
 }
 
@@ -38,10 +38,11 @@ pub(crate) fn commit<T: Transaction>(
     match done {
         Ok(()) => Ok(Ended::Committed),
         Err(e @ LogError::Fenced { .. }) => Ok(Ended::Fenced(e)),
-        Err(e @ (LogError::Aborted { .. } | LogError::Retriable { .. })) => {
+        Err(e @ LogError::Aborted { .. }) => {
             tracing::warn!(role, error = %e, "commit did not hold; going back to the last one");
             Ok(Ended::Aborted)
         }
+        Err(e @ LogError::Retriable { .. }) => Ok(Ended::Refused(e)),
         Err(LogError::TooLarge { topic, bytes }) => Ok(Ended::Refused(oversized::mend(&topic, bytes))),
         Err(e) => Err(e),
     }

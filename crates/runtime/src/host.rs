@@ -71,7 +71,9 @@ pub fn drive<T: Step>(
             match stepped {
                 Ok(Stepped { worked: true, .. }) => (),
                 Ok(Stepped { worked: false, next }) => std::thread::sleep(rest(next, clock.now().mono)),
-                Err(e @ LogError::Retriable { .. }) => {
+                // All topics were there when the process began: a broker that has just started may not know them yet,
+                // and one that somebody deleted may be made again.
+                Err(e @ (LogError::Retriable { .. } | LogError::NotFound { .. })) => {
                     tracing::warn!(role = T::ROLE, error = %e, "the log is not answering");
                     in_trouble = true;
                     views.set_trouble(T::ROLE, Some(e.to_string()));
@@ -103,6 +105,39 @@ fn rest(next: Option<Duration>, now: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Fails in turn with each of these, then works until it is stopped.
+    struct Failing(Vec<LogError>, Arc<AtomicBool>);
+
+    impl Step for Failing {
+        const ROLE: &'static str = "failing";
+
+        fn step(&mut self, _: Now) -> Result<Stepped, LogError> {
+            if let Some(error) = self.0.pop() {
+                return Err(error);
+            }
+            self.1.store(true, Ordering::Relaxed);
+            Ok(Stepped::default())
+        }
+
+        fn close(self, _: Now) -> Result<(), LogError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_may_mend_itself_does_not_end_a_role() {
+        let missing = || LogError::not_found("topic t");
+        for (errors, ends) in [
+            (vec![LogError::retriable("away"), missing()], true),
+            (vec![LogError::Fatal { what: "broken".into(), source: None }], false),
+        ] {
+            let stop = Arc::new(AtomicBool::new(false));
+            let work = Failing(errors, Arc::clone(&stop));
+            let thread = drive(work, Clock::start(), stop, Arc::new(Views::default()));
+            assert_eq!(thread.join().expect("no panic").is_ok(), ends);
+        }
+    }
 
     #[test]
     fn a_loop_rests_until_its_next_timer_and_never_long() {

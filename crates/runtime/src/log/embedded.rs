@@ -7,6 +7,7 @@ mod clean;
 mod codec;
 mod commit;
 mod consumer;
+mod file;
 mod groups;
 mod store;
 #[cfg(test)]

@@ -26,7 +26,7 @@ use super::{
     ConsumerSpec, Ends, Isolation, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec,
 };
 use clients::Client;
-use errors::{lift, moved};
+use errors::{lift, moved, unknown};
 use producer::Producer;
 
 /// How to reach a Kafka cluster.
@@ -151,8 +151,12 @@ impl KafkaLog {
         let deadline = Deadline::after(self.config().timeout);
         loop {
             match client.watermarks(at, deadline.left()) {
-                // It asked the one who led the partition when it last looked; now it looks again.
-                Err(error) if error.rdkafka_error_code().is_some_and(moved) && !deadline.over() => {
+                // It asked the one who led the partition when it last looked, or one that has just started; now it looks
+                // again.
+                Err(error)
+                    if error.rdkafka_error_code().is_some_and(|code| moved(code) || unknown(code))
+                        && !deadline.over() =>
+                {
                     std::thread::sleep(MOVED_WAIT);
                 }
                 done => return done.map_err(|e| lift(e, &format!("cannot ask for the ends of {at}"))),

@@ -109,6 +109,8 @@ fn write(shared: &Shared, waiting: Vec<(Job, Arc<OnceLock<Written>>)>) {
                 state.committed.insert((group, at), offset);
             }
         }
+        // The disk is full: nothing was written, and there may be room later.
+        Err(LogError::Retriable { .. }) => (),
         Err(error) => state.broken = Some(error.clone()),
     }
     drop(state);

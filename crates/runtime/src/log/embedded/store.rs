@@ -1,18 +1,20 @@
 //! The file: tables of redb, written one atomic commit at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use redb::backends::{FileBackend, InMemoryBackend};
+use redb::backends::InMemoryBackend;
 use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
-    TableError, WriteTransaction,
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
+    TableDefinition, TableError, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Durability, EmbeddedConfig};
+use super::EmbeddedConfig;
+use super::file::{LogFile, Reopened};
 use crate::log::{Cleanup, LogError, Offset, TopicPartition};
 
 /// Batches of records by (topic id, partition, offset of the first).
@@ -82,36 +84,79 @@ pub(super) struct Contents {
 }
 
 pub(super) struct Store {
-    db: Database,
+    /// None from a failure of the disk until the file could be opened again.
+    db: RwLock<Option<Database>>,
+    /// Set by the writer, taken back by whoever opens the file again.
+    failed: AtomicBool,
+    open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
+    path: Option<PathBuf>,
 }
 
 impl Store {
     pub(super) fn open(config: &EmbeddedConfig) -> Result<Self, LogError> {
         match &config.path {
-            Some(path) => {
-                if !path.exists() {
-                    make(path, config)?;
-                }
-                Self::on(LogFile::new(locked(path)?, config.durability).map_err(broken)?, config)
-            }
+            Some(path) => Self::on(LogFile::open(path, config)?, config),
             None => Self::on(InMemoryBackend::new(), config),
         }
     }
 
     pub(super) fn on(bytes: impl StorageBackend, config: &EmbeddedConfig) -> Result<Self, LogError> {
-        let db = Builder::new().set_cache_size(config.cache_bytes).create_with_backend(bytes);
+        let (bytes, cache) = (Reopened(Arc::new(bytes)), config.cache_bytes);
+        let open = move || Builder::new().set_cache_size(cache).create_with_backend(bytes.clone());
         // Nothing was lost: the file is of something else, or of a broken disk. An operator must look.
-        let db = db.map_err(|error| LogError::Config {
+        let db = open().map_err(|error| LogError::Config {
             what: format!("cannot open {:?} as an embedded log", config.path),
             source: Some(Arc::new(error)),
         })?;
-        let store = Self { db };
+        let store = Self {
+            db: RwLock::new(Some(db)),
+            failed: AtomicBool::new(false),
+            open: Box::new(open),
+            path: config.path.clone(),
+        };
         store.prepare()?;
         Ok(store)
     }
 
+    /// The file, opened again if it must be.
+    fn db(&self) -> Result<Opened<'_>, LogError> {
+        if self.failed.load(Ordering::Acquire)
+            && let Ok(db) = self.db.try_write()
+        {
+            self.reopen(db);
+        }
+        if self.failed.load(Ordering::Acquire) {
+            return Err(self.full());
+        }
+        Opened::of(&self.db).ok_or_else(|| self.full())
+    }
+
+    /// After a failure the file refuses everything until it is opened again.
+    fn reopen(&self, mut db: RwLockWriteGuard<'_, Option<Database>>) {
+        if !self.failed.load(Ordering::Acquire) {
+            return;
+        }
+        // First closed: two that write one file would ruin it.
+        *db = None;
+        match (self.open)() {
+            Ok(opened) => {
+                *db = Some(opened);
+                self.failed.store(false, Ordering::Release);
+            }
+            Err(error) => tracing::debug!(%error, "the embedded log cannot be opened again yet"),
+        }
+    }
+
+    fn full(&self) -> LogError {
+        let path = self.path.as_deref().unwrap_or(Path::new("the embedded log"));
+        let what =
+            format!("no room on the disk for {}: make some (nothing acknowledged is lost)", path.display());
+        LogError::Retriable { what, source: None }
+    }
+
     fn prepare(&self) -> Result<(), LogError> {
-        let write = self.begin()?;
+        let db = self.db()?;
+        let write = Self::begin(&db).map_err(broken)?;
         {
             let mut format = write.open_table(FORMAT).map_err(broken)?;
             let found = format.get("version").map_err(broken)?.map(|v| v.value());
@@ -129,15 +174,15 @@ impl Store {
         write.commit().map_err(broken)
     }
 
-    fn begin(&self) -> Result<WriteTransaction, LogError> {
-        let mut write = self.db.begin_write().map_err(broken)?;
+    fn begin(db: &Database) -> Result<WriteTransaction, StoreError> {
+        let mut write = db.begin_write()?;
         // After a crash the file opens at once instead of being walked through.
         write.set_quick_repair(true);
         Ok(write)
     }
 
     pub(super) fn contents(&self) -> Result<Contents, LogError> {
-        let read = self.db.begin_read().map_err(broken)?;
+        let read = self.db()?.begin_read().map_err(broken)?;
         let heads = read.open_table(HEADS).map_err(broken)?;
         let mut topics = vec![];
         for entry in read.open_table(TOPICS).map_err(broken)?.iter().map_err(broken)? {
@@ -161,10 +206,46 @@ impl Store {
     }
 
     /// Makes the changes durable, all or none.
+    ///
+    /// # Errors
+    /// [`LogError::Retriable`] when the disk is full: nothing was changed. Anything else ends the use of the file.
     pub(super) fn commit(&self, changes: &Changes) -> Result<(), LogError> {
-        let write = self.begin()?;
-        Self::put(&write, changes).map_err(broken)?;
-        write.commit().map_err(broken)
+        let Err(error) = self.try_commit(changes) else { return Ok(()) };
+        if !error.is_full() {
+            return Err(broken(error));
+        }
+        self.failed.store(true, Ordering::Release);
+        // Those who read have soon met the failure.
+        self.reopen(self.db.write().unwrap_or_else(PoisonError::into_inner));
+        // The last sync may have failed when all was written: then it is there.
+        if self.holds(changes)? { Ok(()) } else { Err(self.full()) }
+    }
+
+    fn try_commit(&self, changes: &Changes) -> Result<(), StoreError> {
+        let db = self.db()?;
+        let write = Self::begin(&db)?;
+        Self::put(&write, changes)?;
+        Ok(write.commit()?)
+    }
+
+    /// Whether the file is as these changes leave it.
+    fn holds(&self, changes: &Changes) -> Result<bool, LogError> {
+        let read = self.db()?.begin_read().map_err(broken)?;
+        let (heads, offsets) =
+            (read.open_table(HEADS).map_err(broken)?, read.open_table(OFFSETS).map_err(broken)?);
+        for (at, Head { start, next, bytes, dirty }) in &changes.heads {
+            let found = heads.get(at).map_err(broken)?.map(|head| head.value());
+            if found != Some((*start, *next, *bytes, *dirty)) {
+                return Ok(false);
+            }
+        }
+        for (group, at, offset) in &changes.offsets {
+            let found = offsets.get((&**group, &*at.topic, at.partition)).map_err(broken)?;
+            if found.map(|found| found.value()) != Some(*offset) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn put(write: &WriteTransaction, changes: &Changes) -> Result<(), redb::Error> {
@@ -200,8 +281,28 @@ impl Store {
     }
 
     /// The file as it is now; later commits do not show in it.
-    pub(super) fn snapshot(&self) -> Result<Snapshot, LogError> {
-        Ok(Snapshot { read: self.db.begin_read().map_err(broken)? })
+    pub(super) fn snapshot(&self) -> Result<Snapshot<'_>, LogError> {
+        let db = self.db()?;
+        let read = db.begin_read().map_err(broken)?;
+        Ok(Snapshot { read, _db: db })
+    }
+}
+
+/// Nobody closes the file while this is held.
+struct Opened<'a>(RwLockReadGuard<'a, Option<Database>>);
+
+impl<'a> Opened<'a> {
+    fn of(db: &'a RwLock<Option<Database>>) -> Option<Self> {
+        let db = db.read().unwrap_or_else(PoisonError::into_inner);
+        db.is_some().then(|| Self(db))
+    }
+}
+
+impl Deref for Opened<'_> {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("looked at when the lock was taken")
     }
 }
 
@@ -209,11 +310,12 @@ impl Store {
 type EachBatch<'a> = dyn FnMut(Offset, &[u8]) -> Result<bool, LogError> + 'a;
 
 /// The file as it was at one moment.
-pub(super) struct Snapshot {
+pub(super) struct Snapshot<'a> {
     read: ReadTransaction,
+    _db: Opened<'a>,
 }
 
-impl Snapshot {
+impl Snapshot<'_> {
     /// Calls `each(base, bytes)` for every batch of a partition that may hold `from` or more, in order, until
     /// it returns false.
     pub(super) fn batches(
@@ -244,7 +346,16 @@ impl Snapshot {
 
 /// Whatever goes wrong with the file ends this process's use of it: what it holds is what was committed.
 pub(super) fn broken(error: impl Into<StoreError>) -> LogError {
-    LogError::fatal("the embedded log's file failed", error.into())
+    match error.into() {
+        // Whoever met the failure itself knows what it was. It may be that there was no room.
+        StoreError::Redb(redb::Error::PreviousIo) => {
+            LogError::retriable("the embedded log's file failed and is not open again yet")
+        }
+        StoreError::Log(error) => error,
+        error @ (StoreError::Redb(_) | StoreError::Io(_) | StoreError::Encoding(_) | StoreError::Corrupt) => {
+            LogError::fatal("the embedded log's file failed", error)
+        }
+    }
 }
 
 /// What can go wrong beneath.
@@ -258,6 +369,22 @@ pub(super) enum StoreError {
     Encoding(#[from] postcard::Error),
     #[error("a batch of records makes no sense")]
     Corrupt,
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl StoreError {
+    /// Whether there is no room on the disk, or for us.
+    fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match self {
+            Self::Redb(redb::Error::Io(error)) | Self::Io(error) => {
+                matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+            }
+            Self::Log(error) => matches!(error, LogError::Retriable { .. }),
+            Self::Redb(_) | Self::Encoding(_) | Self::Corrupt => false,
+        }
+    }
 }
 
 macro_rules! through_redb {
@@ -265,85 +392,4 @@ macro_rules! through_redb {
         fn from(error: $error) -> Self { Self::Redb(error.into()) }
     })* };
 }
-through_redb!(redb::StorageError, TableError, redb::TransactionError, redb::CommitError, redb::DatabaseError);
-
-/// Makes an empty log beside `path` and then moves it there, so that no half-made one is ever found.
-fn make(path: &Path, config: &EmbeddedConfig) -> Result<(), LogError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|error| cannot_open(path, error))?;
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = Path::new(&fresh);
-    let file = locked(fresh)?;
-    // The lock is held until the file is in its place: whoever makes one at the same time finds it there.
-    let _held = file.try_clone().map_err(|error| cannot_open(fresh, error))?;
-    if path.exists() {
-        return Ok(());
-    }
-    // What one who died while making it has left.
-    file.set_len(0).map_err(|error| cannot_open(fresh, error))?;
-    drop(Store::on(LogFile::new(file, Durability::Power).map_err(broken)?, config)?);
-    let moved = std::fs::rename(fresh, path).and_then(|()| File::open(folder)?.sync_all());
-    moved.map_err(|error| cannot_open(path, error))
-}
-
-fn cannot_open(path: &Path, error: io::Error) -> LogError {
-    LogError::Config { what: format!("cannot open {}", path.display()), source: Some(Arc::new(error)) }
-}
-
-fn locked(path: &Path) -> Result<File, LogError> {
-    let mut how = OpenOptions::new();
-    how.read(true).write(true).create(true).truncate(false);
-    // It holds telemetry as it came: nobody else's to read.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut how, 0o600);
-    let file = how.open(path);
-    let file = file.map_err(|error| cannot_open(path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(cannot_open(path, error)),
-    }
-}
-
-/// The file under our own lock (held until it is closed), synced as its config says.
-#[derive(Debug)]
-struct LogFile {
-    file: FileBackend,
-    durability: Durability,
-}
-
-impl LogFile {
-    fn new(file: File, durability: Durability) -> Result<Self, redb::DatabaseError> {
-        Ok(Self { file: FileBackend::new(file)?, durability })
-    }
-}
-
-impl StorageBackend for LogFile {
-    fn len(&self) -> Result<u64, io::Error> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> Result<(), io::Error> {
-        match self.durability {
-            Durability::Power => self.file.sync_data(),
-            Durability::Process => Ok(()),
-        }
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> Result<(), io::Error> {
-        self.file.close()
-    }
-}
+through_redb!(redb::StorageError, TableError, redb::TransactionError, redb::CommitError, DatabaseError);

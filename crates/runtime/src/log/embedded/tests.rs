@@ -1,5 +1,6 @@
 //! What is special to a log in one file. What every log promises is in `tests/src/log_contract.rs`.
 
+mod full;
 mod power;
 
 use std::io;
