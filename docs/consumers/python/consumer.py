@@ -18,6 +18,34 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 # Cleared incidents whose sequence is remembered, so that a late duplicate is known for one.
 CLEARED_MAX = 10_000
 
+# What a broker says while it starts, or while its group or its partitions move to another one. The client library
+# tries most requests again by itself; those for a group's offsets it hands on.
+PASSING = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+}
+# Seconds for which a request is tried again before its error is the answer.
+PATIENCE = 60
+
+
+def patiently(request):
+    """What `request` answers, tried again while its error is of those that pass."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return request()
+        except KafkaException as exception:
+            error = exception.args[0]
+            if error.code() not in PASSING or time.monotonic() >= until:
+                raise
+            print(f"trying again: {error.str()}", file=sys.stderr)
+            time.sleep(0.5)
+
 
 class Pager:
     """What is known of each incident, and what the pager was told."""
@@ -91,16 +119,24 @@ class Feed:
         self.uncommitted = Consumer({**common, "isolation.level": "read_uncommitted"})
 
     def partitions(self, topic):
-        found = self.consumer.list_topics(topic, timeout=30).topics[topic]
-        if found.error is not None:
-            raise KafkaException(found.error)
-        return sorted(found.partitions)
+        def ask():
+            found = self.consumer.list_topics(topic, timeout=30).topics[topic]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return sorted(found.partitions)
+
+        return patiently(ask)
+
+    @staticmethod
+    def watermarks(client, partition):
+        return patiently(lambda: client.get_watermark_offsets(partition, timeout=30))
 
     def starts(self):
         """Where to go on, and the end of what was missed: {partition: offset} each."""
         wanted = [TopicPartition(self.incidents, p) for p in self.partitions(self.incidents)]
-        ends = {tp.partition: self.consumer.get_watermark_offsets(tp, timeout=30)[1] for tp in wanted}
-        committed = {tp.partition: tp.offset for tp in self.consumer.committed(wanted, timeout=30)}
+        ends = {tp.partition: self.watermarks(self.consumer, tp)[1] for tp in wanted}
+        found = patiently(lambda: self.consumer.committed(wanted, timeout=30))
+        committed = {tp.partition: tp.offset for tp in found}
         starts = {p: committed[p] if committed[p] >= 0 else end for p, end in ends.items()}
         # Before anything is paged: or a crash now would let the next start skip what clears meanwhile.
         self.commit(starts)
@@ -110,7 +146,7 @@ class Feed:
         """The last word on every open incident, from the compacted topic."""
         ends = {}
         for p in self.partitions(self.opened):
-            low, high = self.uncommitted.get_watermark_offsets(TopicPartition(self.opened, p), timeout=30)
+            low, high = self.watermarks(self.uncommitted, TopicPartition(self.opened, p))
             if low < high:
                 ends[p] = high
         words = {}
@@ -153,7 +189,7 @@ class Feed:
 
     def commit(self, offsets):
         places = [TopicPartition(self.incidents, p, offset) for p, offset in offsets.items()]
-        self.consumer.commit(offsets=places, asynchronous=False)
+        patiently(lambda: self.consumer.commit(offsets=places, asynchronous=False))
 
 
 def run(options):
