@@ -15,6 +15,7 @@ use detect::reference::{Reference, ReferenceBuilder};
 use runtime::clock::{Clock, Now};
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::judge::JudgeLoop;
+use runtime::live::Live;
 use runtime::log::embedded::EmbeddedLog;
 use runtime::log::{Isolation, Log, NewRecord, TopicPartition};
 use runtime::settings::Settings;
@@ -101,7 +102,7 @@ fn judge_loop(
     pinned: &Arc<Vec<Reference>>,
 ) -> JudgeLoop<EmbeddedLog> {
     let views = Arc::new(Views::default());
-    let (config, pinned) = (Arc::clone(config), Arc::clone(pinned));
+    let (config, pinned) = (Live::new(Arc::clone(config)), Arc::clone(pinned));
     JudgeLoop::new(log.clone(), settings(), config, pinned, views, Clock::start()).unwrap()
 }
 
@@ -201,9 +202,9 @@ fn a_pinned_reference_of_700_features_is_used_and_outlives_a_restart() {
     let parts = house.parts("judge/0");
     assert!(parts > 3, "the reference came in {parts} parts");
     let configs = |house: &House| {
-        house.panes().into_iter().filter(|r| matches!(r, PanesRecord::Config { .. })).collect::<Vec<_>>()
+        house.panes().into_iter().filter(|r| matches!(r, PanesRecord::Config(_))).collect::<Vec<_>>()
     };
-    assert_eq!(configs(&house), [PanesRecord::Config { digest: config.digest().clone() }]);
+    assert_eq!(configs(&house), [PanesRecord::Config(Box::new(config.rules()))]);
 
     // Another config judges from here on: the reference is there, and is not handed on again.
     let another = judge_config(BudgetSettings { pages_per_week: 9.0, ..BudgetSettings::default() });
@@ -212,8 +213,8 @@ fn a_pinned_reference_of_700_features_is_used_and_outlives_a_restart() {
     let after = house.history();
     assert!(after.len() > judged.len() && after.iter().all(by_it) && after.iter().all(warm));
     assert_eq!(house.parts("judge/0"), parts);
-    let marks = [&config, &another].map(|c| PanesRecord::Config { digest: c.digest().clone() });
-    assert_eq!(configs(&house), marks);
+    let told = [&config, &another].map(|c| PanesRecord::Config(Box::new(c.rules())));
+    assert_eq!(configs(&house), told);
 }
 
 #[test]

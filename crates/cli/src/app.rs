@@ -25,6 +25,7 @@ use crate::args::Role;
 use crate::backend::Backend;
 use crate::config::{Checked, audit};
 use crate::failure::{Failure, Kind};
+use crate::reload::{InForce, Watch};
 
 /// The log that a config asks for.
 pub(crate) enum AnyLog {
@@ -72,6 +73,9 @@ pub(crate) struct App {
     threads: Vec<JoinHandle<Result<(), LogError>>>,
     tokio: Option<tokio::runtime::Runtime>,
     client_file: Option<PathBuf>,
+    in_force: InForce,
+    settings: Settings,
+    clock: Clock,
 }
 
 /// What a process is told beside its config.
@@ -92,11 +96,9 @@ impl App {
         let settings = settings(checked);
         let sources = sources(checked, &settings.topics);
         prepare(&log, checked, &settings, &sources)?;
-        let budget = &checked.config.budget;
-        for (kind, n) in [("page", budget.pages_per_week), ("ticket", budget.tickets_per_week)] {
-            metrics::gauge!(runtime::metrics::BUDGET_PER_WEEK, "kind" => kind).set(n);
-        }
         let clock = Clock::start();
+        let policy = policy(checked, &options.roles)?;
+        let in_force = InForce::new(checked, &policy, clock.now().wall);
         let views = Arc::new(Views::default());
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -106,8 +108,16 @@ impl App {
         let receivers = receivers(checked)?;
         let inboxes = receivers.iter().filter_map(|r| r.inbox().cloned()).collect();
         let entered = tokio.enter();
-        let backend =
-            Backend::new(log.clone(), checked, settings.clone(), Arc::clone(&views), inboxes, metrics, clock);
+        let backend = Backend::new(
+            log.clone(),
+            checked,
+            settings.clone(),
+            Arc::clone(&views),
+            inboxes,
+            metrics,
+            clock,
+            Arc::clone(&in_force.status),
+        );
         drop(entered);
         let server = tokio
             .block_on(http_api::Server::bind(checked.config.http.clone()))
@@ -132,11 +142,14 @@ impl App {
             threads: Vec::new(),
             tokio: None,
             client_file: options.client_file,
+            in_force,
+            settings,
+            clock,
         };
         let handle = tokio.handle().clone();
         app.tokio = Some(tokio);
         for role in &options.roles {
-            app.start_role(*role, &log, checked, &settings, &sources, &receivers, &handle, clock)?;
+            app.start_role(*role, &log, checked, &sources, &receivers, &handle, &policy)?;
         }
         Ok(app)
     }
@@ -147,13 +160,13 @@ impl App {
         role: Role,
         log: &L,
         checked: &Checked,
-        settings: &Settings,
         sources: &[SourceSpec],
         receivers: &[Arc<Receiver>],
         handle: &tokio::runtime::Handle,
-        clock: Clock,
+        policy: &Arc<escalate::Policy>,
     ) -> Result<(), Failure> {
         let (views, stop) = (Arc::clone(&self.views), Arc::clone(&self.stop));
+        let (settings, clock) = (self.settings.clone(), self.clock);
         match role {
             Role::Collect => {
                 let config = Arc::new(checked.telemetry.clone());
@@ -174,7 +187,7 @@ impl App {
                 let work = JudgeLoop::new(
                     log.clone(),
                     settings.clone(),
-                    Arc::clone(&checked.judge),
+                    Arc::clone(&self.in_force.judge),
                     Arc::clone(&checked.references),
                     Arc::clone(&views),
                     clock,
@@ -182,15 +195,54 @@ impl App {
                 self.threads.push(drive(work, clock, stop, views));
             }
             Role::Escalate => {
-                let policy = policy(checked)?;
-                let make = Box::new(move |partition| escalate::Machine::new(partition, Arc::clone(&policy)));
+                let (policy, live) = (Arc::clone(policy), Arc::clone(&self.in_force.escalate));
+                let of = Arc::clone(&live);
+                let make = Box::new(move |partition| {
+                    // What was loaded was checked; without it, what the process started with.
+                    let renewed = policy.renewed(of.get().bundle.clone());
+                    escalate::Machine::new(partition, renewed.map_or_else(|_| Arc::clone(&policy), Arc::new))
+                });
                 let sends =
                     Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views));
-                let work =
-                    EscalateLoop::new(log.clone(), settings.clone(), make, sends, Arc::clone(&views), clock)?;
+                let work = EscalateLoop::new(
+                    log.clone(),
+                    settings.clone(),
+                    make,
+                    live,
+                    sends,
+                    Arc::clone(&views),
+                    clock,
+                )?;
                 self.threads.push(drive(work, clock, stop, views));
             }
         }
+        Ok(())
+    }
+
+    /// Looks after the config file for as long as the process runs, and whenever `asked` becomes true.
+    ///
+    /// # Errors
+    /// When the machine has no thread to give.
+    pub(crate) fn watch<L: Log>(
+        &mut self,
+        log: L,
+        file: (PathBuf, String),
+        checked: &Checked,
+        asked: Arc<AtomicBool>,
+    ) -> Result<(), Failure> {
+        let around = (log, self.settings.clone(), self.clock);
+        let mut watch = Watch::new(file, checked.clone(), around, self.in_force.clone(), asked);
+        let stop = Arc::clone(&self.stop);
+        let run = move || {
+            while !stop.load(Ordering::Relaxed) {
+                watch.step();
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Ok(())
+        };
+        let thread = std::thread::Builder::new().name("config".to_owned()).spawn(run);
+        let failed = |e| Failure::new(Kind::CannotStart, format!("no thread for the config file: {e}"));
+        self.threads.push(thread.map_err(failed)?);
         Ok(())
     }
 
@@ -284,9 +336,9 @@ fn prepare<L: Log>(
     Ok(())
 }
 
-/// The policy, with a secret for people's pseudonyms.
-fn policy(checked: &Checked) -> Result<Arc<escalate::Policy>, Failure> {
-    if checked.people_key_given {
+/// The policy, with a secret for people's pseudonyms where somebody escalates.
+fn policy(checked: &Checked, roles: &[Role]) -> Result<Arc<escalate::Policy>, Failure> {
+    if checked.people_key_given || !roles.contains(&Role::Escalate) {
         return Ok(Arc::clone(&checked.policy));
     }
     let log = &checked.config.log;

@@ -17,6 +17,7 @@ use http_api::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use receivers::Inbox;
 use runtime::clock::Clock;
+use runtime::live::Live;
 use runtime::log::{Log, LogError, NewRecord};
 use runtime::settings::Settings;
 use runtime::views::Views;
@@ -28,6 +29,7 @@ use wire::page::InboxEntry;
 use wire::{CommandId, IncidentId};
 
 use crate::config::Checked;
+use crate::reload::Status;
 
 /// The process as the listener sees it.
 pub(crate) struct Backend<L: Log> {
@@ -35,7 +37,7 @@ pub(crate) struct Backend<L: Log> {
     telemetry: CollectConfig,
     telemetry_topic: Arc<str>,
     settings: Settings,
-    config: wire::Digest,
+    config: Arc<Live<Status>>,
     views: Arc<Views>,
     inboxes: Vec<Arc<Inbox>>,
     metrics: PrometheusHandle,
@@ -44,6 +46,7 @@ pub(crate) struct Backend<L: Log> {
 }
 
 impl<L: Log> Backend<L> {
+    #[expect(clippy::too_many_arguments, reason = "what lies behind the listener, used once")]
     pub(crate) fn new(
         log: L,
         checked: &Checked,
@@ -52,10 +55,10 @@ impl<L: Log> Backend<L> {
         inboxes: Vec<Arc<Inbox>>,
         metrics: PrometheusHandle,
         clock: Clock,
+        config: Arc<Live<Status>>,
     ) -> Self {
         let telemetry = checked.telemetry.clone();
         let topic = telemetry.raw().topic.clone().unwrap_or_else(|| settings.topics.telemetry.clone());
-        let config = checked.judge.digest().clone();
         let tail = tail::Tail::new();
         Self {
             log,
@@ -226,10 +229,13 @@ impl<L: Log> http_api::Backend for Backend<L> {
 
     fn status(&self) -> Result<Value, BackendError> {
         let open = self.views.incidents.iter().filter(|i| i["signal"] == "open").count();
+        let config = self.config.get();
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "namespace": self.settings.namespace,
-            "config": self.config,
+            "config": config.digest,
+            "config_file": *config,
+            "judged_by": self.views.configs(),
             "roles": self.ready().roles,
             "records": self.views.records.load(Ordering::Relaxed),
             "dead_letters": self.views.dead_letters.load(Ordering::Relaxed),

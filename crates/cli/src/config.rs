@@ -93,8 +93,17 @@ pub struct Checked {
 /// # Errors
 /// Every fault that can be known without a broker.
 pub fn load(file: &Path) -> Result<Checked, Vec<Fault>> {
+    load_with_text(file).map(|(_, checked)| checked)
+}
+
+/// As [`load`], with the text that it was read from.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_with_text(file: &Path) -> Result<(String, Checked), Vec<Fault>> {
     let source = std::fs::read_to_string(file).map_err(|e| vec![Fault::unreadable(file, &e)])?;
-    parse(file, &source)
+    let checked = parse(file, &source)?;
+    Ok((source, checked))
 }
 
 /// Checks a config's text; `file` is for messages and relative paths.

@@ -14,6 +14,7 @@ mod input;
 mod letters;
 mod plan;
 mod reference;
+mod reload;
 mod remote;
 mod replay;
 mod run;

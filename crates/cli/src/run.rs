@@ -14,6 +14,7 @@ use crate::args::RunArgs;
 use crate::client::client_file;
 use crate::config::{self, Checked};
 use crate::failure::{Failure, Kind};
+use crate::signals::Asked;
 use crate::term::{Out, thousands};
 
 /// Runs until a signal, or until a role fails.
@@ -22,22 +23,22 @@ use crate::term::{Out, thousands};
 /// When the config is wrong, the log cannot be opened, or a role fails.
 pub(crate) fn run(args: &RunArgs, out: &Out) -> Result<(), Failure> {
     let file = &args.config.config;
-    let checked = config::load(file).map_err(|faults| {
+    let (source, checked) = config::load_with_text(file).map_err(|faults| {
         let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Failure::new(Kind::No, text.join("\n\n"))
     })?;
-    let stop = crate::signals::stop_on_ctrl_c()?;
+    let asked = crate::signals::stop_and_reload()?;
     match open_log(&checked)? {
-        AnyLog::Kafka(log) => serve(log, &checked, args, &stop, out),
-        AnyLog::Embedded(log) => serve(log, &checked, args, &stop, out),
+        AnyLog::Kafka(log) => serve(log, (source, &checked), args, &asked, out),
+        AnyLog::Embedded(log) => serve(log, (source, &checked), args, &asked, out),
     }
 }
 
 fn serve<L: Log>(
     log: L,
-    checked: &Checked,
+    (source, checked): (String, &Checked),
     args: &RunArgs,
-    stop: &Arc<AtomicBool>,
+    Asked { stop, reload }: &Asked,
     out: &Out,
 ) -> Result<(), Failure> {
     let path = checked.dir.join(&checked.config.log.path);
@@ -45,7 +46,8 @@ fn serve<L: Log>(
     roles.sort_unstable();
     roles.dedup();
     let options = Options { roles, stop: Arc::clone(stop), client_file: Some(client_file(&path)) };
-    let app = App::start(log.clone(), checked, options)?;
+    let mut app = App::start(log.clone(), checked, options)?;
+    app.watch(log.clone(), (args.config.config.clone(), source), checked, Arc::clone(reload))?;
     announce(&app, checked, args, out);
     for input in &args.input {
         let n = read_file(&log, checked, input, stop)?;

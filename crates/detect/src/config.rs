@@ -45,6 +45,19 @@ impl JudgeConfig {
         Self { namespace, partitions, pane_ms, judge, budget, models, digest: Digest::of(&[&said]) }
     }
 
+    /// What of it may change while it judges.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules { judge: self.judge.clone(), budget: self.budget, models: self.models.clone() }
+    }
+
+    /// The same installation under other rules.
+    #[must_use]
+    pub fn under(&self, rules: Rules) -> Self {
+        let Rules { judge, budget, models } = rules;
+        Self::new(self.namespace.clone(), self.partitions, self.pane_ms, judge, budget, models)
+    }
+
     /// Of all of it: incidents carry it, so that one can say which config judged.
     #[must_use]
     pub fn digest(&self) -> &Digest {
@@ -57,6 +70,15 @@ impl JudgeConfig {
         static DEFAULT: std::sync::LazyLock<ModelSettings> = std::sync::LazyLock::new(ModelSettings::default);
         self.models.get(name).unwrap_or_else(|| &DEFAULT)
     }
+}
+
+/// The part of [`JudgeConfig`] that may change while it judges: thresholds, budgets, models. Names, partitions and the
+/// width of a pane may not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rules {
+    pub judge: JudgeSettings,
+    pub budget: BudgetSettings,
+    pub models: BTreeMap<String, ModelSettings>,
 }
 
 impl Default for JudgeConfig {

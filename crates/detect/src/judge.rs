@@ -13,6 +13,7 @@ mod loaded;
 mod model;
 mod open;
 pub mod plan;
+mod reload;
 mod response;
 mod sources;
 mod state;
@@ -42,8 +43,9 @@ use crate::record::{PanesRecord, RecordPart};
 use crate::reference::cells::Cell;
 use model::{Model, ModelClosing, Name};
 use open::OpenPanes;
+use reload::Next;
 use sources::Sources;
-use telemetry::Telemetry;
+use telemetry::{ConfigFiles, Telemetry};
 
 pub use state::RestoreError;
 pub use version::Trial;
@@ -55,7 +57,11 @@ const SILENT_MAX_MS: i64 = 2 * 86_400_000;
 #[derive(Debug)]
 pub struct Judge {
     partition: u32,
+    /// The config in force.
     config: Arc<JudgeConfig>,
+    next: Option<Next>,
+    /// The state says which config is in force.
+    config_is_kept: bool,
     sources: Sources,
     /// Start of the first base pane that is not closed. What comes for an earlier one is late.
     next_pane: Option<Timestamp>,
@@ -66,6 +72,7 @@ pub struct Judge {
     parts: Joiner,
     models: BTreeMap<String, Model>,
     telemetry: Telemetry,
+    config_files: ConfigFiles,
     /// Offset after the last record that was taken in.
     next_offset: i64,
     /// Offset after the last record that was handed in since it was restored: below `next_offset` while what was open is
@@ -130,6 +137,8 @@ pub struct Counters {
 #[derive(Debug, Default)]
 struct Dirty {
     meta: bool,
+    config: bool,
+    config_files: bool,
     models: BTreeSet<String>,
     versions: BTreeSet<(String, Name)>,
     references: BTreeSet<(String, String)>,
@@ -147,12 +156,15 @@ pub struct StreamView<'a> {
 }
 
 impl Judge {
-    /// A judge that knows nothing yet. Restore its state, then hand it records from the committed offset on.
+    /// A judge that knows nothing yet. Restore its state, then hand it records from the committed offset on. `config` is in
+    /// force until a record says otherwise, unless the state does.
     #[must_use]
     pub fn new(partition: u32, config: Arc<JudgeConfig>) -> Self {
         Self {
             partition,
             config,
+            next: None,
+            config_is_kept: false,
             sources: Sources::default(),
             next_pane: None,
             last_record: Timestamp::EPOCH,
@@ -160,6 +172,7 @@ impl Judge {
             parts: Joiner::default(),
             models: BTreeMap::new(),
             telemetry: Telemetry::default(),
+            config_files: ConfigFiles::default(),
             next_offset: 0,
             read_to: None,
             counters: Counters::default(),
@@ -178,6 +191,7 @@ impl Judge {
         self.read_to = Some(offset.saturating_add(1));
         self.next_offset = self.next_offset.max(offset.saturating_add(1));
         self.dirty.meta = true;
+        self.dirty.config |= !std::mem::replace(&mut self.config_is_kept, true);
         match record {
             PanesRecord::Part(part) => {
                 if let Some((first, whole)) = self.join(offset, &part, again) {
@@ -189,7 +203,9 @@ impl Judge {
             | PanesRecord::GaveUp { .. }
             | PanesRecord::Context(_)
             | PanesRecord::Reference(_)
-            | PanesRecord::Config { .. } => self.apply(offset, record, again),
+            | PanesRecord::Config(_)
+            | PanesRecord::ConfigFile(_)
+            | PanesRecord::Mark { .. } => self.apply(offset, record, again),
         }
     }
 
@@ -238,8 +254,12 @@ impl Judge {
                 self.dirty.versions.insert((model.clone(), (version.clone(), None)));
                 self.dirty.references.insert((model, version));
             }
-            // The digest of the config that judges is in every incident; here it marks the log.
-            PanesRecord::Config { digest: _ } => (),
+            PanesRecord::Config(rules) => self.reload(*rules),
+            PanesRecord::ConfigFile(file) => {
+                self.dirty.config_files = true;
+                self.config_files.found(&self.config, file, &mut self.out);
+            }
+            PanesRecord::Mark { digest: _ } => (),
             // Parts are of records, not of parts.
             PanesRecord::Part(_) => self.counters.misshapen += 1,
         }
@@ -392,6 +412,7 @@ impl Judge {
     }
 
     fn close_pane(&mut self, start: Timestamp, forced: bool) {
+        self.come_into_force(start);
         let end = start.plus_ms(self.config.pane_ms);
         let incomplete = forced || self.sources.lacks(end);
         let mut panes = self.open.close(start);
@@ -408,6 +429,7 @@ impl Judge {
         let total: f64 =
             self.models.iter().filter(|(_, m)| m.is_live(start)).map(|(name, _)| weight(name)).sum();
         let highest = self.sources.highest().unwrap_or(end).max(end);
+        let last_of_config = self.is_last_of_config(end);
         for (name, model) in &mut self.models {
             let closing = ModelClosing {
                 config: &config,
@@ -416,6 +438,7 @@ impl Judge {
                 end,
                 highest,
                 incomplete,
+                last_of_config,
                 part: weight(name) / total.max(weight(name)),
             };
             let closed = panes.remove(name).unwrap_or_default();

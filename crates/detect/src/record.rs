@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use wire::context::ContextRecord;
 use wire::{Digest, Timestamp, parts};
 
+use crate::config::Rules;
 use crate::pane::Pane;
 use crate::progress::{Progress, SourceId};
 use crate::reference::Reference;
@@ -29,10 +30,33 @@ pub enum PanesRecord {
     Context(ContextRecord),
     /// A pinned reference.
     Reference(Box<Reference>),
-    /// The judge's config from here on.
-    Config { digest: Digest },
+    /// Where earlier versions began to judge by another config. Means nothing any more.
+    Mark { digest: Digest },
     /// A piece of a record that is too large for one.
     Part(RecordPart),
+    /// What to judge by, from the pane on that follows the next one to close.
+    Config(Box<Rules>),
+    /// A process has found its config file to be at fault, or to be fine.
+    ConfigFile(ConfigFile),
+}
+
+/// The state of a process's config file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigFile {
+    /// Name of the process among those of its installation.
+    pub instance: String,
+    /// By that process's clock.
+    pub at: Timestamp,
+    /// File, line and key of what is wrong, never what stands there. `None` when nothing is.
+    pub fault: Option<String>,
+}
+
+impl ConfigFile {
+    /// The panes partition whose judge has the incidents of this process's config file.
+    #[must_use]
+    pub fn partition(&self, partitions: u32) -> u32 {
+        wire::partition::of_model(&format!("config/{}", self.instance), partitions)
+    }
 }
 
 /// A piece of the bytes of a record; see [`wire::parts`].
@@ -66,8 +90,8 @@ pub enum RecordError {
     DamagedJson(#[source] serde_json::Error),
 }
 
-/// The written form. Public records (context, references) are kept as the JSON that they are elsewhere, so
-/// that a field added to them does not change this schema.
+/// The written form. Public records (context, references) and what an operator writes are kept as the JSON that they are
+/// elsewhere, so that a field added to them does not change this schema.
 #[derive(Serialize, Deserialize)]
 enum Stored<P> {
     Partial(P),
@@ -75,8 +99,10 @@ enum Stored<P> {
     GaveUp(SourceId, Timestamp),
     Context(Vec<u8>),
     Reference(Vec<u8>),
-    Config(Digest),
+    Mark(Digest),
     Part(RecordPart),
+    Config(Vec<u8>),
+    ConfigFile(ConfigFile),
 }
 
 impl PanesRecord {
@@ -92,8 +118,10 @@ impl PanesRecord {
             Self::Reference(reference) => {
                 Stored::Reference(serde_json::to_vec(reference).expect("plain data"))
             }
-            Self::Config { digest } => Stored::Config(digest.clone()),
+            Self::Mark { digest } => Stored::Mark(digest.clone()),
             Self::Part(part) => Stored::Part(part.clone()),
+            Self::Config(rules) => Stored::Config(serde_json::to_vec(rules).expect("plain data")),
+            Self::ConfigFile(file) => Stored::ConfigFile(file.clone()),
         };
         postcard::to_extend(&stored, vec![SCHEMA]).expect("plain data")
     }
@@ -117,8 +145,12 @@ impl PanesRecord {
             Stored::Reference(json) => {
                 Self::Reference(serde_json::from_slice(&json).map_err(RecordError::DamagedJson)?)
             }
-            Stored::Config(digest) => Self::Config { digest },
+            Stored::Mark(digest) => Self::Mark { digest },
             Stored::Part(part) => Self::Part(part),
+            Stored::Config(json) => {
+                Self::Config(serde_json::from_slice(&json).map_err(RecordError::DamagedJson)?)
+            }
+            Stored::ConfigFile(file) => Self::ConfigFile(file),
         })
     }
 
@@ -145,6 +177,7 @@ impl PanesRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ModelSettings;
     use crate::pane::{PaneCounts, PaneKey};
     use proptest::prelude::*;
     use wire::context::Deployment;
@@ -166,6 +199,10 @@ mod tests {
             commit: Some("c".into()),
             image: None,
         };
+        let mut rules = Rules::default();
+        rules.judge.latency.page_effect = 0.1 + 0.2;
+        let owner = Some("team".to_owned());
+        rules.models.insert("m".into(), ModelSettings { owner, ..ModelSettings::default() });
         vec![
             PanesRecord::Partial(Pane { key, profile: 7, counts }),
             PanesRecord::Progress(Progress {
@@ -178,13 +215,19 @@ mod tests {
             }),
             PanesRecord::GaveUp { source, pane: at },
             PanesRecord::Context(ContextRecord::Deployment(deployment)),
-            PanesRecord::Config { digest: Digest::of(&[b"config"]) },
+            PanesRecord::Mark { digest: Digest::of(&[b"config"]) },
             PanesRecord::Part(RecordPart {
                 writer: "t/1".into(),
                 digest: Digest::of(&[b"whole"]),
                 index: 1,
                 parts: 3,
                 bytes: vec![7; 9],
+            }),
+            PanesRecord::Config(Box::new(rules)),
+            PanesRecord::ConfigFile(ConfigFile {
+                instance: "1".into(),
+                at,
+                fault: Some("tocsin.toml:3: budget".into()),
             }),
         ]
     }
@@ -207,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_damage_is_survived(which in 0..6_usize, at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+        fn any_damage_is_survived(which in 0..8_usize, at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
             let mut bytes = records()[which].encode();
             let at = at.index(bytes.len());
             bytes[at] = byte;

@@ -26,6 +26,8 @@ pub(crate) struct Desk {
     pub(crate) head: Anchor,
     /// Policy in force when the head was last written.
     pub(crate) loaded: Option<Digest>,
+    /// Config in force when the head was last written.
+    pub(crate) config: Option<Digest>,
     pub(crate) head_moved: bool,
     pub(crate) people: Directory,
     pub(crate) count: Counters,
@@ -55,6 +57,7 @@ impl Desk {
             stored: BTreeSet::new(),
             head: Anchor::start(partition),
             loaded: None,
+            config: None,
             head_moved: false,
             people: Directory::default(),
             count: Counters::default(),
@@ -73,6 +76,23 @@ impl Desk {
         let record = self.head.append(entry, self.now);
         self.head_moved = true;
         self.effects.push(Effect::Audit(record));
+    }
+
+    /// Incidents that open from now on follow this policy.
+    pub(crate) fn follow(&mut self, policy: Arc<Policy>, why: String) {
+        self.bundles.insert(policy.digest().clone(), Arc::clone(&policy));
+        self.current = policy;
+        self.note_policy(Some(why));
+    }
+
+    /// Audits the policy in force, if it is another than the head of the chain knows.
+    pub(crate) fn note_policy(&mut self, why: Option<String>) {
+        let digest = self.current.digest().clone();
+        if self.loaded.as_ref() != Some(&digest) {
+            let before = self.loaded.replace(digest.clone()).map(|d| d.to_string());
+            let after = Some(digest.to_string());
+            self.audit(Entry { action: "policy.loaded", before, after, why, ..Entry::default() });
+        }
     }
 
     /// Audits something about an incident that no person asked for.

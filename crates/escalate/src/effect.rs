@@ -6,7 +6,9 @@ use wire::command::Command;
 use wire::outbox::{OutboxRecord, Outcome};
 use wire::page::Page;
 use wire::response::Response;
-use wire::{Incident, IncidentId, NotificationId};
+use wire::{Digest, Incident, IncidentId, NotificationId};
+
+use crate::config::Bundle;
 
 /// What can happen to the machine. Recorded with its time, a run can be repeated to the byte.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,19 @@ pub enum Input {
     Tick,
     /// The state has been read to its end and this process owns the partition. Nothing is sent before.
     Started { owner: String },
+    /// What this process goes by now, after `Started`. Repeated, it changes nothing.
+    Loaded(Box<Loaded>),
+}
+
+/// A config as a process has loaded it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Of all that judges: incidents carry it too.
+    pub config: Digest,
+    /// What made the process load it: `start`, `file`, `SIGHUP`.
+    pub by: String,
+    /// What incidents follow that open from now on.
+    pub bundle: Bundle,
 }
 
 /// What the runtime must do, in this order: all but `Send` in one transaction with the offsets of the inputs,

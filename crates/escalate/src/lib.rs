@@ -26,7 +26,7 @@ pub use answers::Answer;
 pub use audit::{Anchor, Broken, Checker, Verified, verify};
 pub use config::{Bundle, ConfigError, ConfigErrors, EscalateConfig, PolicyConfig, RouteConfig, StepConfig};
 pub use counts::{Counters, Counts};
-pub use effect::{Effect, Input};
+pub use effect::{Effect, Input, Loaded};
 pub use life::{Decision, Event, Signal, Stage};
 pub use machine::Machine;
 pub use policy::{Plan, Policy, Position, Step, Target};

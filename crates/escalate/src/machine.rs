@@ -10,7 +10,7 @@ use wire::{CommandId, Incident, IncidentId, NotificationId, Source, Timestamp};
 use crate::answers::{Answer, Answers, Kept};
 use crate::audit::{Anchor, Entry, cut};
 use crate::desk::{Desk, Health};
-use crate::effect::{Effect, Input};
+use crate::effect::{Effect, Input, Loaded};
 use crate::index::Index;
 use crate::own::{INCIDENTS, Own};
 use crate::policy::Policy;
@@ -67,8 +67,9 @@ impl Machine {
     /// When the record was written by a newer version or cannot be read: the partition must not be worked on.
     pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), StateError> {
         match store::read(key, value)? {
-            Record::Head(Some(Head { chain, policy })) => {
+            Record::Head(Some(Head { chain, policy, config })) => {
                 self.desk.head = chain;
+                self.desk.config = config;
                 self.desk.loaded = Some(policy);
             }
             Record::Head(None) => self.desk.head = Anchor::start(self.desk.head.partition),
@@ -128,6 +129,7 @@ impl Machine {
             }
             Input::Tick => self.tick(),
             Input::Started { owner } => self.started(owner),
+            Input::Loaded(loaded) => self.loaded(*loaded),
         }
         self.health();
         self.start_waiting();
@@ -250,12 +252,7 @@ impl Machine {
         let why = format!("{owner} works on partition {}", self.desk.head.partition);
         self.desk.owner = Some(owner);
         self.desk.audit(Entry { action: "worker.started", why: Some(why), ..Entry::default() });
-        let digest = self.desk.current.digest().clone();
-        if self.desk.loaded.as_ref() != Some(&digest) {
-            let before = self.desk.loaded.replace(digest.clone()).map(|d| d.to_string());
-            let after = Some(digest.to_string());
-            self.desk.audit(Entry { action: "policy.loaded", before, after, ..Entry::default() });
-        }
+        self.desk.note_policy(None);
         if self.desk.forget_people() {
             // Whoever has their views has the names.
             self.changed.extend(self.incidents.keys().cloned());
@@ -280,6 +277,30 @@ impl Machine {
                         desk.note(state.id(), "lease.restarted", None, None, why);
                     }
                 });
+            }
+        }
+    }
+
+    /// Another config. Incidents that have opened keep the bundle that they follow.
+    fn loaded(&mut self, Loaded { config, by, bundle }: Loaded) {
+        if self.desk.owner.is_none() {
+            return;
+        }
+        if self.desk.config.as_ref() != Some(&config) {
+            let after = Some(config.to_string());
+            let before = self.desk.config.replace(config).map(|d| d.to_string());
+            let why = Some(format!("by {by}"));
+            self.desk.audit(Entry { action: "config.loaded", before, after, why, ..Entry::default() });
+        }
+        if bundle == *self.desk.current.bundle() {
+            return;
+        }
+        match self.desk.current.renewed(bundle) {
+            Ok(policy) => self.desk.follow(Arc::new(policy), format!("by {by}")),
+            // Whoever loads a bundle checks it.
+            Err(why) => {
+                let why = Some(why.to_string());
+                self.desk.audit(Entry { action: "policy.refused", why, ..Entry::default() });
             }
         }
     }
@@ -347,7 +368,8 @@ impl Machine {
         if std::mem::take(&mut self.desk.head_moved) {
             let (chain, policy) = (self.desk.head.clone(), self.desk.loaded.clone());
             let policy = policy.unwrap_or_else(|| self.desk.current.digest().clone());
-            self.desk.effects.push(store::head(&Head { chain, policy }));
+            let config = self.desk.config.clone();
+            self.desk.effects.push(store::head(&Head { chain, policy, config }));
         }
         let mut effects = std::mem::take(&mut self.desk.effects);
         effects.append(&mut self.desk.sends);

@@ -69,6 +69,15 @@ impl Policy {
         Self::checked(bundle, None)
     }
 
+    /// Another bundle, with the secrets of this one.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it but receivers that there are none of.
+    pub fn renewed(&self, bundle: Bundle) -> Result<Self, ConfigErrors> {
+        let (people_key, forgotten) = (self.people_key.clone(), self.forgotten.clone());
+        Ok(Self { people_key, forgotten, ..Self::again(bundle)? })
+    }
+
     fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
         let plans = check::plans(&bundle, receivers)?;
         let text = serde_json::to_vec(&bundle).expect("a bundle has text keys only");
@@ -123,7 +132,9 @@ impl Policy {
         self.plans.get(name)
     }
 
-    pub(crate) const fn bundle(&self) -> &Bundle {
+    /// As written.
+    #[must_use]
+    pub const fn bundle(&self) -> &Bundle {
         &self.bundle
     }
 

@@ -36,11 +36,14 @@ pub enum StateError {
     UnknownKey { key: String },
 }
 
-/// Head of the audit chain, and the policy in force when it was written.
+/// Head of the audit chain, and the policy and config in force when it was written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Head {
     pub(crate) chain: Anchor,
     pub(crate) policy: Digest,
+    /// Not there before anything was loaded, nor from earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) config: Option<Digest>,
 }
 
 /// One state record taken apart; `None` is a tombstone.

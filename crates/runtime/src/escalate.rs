@@ -14,6 +14,7 @@ use crate::clock::{Clock, Now};
 use crate::commit::commit;
 use crate::gauges::{self, Look};
 use crate::held::{Held, Opens};
+use crate::live::Live;
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
 use crate::metrics::INCIDENTS;
 use crate::restore::{Teller, restore};
@@ -31,6 +32,8 @@ pub struct EscalateLoop<L: Log, M, S> {
     settings: Settings,
     consumer: L::Consumer,
     make: Box<dyn Fn(u32) -> M + Send>,
+    live: Arc<Live<escalate::Loaded>>,
+    loaded: Arc<escalate::Loaded>,
     held: Held,
     parts: BTreeMap<u32, Part<L, M>>,
     sends: S,
@@ -58,6 +61,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         log: L,
         settings: Settings,
         make: Box<dyn Fn(u32) -> M + Send>,
+        live: Arc<Live<escalate::Loaded>>,
         sends: S,
         views: Arc<Views>,
         clock: Clock,
@@ -76,6 +80,8 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             settings,
             consumer,
             make,
+            loaded: live.get(),
+            live,
             held: Held::default(),
             parts: BTreeMap::new(),
             sends,
@@ -111,9 +117,18 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 part.handle(input, now.wall);
             }
         }
+        let another = self.live.take_up(&mut self.loaded);
         for (partition, part) in &mut self.parts {
-            if part.start_if_caught_up(*partition, &self.consumer, &self.look, &self.settings.instance, now) {
+            let starts =
+                part.start_if_caught_up(*partition, &self.consumer, &self.look, &self.settings.instance, now);
+            if starts {
                 self.sends.keep_alive(part.machine.standing());
+            }
+            if starts || (another && part.has_started()) {
+                part.handle(
+                    escalate::Input::Loaded(Box::new(escalate::Loaded::clone(&self.loaded))),
+                    now.wall,
+                );
             }
         }
         for part in self.parts.values_mut() {

@@ -18,8 +18,9 @@ use crate::commit::commit;
 use crate::context::Follower;
 use crate::gauges::{self, Look};
 use crate::held::{Held, Opens};
+use crate::live::Live;
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
-use crate::metrics::CONTEXT_REFUSED;
+use crate::metrics::{CONFIG_REPLACED, CONTEXT_REFUSED};
 use crate::restore::{Teller, restore};
 use crate::settings::{Settings, Stepped};
 use crate::views::{VERSIONS_MAX, Views};
@@ -35,6 +36,8 @@ const CONTEXT_BYTES_MAX: usize = 64 * 1024;
 pub struct JudgeLoop<L: Log> {
     log: L,
     settings: Settings,
+    live: Arc<Live<JudgeConfig>>,
+    /// What the config file of this process says: it judges once a record of the partition says so.
     config: Arc<JudgeConfig>,
     /// Pinned references of the config, by model and version.
     pinned: Arc<Vec<Reference>>,
@@ -63,7 +66,7 @@ impl<L: Log> JudgeLoop<L> {
     pub fn new(
         log: L,
         settings: Settings,
-        config: Arc<JudgeConfig>,
+        live: Arc<Live<JudgeConfig>>,
         pinned: Arc<Vec<Reference>>,
         views: Arc<Views>,
         clock: Clock,
@@ -81,7 +84,8 @@ impl<L: Log> JudgeLoop<L> {
         Ok(Self {
             log,
             settings,
-            config,
+            config: live.get(),
+            live,
             pinned,
             consumer,
             context,
@@ -98,6 +102,10 @@ impl<L: Log> JudgeLoop<L> {
     /// # Errors
     /// What cannot be mended here; the process should end.
     pub fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
+        if self.live.take_up(&mut self.config) {
+            let here: Vec<u32> = self.parts.keys().copied().collect();
+            here.into_iter().for_each(|partition| self.pass_on_config(partition));
+        }
         self.open_what_is_held(now)?;
         self.parts.values_mut().for_each(|part| part.listen(now));
         let arrived = self.poll()?;
@@ -119,6 +127,7 @@ impl<L: Log> JudgeLoop<L> {
             gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
             for (partition, part) in &self.parts {
                 gauges::judge(*partition, &part.judge.counters());
+                self.views.judges_by(*partition, Some(part.judge.config().digest()));
             }
         }
         Ok(Stepped { worked, next: self.next() })
@@ -210,6 +219,7 @@ impl<L: Log> JudgeLoop<L> {
         self.held.gone(partition);
         self.parts.remove(&partition);
         let of = self.settings.judge_partitions;
+        self.views.judges_by(partition, None);
         self.views.forget_models(&|model| wire::partition::of_model(model, of) == partition);
         self.views.set_watermark(partition, None);
         self.say_partitions();
@@ -219,11 +229,18 @@ impl<L: Log> JudgeLoop<L> {
         self.views.set_partitions(ROLE, self.parts.len(), self.settings.judge_partitions);
     }
 
-    /// Marks where in the partition another config begins to judge.
+    /// Says in the partition what to judge by from the next pane on, unless that was the last word on it. Of processes
+    /// with different files, the one that took the partition last has it.
     fn pass_on_config(&mut self, partition: u32) {
         let Some(part) = self.parts.get_mut(&partition) else { return };
-        let digest = self.config.digest().clone();
-        part.pass_on("config".to_owned(), digest.to_string(), || PanesRecord::Config { digest });
+        let config = Arc::clone(&self.config);
+        let before = part.judge.next_config().map_or(part.judge.config(), |(next, _)| next).digest().clone();
+        let record = || PanesRecord::Config(Box::new(config.rules()));
+        let is_new = part.pass_on("config".to_owned(), config.digest().to_string(), record);
+        if is_new && before != *config.digest() {
+            tracing::info!(partition, %before, after = %config.digest(), "another config judges from the next pane on");
+            metrics::counter!(CONFIG_REPLACED, "partition" => partition.to_string()).increment(1);
+        }
     }
 
     /// What a judge uses beside panes enters as a record of its own panes partition, so that incidents are a
@@ -302,9 +319,10 @@ impl<L: Log> JudgeLoop<L> {
         gauges::table("context", size as u64, ENTRIES_MAX as u64);
         let fullest =
             |of: fn(&Judge) -> usize| self.parts.values().map(|p| of(&p.judge)).max().unwrap_or(0) as u64;
-        gauges::table("keys", fullest(Judge::keys_len), self.config.judge.keys_max as u64);
+        let judge = &self.config.judge;
+        gauges::table("keys", fullest(Judge::keys_len), judge.keys_max as u64);
         gauges::table("versions_shown", self.views.models_len() as u64, VERSIONS_MAX as u64);
-        gauges::table("open_panes", fullest(Judge::open_panes_len), self.config.judge.open_panes_max as u64);
+        gauges::table("open_panes", fullest(Judge::open_panes_len), judge.open_panes_max as u64);
     }
 
     /// Leaves the group; what was judged is committed first.

@@ -13,6 +13,7 @@ mod gauges;
 mod held;
 pub mod host;
 pub mod judge;
+pub mod live;
 pub mod log;
 pub mod metrics;
 mod oversized;

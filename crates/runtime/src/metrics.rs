@@ -31,6 +31,9 @@ pub const INCIDENTS_SILENT: &str = "tocsin_incidents_silent";
 pub const PAGES_PENDING: &str = "tocsin_pages_pending";
 pub const BUILD_INFO: &str = "tocsin_build_info";
 pub const READY: &str = "tocsin_ready";
+pub const CONFIG_RELOADS: &str = "tocsin_config_reloads_total";
+pub const CONFIG_REPLACED: &str = "tocsin_config_replaced_total";
+pub const CONFIG_INFO: &str = "tocsin_config_info";
 pub const DATA_GAPS: &str = "tocsin_data_gaps_total";
 
 /// Names every metric to the recorder; call once, after it is installed.
@@ -79,5 +82,11 @@ pub fn describe() {
     describe_gauge!(PAGES_PENDING, "Pages not yet delivered, by receiver, waiting for room or on their way");
     describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
     describe_gauge!(READY, "1 when the role has restored its state and is working");
+    describe_counter!(CONFIG_RELOADS, "Looks at a config file that had changed or was asked for, by outcome");
+    describe_counter!(
+        CONFIG_REPLACED,
+        "Configs that this process put in the place of another in a panes partition"
+    );
+    describe_gauge!(CONFIG_INFO, "1 for the digest of the config that judges a panes partition, else 0");
     describe_counter!(DATA_GAPS, "Partitions whose committed offset had expired, by topic");
 }

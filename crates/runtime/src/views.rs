@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::log::{Offset, TopicPartition};
-use crate::metrics::DATA_GAPS;
+use crate::metrics::{CONFIG_INFO, DATA_GAPS};
 use dashmap::DashMap;
 use escalate::Answer;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use wire::history::History;
 use wire::outbox::Outcome;
 use wire::page::Page;
 use wire::response::Response;
-use wire::{CommandId, Incident, IncidentId, Timestamp};
+use wire::{CommandId, Digest, Incident, IncidentId, Timestamp};
 
 /// Most events that a slow reader of the tail may lag behind before it loses some (and is told).
 const TAIL_EVENTS_MAX: usize = 4096;
@@ -91,6 +91,8 @@ pub struct Views {
     roles: DashMap<&'static str, Condition>,
     /// Role, with how many partitions this process works on, of how many.
     partitions: DashMap<&'static str, (usize, u32)>,
+    /// Digest of the config that judges, by panes partition.
+    configs: DashMap<u32, Digest>,
     pub records: AtomicU64,
     pub dead_letters: AtomicU64,
     pub panes: AtomicU64,
@@ -107,6 +109,7 @@ impl Default for Views {
             answers: DashMap::new(),
             roles: DashMap::new(),
             partitions: DashMap::new(),
+            configs: DashMap::new(),
             records: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             panes: AtomicU64::new(0),
@@ -202,6 +205,26 @@ impl Views {
     /// Says how many partitions of a role are worked on here, of how many there are.
     pub fn set_partitions(&self, role: &'static str, here: usize, of: u32) {
         self.partitions.insert(role, (here, of));
+    }
+
+    /// Says by which config a panes partition is judged here; `None` when it no longer is.
+    pub(crate) fn judges_by(&self, partition: u32, config: Option<&Digest>) {
+        let before = match config {
+            Some(config) => self.configs.insert(partition, config.clone()),
+            None => self.configs.remove(&partition).map(|(_, config)| config),
+        };
+        let tell = |config: &Digest, is: f64| {
+            let labels = [("partition", partition.to_string()), ("digest", config.to_string())];
+            metrics::gauge!(CONFIG_INFO, &labels).set(is);
+        };
+        before.iter().for_each(|config| tell(config, 0.0));
+        config.into_iter().for_each(|config| tell(config, 1.0));
+    }
+
+    /// Digest of the config that judges, by the panes partitions that are judged here.
+    #[must_use]
+    pub fn configs(&self) -> BTreeMap<u32, Digest> {
+        self.configs.iter().map(|known| (*known.key(), known.value().clone())).collect()
     }
 
     /// Partitions of a role here, and how many there are; `None` when the role does not run here.

@@ -16,6 +16,7 @@ use runtime::clock::{Clock, Now};
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::escalate::EscalateLoop;
 use runtime::judge::JudgeLoop;
+use runtime::live::Live;
 use runtime::log::{EmbeddedLog, Isolation, Log, LogError, NewRecord, TopicPartition};
 use runtime::sends::{Sends, Sent};
 use runtime::settings::{Settings, Stepped};
@@ -126,7 +127,7 @@ fn a_judge_commits_when_it_is_time_and_gives_up_who_is_silent_when_the_time_is_o
 
     let judge = JudgeSettings::default();
     let config = JudgeConfig::new("default", 1, 10_000, judge, BudgetSettings::default(), [].into());
-    let (config, pinned, views) = (Arc::new(config), Arc::new(vec![]), Arc::new(Views::default()));
+    let (config, pinned, views) = (Live::new(config), Arc::new(vec![]), Arc::new(Views::default()));
     let mut work = JudgeLoop::new(log.clone(), settings(), config, pinned, views, Clock::start()).unwrap();
     let panes = settings().topics.panes.clone();
     let committed = || {
@@ -181,9 +182,12 @@ fn a_page_leaves_when_its_delay_is_over() {
     .unwrap();
     let receivers = BTreeSet::from(["pager".to_owned()]);
     let policy = Arc::new(Policy::new(bundle, &receivers).unwrap());
+    let bundle = policy.bundle().clone();
+    let live = Live::new(escalate::Loaded { config: policy.digest().clone(), by: "start".into(), bundle });
     let make = Box::new(move |partition| escalate::Machine::new(partition, Arc::clone(&policy)));
     let (sends, views) = (Noted::default(), Arc::new(Views::default()));
-    let mut work = EscalateLoop::new(log, settings(), make, sends.clone(), views, Clock::start()).unwrap();
+    let mut work =
+        EscalateLoop::new(log, settings(), make, live, sends.clone(), views, Clock::start()).unwrap();
     let sent = || sends.0.lock().unwrap().len();
     let opened = Duration::from_millis(370);
     let first = run(opened, |now| work.step(now), || sent() == 1);

@@ -177,7 +177,9 @@ fn nothing_comes_after_its_progress(told: &Seen, _: &Seen) -> Result<(), String>
                 PanesRecord::GaveUp { .. }
                 | PanesRecord::Context(_)
                 | PanesRecord::Reference(_)
-                | PanesRecord::Config { .. }
+                | PanesRecord::Config(_)
+                | PanesRecord::ConfigFile(_)
+                | PanesRecord::Mark { .. }
                 | PanesRecord::Part(_) => (),
             }
         }

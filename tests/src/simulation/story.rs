@@ -8,6 +8,7 @@ use runtime::clock::Clock;
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::context_records;
 use runtime::judge::JudgeLoop;
+use runtime::live::Live;
 use runtime::log::{Cleanup, Log, TopicSpec};
 use runtime::settings::Settings;
 use runtime::topics::{Partitions, owned};
@@ -166,7 +167,7 @@ fn start_process(scheduler: &mut Scheduler, slot: usize, telling: &Telling) -> u
     });
     scheduler.spawn(process, move |log, _| {
         prepare();
-        JudgeLoop::new(log, settings, judge_config(), references(), views, clock)
+        JudgeLoop::new(log, settings, Live::new(judge_config()), references(), views, clock)
     });
     process
 }

@@ -17,6 +17,8 @@ pub(super) struct Closing<'a> {
     pub(super) end: Timestamp,
     pub(super) highest: Timestamp,
     pub(super) incomplete: bool,
+    /// Another config judges the next pane: whatever was gathered is judged now.
+    pub(super) last_of_config: bool,
     /// The version's part of the partition's budget.
     pub(super) part: f64,
     /// End of the last pane with a prediction of any version of the model.

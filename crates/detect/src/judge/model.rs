@@ -68,6 +68,7 @@ pub(super) struct ModelClosing<'a> {
     pub(super) end: Timestamp,
     pub(super) highest: Timestamp,
     pub(super) incomplete: bool,
+    pub(super) last_of_config: bool,
     /// The model's part of the partition's budget.
     pub(super) part: f64,
 }
@@ -176,6 +177,7 @@ impl Model {
                 end: at.end,
                 highest: at.highest,
                 incomplete: at.incomplete,
+                last_of_config: at.last_of_config,
                 part: at.part / sharing,
                 model_seen: self.last_seen,
                 surroundings: &self.surroundings,

@@ -61,7 +61,8 @@ pub(super) fn respond(
     if let Some(worse) = worse {
         open.told = open.told.max(worse);
     }
-    let told = tell(open, at, loaded, family, (change, gone && !back));
+    let why = if gone && !back { Some(Over::Gone) } else { None };
+    let told = tell(open, at, loaded, family, (change, why));
     let fine_since = open.parts.iter().filter_map(Part::recovery_from).max().unwrap_or(at.end);
     out.incidents.extend(case.tell(&at.whose(family), change, at.end, told));
     if change == Change::Cleared {
@@ -72,6 +73,27 @@ pub(super) fn respond(
             }
         }
     }
+}
+
+/// Why an incident is over although nothing came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    Gone,
+    TurnedOff,
+}
+
+/// Its family is judged no more: an open incident would stay so for ever. True if there was one.
+pub(super) fn turn_off(
+    case: &mut Case,
+    at: &Closing<'_>,
+    loaded: &Loaded,
+    family: Family,
+    out: &mut Effects,
+) -> bool {
+    let Some(open) = &mut case.open else { return false };
+    let told = tell(open, at, loaded, family, (Change::Cleared, Some(Over::TurnedOff)));
+    out.incidents.extend(case.tell(&at.whose(family), Change::Cleared, at.end, told));
+    true
 }
 
 /// Opens when a stream's D has reached 1 and its effect passes the gate in the same pane.
@@ -105,7 +127,7 @@ fn opening(
     }
     open.parts.sort_by(|a, b| b.evidence.total_cmp(&a.evidence));
     open.told = open.parts.iter().map(|part| part.effect.estimate).fold(0.0, f64::max);
-    let told = tell(open, at, loaded, family, (Change::Opened, false));
+    let told = tell(open, at, loaded, family, (Change::Opened, None));
     out.incidents.extend(case.tell(&whose, Change::Opened, at.end, told));
 }
 
@@ -178,7 +200,7 @@ fn tell(
     at: &Closing<'_>,
     loaded: &Loaded,
     family: Family,
-    (change, gone): (Change, bool),
+    (change, over): (Change, Option<Over>),
 ) -> Told {
     if change == Change::Updated || change == Change::Cleared {
         for part in &mut open.parts {
@@ -218,13 +240,15 @@ fn tell(
         None => (subject.clone(), nothing(at)),
     };
     if change == Change::Cleared {
-        title = if gone {
-            format!("{subject}: {family} is over: the version has no traffic any more")
-        } else {
-            format!("{subject}: {family} is back: {}", contributors.first().map_or("", |c| &c.detail))
+        title = match over {
+            Some(Over::Gone) => format!("{subject}: {family} is over: the version has no traffic any more"),
+            Some(Over::TurnedOff) => format!("{subject}: {}", words::turned_off(family)),
+            None => {
+                format!("{subject}: {family} is back: {}", contributors.first().map_or("", |c| &c.detail))
+            }
         };
     }
-    if gone {
+    if over.is_some() {
         contributors.truncate(1);
     }
     let evidence = Evidence { contributors, profile: Some(profile.digest.clone()), ..evidence };

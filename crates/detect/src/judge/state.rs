@@ -8,6 +8,7 @@ use wire::Timestamp;
 
 use super::loaded::Loaded;
 use super::model::{Model, Stored};
+use super::reload;
 use super::sources::Sources;
 use super::telemetry::Telemetry;
 use super::version::Version;
@@ -91,6 +92,12 @@ impl Judge {
                 let cell: Cell = decode(&text, value)?;
                 self.restored_cells.push((name, version, at, cell));
             }
+            "config" => {
+                let stored: reload::Stored = decode(&text, value)?;
+                self.restore_config(&stored)
+                    .map_err(|source| RestoreError::DamagedJson { key: text, source })?;
+            }
+            "config_files" => self.config_files = decode(&text, value)?,
             _ => return Err(RestoreError::Key(text)),
         }
         Ok(())
@@ -126,7 +133,13 @@ impl Judge {
     /// Adds to the effects what has changed.
     pub(super) fn write_state(&mut self) {
         let dirty = std::mem::take(&mut self.dirty);
+        if dirty.config {
+            self.out.state.push((b"config".to_vec(), Some(encode(&self.store_config()))));
+        }
         let state = &mut self.out.state;
+        if dirty.config_files {
+            state.push((b"config_files".to_vec(), Some(encode(&self.config_files))));
+        }
         if dirty.meta {
             let meta = (
                 &self.sources,

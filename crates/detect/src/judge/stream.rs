@@ -248,6 +248,37 @@ impl Stream {
         self.page.is_some() || self.ages.as_ref().is_some_and(Ages::may_page)
     }
 
+    /// From now on it holds a page D, or none. One that is new has nothing in it. True if that changes.
+    pub(super) fn let_page(&mut self, rule: &Rule, may_page: bool) -> bool {
+        if self.may_page() == may_page {
+            return false;
+        }
+        match &mut self.ages {
+            Some(ages) => ages.let_page(may_page),
+            None => {
+                self.page = may_page.then(|| Spending::new(rule.weights.len()));
+                self.gates = if may_page { gates(rule) } else { vec![] };
+            }
+        }
+        true
+    }
+
+    /// What was sure of an effect above a floor says nothing of a higher one. True if one has risen.
+    pub(super) fn change_floors(&mut self, before: Least, now: Least) -> bool {
+        let risen = before.page.iter().zip(now.page).any(|(before, now)| now > *before);
+        if risen {
+            self.gates.iter_mut().for_each(EffectGate::reset);
+        }
+        risen
+    }
+
+    /// It is judged no more. What was learned stays.
+    pub(super) fn turn_off(&mut self) {
+        self.restart();
+        let last = &self.last;
+        self.last = StreamHistory::new(last.family, last.name.as_str(), Verdict::InsufficientData);
+    }
+
     /// An alarm has spent the ticket D.
     pub(super) fn spend_ticket(&mut self) {
         self.ticket.reset();

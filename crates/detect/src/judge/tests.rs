@@ -3,6 +3,7 @@
 use super::*;
 use crate::pane::{FeatureCounts, PaneCounts, PaneKey, RawCounts};
 use crate::progress::{Progress, SourceId};
+use crate::record::ConfigFile;
 use wire::context::{Deployment, Lineage};
 use wire::{Change, Family, Severity, Subject};
 
@@ -104,6 +105,44 @@ fn a_source_that_fell_silent_is_one_ticket_and_its_panes_are_incomplete() {
     assert_eq!(told[0].subject.to_string(), "platform:telemetry/t/1");
     assert!(told[0].title.contains("t/1"));
     assert_eq!(judge.counters().incomplete, 4, "it is waited for again");
+}
+
+fn config_file(instance: &str, second: i64, fault: Option<&str>) -> PanesRecord {
+    let at = at(0).plus_ms(second * 1000);
+    PanesRecord::ConfigFile(ConfigFile { instance: instance.into(), at, fault: fault.map(str::to_owned) })
+}
+
+#[test]
+fn a_config_file_at_fault_is_one_ticket_until_it_is_fine() {
+    let mut judge = judge_with(|_| ());
+    let (three, five) = (Some("tocsin.toml:3: budget"), Some("tocsin.toml:5: judge"));
+    feed(&mut judge, vec![config_file("a", 0, None), config_file("a", 1, three), config_file("a", 2, three)]);
+    feed(&mut judge, vec![config_file("b", 3, five), config_file("a", 4, five)]);
+    let mut again = judge_with(|_| ());
+    let effects = judge.take_effects();
+    for (key, value) in effects.state {
+        again.restore(&key, &value.expect("nothing was removed")).expect("its own state");
+    }
+    // One clock behind another is no reason to lose the end of it.
+    feed(&mut again, vec![config_file("a", 3, None), config_file("a", 5, None)]);
+    let told = [effects.incidents, again.take_effects().incidents].concat();
+    let what: Vec<_> = told.iter().map(|i| (i.change, i.subject.to_string(), i.changed_at)).collect();
+    let of = |change, name: &str, second: i64| {
+        (change, format!("platform:config/{name}"), at(0).plus_ms(second * 1000))
+    };
+    let want = [
+        of(Change::Opened, "a", 1),
+        of(Change::Opened, "b", 3),
+        of(Change::Updated, "a", 4),
+        of(Change::Cleared, "a", 3),
+    ];
+    assert_eq!(what, want);
+    assert!(told.iter().all(|i| (i.family, i.severity) == (Family::Telemetry, Severity::Sev3)));
+    assert_eq!(
+        told[0].title,
+        "the config of process a is at fault: tocsin.toml:3: budget; the one before stays in force"
+    );
+    assert_eq!(told[0].context.config.as_ref(), Some(judge.config().digest()));
 }
 
 #[test]

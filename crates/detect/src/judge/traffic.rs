@@ -169,11 +169,16 @@ impl Traffic {
     /// An alarm sets what crossed to 0.
     pub(super) fn alarmed(&mut self, page: bool) {
         if page {
-            self.down_page.reset();
+            self.spend_page();
         }
         self.down_ticket.reset();
         self.up_ticket.reset();
         self.back = Since::default();
+    }
+
+    /// Nothing is left of what was granted for pages.
+    pub(super) fn spend_page(&mut self) {
+        self.down_page.reset();
     }
 
     /// Starts again, after an incident has cleared.

@@ -15,10 +15,11 @@ use super::history::Gather;
 use super::incident::Case;
 use super::learn::{Learned, Learning, Pupil};
 use super::loaded::Loaded;
-use super::stream::{Judged, Least, Stream, Terms, signed};
+use super::reload::Reload;
+use super::stream::{Judged, Least, Rule, Stream, Terms, signed};
 use super::words::is_inverted;
 use super::{budget, response};
-use crate::config::{JudgeConfig, ModelSettings};
+use crate::config::ModelSettings;
 use crate::family::{Counting, count, is_slow};
 use crate::pane::PaneCounts;
 use crate::reference::baseline::float;
@@ -163,7 +164,8 @@ impl Version {
             Counting { profile: &loaded.reference.profile, latency_slack: at.config.judge.latency_slack };
         let folded = digest == self.folded_by;
         let mut scratch = vec![];
-        for (stream, rule) in self.streams.iter_mut().zip(&loaded.rules) {
+        let judged = |rule: &Rule| at.config.judge.family(rule.family()).enabled;
+        for (stream, rule) in self.streams.iter_mut().zip(&loaded.rules).filter(|(_, rule)| judged(rule)) {
             scratch.clear();
             scratch.extend(rule.plan.tests.iter().map(|test| count(test.event, with, counts, folded)));
             stream.keep(rule, &mut scratch, at.start);
@@ -184,7 +186,7 @@ impl Version {
             let rule = &loaded.rules[index];
             let family = rule.family();
             self.streams[index].reach(at.end);
-            if !at.config.judge.family(family).enabled || !is_due(&self.streams[index], family, at.config) {
+            if !at.config.judge.family(family).enabled || !is_due(&self.streams[index], family, at) {
                 continue;
             }
             let case = self.cases.entry(family).or_default();
@@ -235,6 +237,30 @@ impl Version {
         self.set_verdicts(at);
     }
 
+    /// Goes over to another config, of which `at` is the beginning. What was learned and what was spent stays. True if it
+    /// changed.
+    pub(super) fn reload(&mut self, at: &Closing<'_>, reload: Reload<'_>, out: &mut Effects) -> bool {
+        let Some(loaded) = self.loaded.clone() else { return false };
+        let mut changed = false;
+        for (family, case) in &mut self.cases {
+            if reload.turns_off(*family) {
+                changed |= response::turn_off(case, at, &loaded, *family, out);
+            }
+        }
+        for (stream, rule) in self.streams.iter_mut().zip(&loaded.rules) {
+            let family = rule.family();
+            let may_page = rule.is_calibrated() && budget::may_page(family, at.settings);
+            changed |= stream.let_page(rule, may_page);
+            let [before, now] = [reload.before, reload.config].map(|config| config.judge.family(family));
+            changed |= stream.change_floors(Least::of(before), Least::of(now));
+            if reload.turns_off(family) {
+                changed = true;
+                stream.turn_off();
+            }
+        }
+        changed
+    }
+
     fn set_verdicts(&mut self, at: &Closing<'_>) {
         let gone = at.end.since_ms(self.last_seen) > i64::from(at.config.judge.pane_max_s) * 1000;
         for (index, stream) in self.streams.iter_mut().enumerate() {
@@ -277,7 +303,8 @@ fn widened(family: Family, own: bool) -> f64 {
 }
 
 /// Whether what was gathered is judged now. Depends on counts of records alone, never on what they hold.
-fn is_due(stream: &Stream, family: Family, config: &JudgeConfig) -> bool {
+fn is_due(stream: &Stream, family: Family, at: &Closing<'_>) -> bool {
+    let config = at.config;
     let (n, span_ms) = (stream.gathered(), stream.span_ms());
     if n == 0 {
         return false;
@@ -291,5 +318,5 @@ fn is_due(stream: &Stream, family: Family, config: &JudgeConfig) -> bool {
     } else {
         n >= pane_min
     };
-    enough || span_ms >= i64::from(config.judge.pane_max_s) * 1000
+    enough || at.last_of_config || span_ms >= i64::from(config.judge.pane_max_s) * 1000
 }

@@ -31,6 +31,11 @@ pub(super) fn number(x: f64) -> String {
     }
 }
 
+/// Why an incident of this family is over although nothing came back.
+pub(super) fn turned_off(family: Family) -> String {
+    format!("{family} is not judged any more: it was turned off in the config")
+}
+
 /// A span of time as people read it: `40 s`, `12 min`, `3.5 h`.
 pub(super) fn span(ms: i64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a span of days in milliseconds")]

@@ -90,6 +90,10 @@ impl<L: Log, M: Machine> Part<L, M> {
         true
     }
 
+    pub(super) fn has_started(&self) -> bool {
+        self.behind.is_none()
+    }
+
     /// When there is something to do though nothing arrives.
     pub(super) fn next(&self, now: Now) -> Option<Duration> {
         let timer = self.machine.deadline().map(|wall| now.mono_at(wall));

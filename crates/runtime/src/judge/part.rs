@@ -99,8 +99,15 @@ impl<L: Log> Part<L> {
         self.judge.handle(offset, record);
     }
 
-    pub(super) fn pass_on(&mut self, key: String, digest: String, record: impl FnOnce() -> PanesRecord) {
-        match self.passed_on.offer(key, digest) {
+    /// True when it was not the last that was passed on of its key.
+    pub(super) fn pass_on(
+        &mut self,
+        key: String,
+        digest: String,
+        record: impl FnOnce() -> PanesRecord,
+    ) -> bool {
+        let offer = self.passed_on.offer(key, digest);
+        match offer {
             Offer::Known => (),
             Offer::New => self.inject.push(record()),
             Offer::Full { first } => {
@@ -112,6 +119,7 @@ impl<L: Log> Part<L> {
                 }
             }
         }
+        offer == Offer::New
     }
 
     /// The offset to commit: from here on a new owner reads.

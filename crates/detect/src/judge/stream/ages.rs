@@ -88,6 +88,14 @@ impl Ages {
         self.may_page
     }
 
+    /// What was granted for pages goes with the leave to page.
+    pub(super) fn let_page(&mut self, may_page: bool) {
+        self.may_page = may_page;
+        if !may_page {
+            self.spend(0);
+        }
+    }
+
     pub(super) fn fits(&self, rule: &Rule) -> bool {
         self.tests.len() == rule.plan.tests.len()
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use wire::profile::{Profile, Stage, Task};
 use wire::{Digest, Family, Incident, Timestamp};
 
-use super::{Closing, Effects, JudgeConfig, Loaded, Stream, Version, budget};
+use super::{Closing, Effects, Loaded, Stream, Version, budget};
+use crate::config::JudgeConfig;
 use crate::family::{At, RecordFault};
 use crate::family::{Count, Event, Failure, LabelMiss, Place, StreamPlan, TestPlan};
 use crate::judge::stream::{Rule, SpreadWindows};
@@ -91,6 +92,7 @@ impl Trial {
             end,
             highest: end,
             incomplete: false,
+            last_of_config: false,
             part,
             model_seen: self.version.last_seen,
             surroundings: &self.surroundings,
