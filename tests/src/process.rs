@@ -145,14 +145,22 @@ impl Process {
         self.said()
     }
 
+    /// Sends it a signal by its name, as an operator would.
+    ///
+    /// # Panics
+    /// When there is nobody to send it to.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().expect("there is a shell");
+        assert!(sent.success(), "{kill}: {sent}\n{}", self.said());
+    }
+
     /// Asks it to end as an operator would, waits, and returns how it ended and what it said.
     ///
     /// # Panics
     /// When it does not end in time.
     pub fn terminate(mut self) -> (ExitStatus, String) {
-        let kill = format!("kill -TERM {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &kill]).status().expect("there is a shell");
-        assert!(sent.success(), "{kill}: {sent}\n{}", self.said());
+        self.signal("TERM");
         let ended = wait::within(wait::PATIENCE, || self.child.try_wait().expect("it was started"));
         let Some(status) = ended else { panic!("it does not end:\n{}", self.said()) };
         (status, self.said())

@@ -60,7 +60,7 @@ fn judged(telling: &Telling, calm: &Seen) -> (Result<(), Broken>, Seen) {
 fn whatever_goes_wrong_what_is_told_is_the_same() {
     let seeds = seeds();
     let (broken, coverage) = (Mutex::new(BTreeMap::new()), Mutex::new(Coverage::new()));
-    let (incidents, kills) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (incidents, kills, reloads) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     in_batches(seeds.clone(), |batch| {
         let calm = Seen::of(tell(&Telling::calm(batch.start)));
         assert!(calm.told().failures.is_empty(), "{:?}", calm.told().failures);
@@ -71,6 +71,7 @@ fn whatever_goes_wrong_what_is_told_is_the_same() {
                 broken.lock().unwrap().insert(seed, law);
             }
             incidents.fetch_add(seen.incidents.len() as u64, Ordering::Relaxed);
+            reloads.fetch_add(u64::from(seen.configs().len() > 1), Ordering::Relaxed);
             kills.fetch_add(seen.told().kills as u64, Ordering::Relaxed);
             let mut coverage = coverage.lock().unwrap();
             for (at, times) in &seen.told().coverage {
@@ -82,11 +83,13 @@ fn whatever_goes_wrong_what_is_told_is_the_same() {
     let (broken, coverage) = (broken.into_inner().unwrap(), coverage.into_inner().unwrap());
     assert!(broken.is_empty(), "{} of {seeds:?}: {broken:?}", broken.len());
     println!(
-        "{seeds:?}: {} records of incidents, {} processes ended",
+        "{seeds:?}: {} records of incidents, {} processes ended, {} stories with another config",
         incidents.into_inner(),
-        kills.into_inner()
+        kills.into_inner(),
+        reloads.load(Ordering::Relaxed)
     );
     if seeds.end - seeds.start >= SEEDS {
+        assert!(reloads.into_inner() > SEEDS / 15, "config files change in one story of ten");
         every_point_was_hit(&coverage);
     }
 }

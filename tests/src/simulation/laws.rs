@@ -1,15 +1,16 @@
 //! What must hold at the end of a story. Each law has a name; what it says stands in `ARCHITECTURE.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use detect::config::Rules;
 use detect::judge::Judge;
 use detect::pane::Pane;
 use detect::progress::SourceId;
 use detect::record::PanesRecord;
 use runtime::log::TopicPartition;
 use wire::history::History;
-use wire::{Incident, Timestamp};
+use wire::{Digest, Incident, Timestamp};
 
 use super::story::{Kind, Told};
 use super::telemetry::{JUDGES, SOURCES, TOPIC, judge_config};
@@ -48,6 +49,9 @@ const ALWAYS: [(&str, Law); 5] = [
 /// Where no profile changes.
 const ONE_PROFILE: [(&str, Law); 1] =
     [("panes_are_a_function_of_the_telemetry", panes_are_a_function_of_the_telemetry)];
+/// Where config files change.
+const NEW_CONFIG: [(&str, Law); 1] =
+    [("each_incident_names_a_config_of_the_log", each_incident_names_a_config_of_the_log)];
 /// And nobody is given up.
 const NOBODY_GIVEN_UP: [(&str, Law); 2] = [
     ("nothing_comes_after_its_progress", nothing_comes_after_its_progress),
@@ -66,6 +70,9 @@ pub fn all(kind: Kind, told: &Seen, calm: &Seen) -> Result<(), Broken> {
     if kind == Kind::Trouble {
         laws.extend(NOBODY_GIVEN_UP);
     }
+    if kind == Kind::NewConfig {
+        laws.extend(NEW_CONFIG);
+    }
     laws.into_iter().try_for_each(|(law, holds)| holds(told, calm).map_err(|how| Broken { law, how }))
 }
 
@@ -76,6 +83,24 @@ impl Seen {
         let panes: Vec<_> = (0..JUDGES).map(|partition| panes(&told, partition)).collect();
         let (sums, incidents, history) = (sums(&panes), incidents(&told), history(&told));
         Self { told, panes, sums, incidents, history }
+    }
+
+    /// Digests of the configs that were said to judge.
+    #[must_use]
+    pub fn configs(&self) -> BTreeSet<Digest> {
+        let digest = |rules: &Rules| judge_config().under(rules.clone()).digest().clone();
+        let of = |(_, record): &(i64, PanesRecord)| match record {
+            PanesRecord::Config(rules) => Some(digest(rules)),
+            PanesRecord::Partial(_)
+            | PanesRecord::Progress(_)
+            | PanesRecord::GaveUp { .. }
+            | PanesRecord::Context(_)
+            | PanesRecord::Reference(_)
+            | PanesRecord::ConfigFile(_)
+            | PanesRecord::Mark { .. }
+            | PanesRecord::Part(_) => None,
+        };
+        self.panes.iter().flatten().filter_map(of).collect()
     }
 
     /// How the story went.
@@ -215,6 +240,18 @@ fn a_second_fold_tells_the_same(told: &Seen, _: &Seen) -> Result<(), String> {
     judged.sort();
     same("records of history", &told.history, &judged)?;
     same("incidents", &told.incidents, &again)
+}
+
+/// An incident names a config that the log was told of.
+fn each_incident_names_a_config_of_the_log(told: &Seen, _: &Seen) -> Result<(), String> {
+    let said = told.configs();
+    for (_, value) in &told.incidents {
+        let incident: Incident = serde_json::from_str(value).expect("its own record");
+        if !incident.context.config.as_ref().is_some_and(|config| said.contains(config)) {
+            return Err(format!("{} names {:?} of {said:?}", incident.title, incident.context.config));
+        }
+    }
+    Ok(())
 }
 
 /// At every commit: the offset of a source is no further than some progress in the panes says it was folded.

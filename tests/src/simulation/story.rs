@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use detect::config::JudgeConfig;
 use runtime::clock::Clock;
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::context_records;
@@ -20,8 +21,8 @@ use wire::topic::Topics;
 use super::chaos::{self, Act, Chaos, What};
 use super::schedule::{Coverage, Scheduler};
 use super::telemetry::{
-    JUDGES, LABELS, SOURCES, TOPIC, WRITTEN, collect_config, event_time, judge_config, references, start,
-    telemetry,
+    JUDGES, LABELS, SOURCES, TOPIC, WRITTEN, another_judge_config, collect_config, event_time, judge_config,
+    references, start, telemetry,
 };
 use crate::random::Random;
 use crate::simulated::{Bug, Faults, Host, OUTSIDE, Point, SimLog, World, lock};
@@ -47,13 +48,16 @@ pub enum Kind {
     GivenUp,
     /// Besides, a profile comes so late that collectors fold the same pane under two.
     NewProfile,
+    /// Besides, config files change one after the other, and one of them not at all.
+    NewConfig,
 }
 
 impl Kind {
-    /// Of the seeds, seven of ten are trouble alone.
+    /// Of the seeds, six of ten are trouble alone.
     #[must_use]
     pub fn of(seed: u64) -> Self {
         match seed % 10 {
+            6 => Self::NewConfig,
             7 | 8 => Self::GivenUp,
             9 => Self::NewProfile,
             _ => Self::Trouble,
@@ -155,11 +159,14 @@ fn prepare(world: &Arc<Mutex<World>>, settings: &Settings) {
     }
 }
 
-fn start_process(scheduler: &mut Scheduler, slot: usize, telling: &Telling) -> usize {
+/// The config files of the machines.
+type Files = Vec<Arc<Live<JudgeConfig>>>;
+
+fn start_process(scheduler: &mut Scheduler, slot: usize, files: &Files, telling: &Telling) -> usize {
     let process = scheduler.process();
     let settings = settings(slot, telling.hold_max());
     let (clock, views, prepare) = (Clock::start(), Arc::new(Views::default()), telling.prepare);
-    let (of, its) = (settings.clone(), Arc::clone(&views));
+    let (of, its, file) = (settings.clone(), Arc::clone(&views), Arc::clone(&files[slot]));
     scheduler.spawn(process, move |log, _| {
         prepare();
         let spec = SourceSpec { topic: TOPIC.to_owned(), labels_topic: Some(LABELS.to_owned()) };
@@ -167,7 +174,7 @@ fn start_process(scheduler: &mut Scheduler, slot: usize, telling: &Telling) -> u
     });
     scheduler.spawn(process, move |log, _| {
         prepare();
-        JudgeLoop::new(log, settings, Live::new(judge_config()), references(), views, clock)
+        JudgeLoop::new(log, settings, file, references(), views, clock)
     });
     process
 }
@@ -198,8 +205,10 @@ pub fn tell(telling: &Telling) -> Told {
     let mut scheduler = Scheduler::new(telling.seed, Arc::clone(&world), start(), Chaos::none());
     let outside = SimLog::new(Arc::clone(&world), Arc::new(Outside));
     // A slot is a machine: what dies on it is started again on it.
-    let mut slots: Vec<Option<usize>> =
-        (0..telling.processes()).map(|slot| Some(start_process(&mut scheduler, slot, telling))).collect();
+    let files: Files = (0..telling.processes()).map(|_| Live::new(judge_config())).collect();
+    let mut slots: Vec<Option<usize>> = (0..telling.processes())
+        .map(|slot| Some(start_process(&mut scheduler, slot, &files, telling)))
+        .collect();
     let mut again: BTreeMap<usize, Duration> = BTreeMap::new();
     let longest_stop = Duration::from_secs(18);
     let acts = if trouble { chaos::plan(&mut random, WRITTEN, longest_stop) } else { vec![] };
@@ -223,6 +232,9 @@ pub fn tell(telling: &Telling) -> Told {
             let record = ContextRecord::Profile(Box::new(late_profile(now)));
             outside.append(&context_records(&settings(0, telling.hold_max()), record)).expect("not refused");
         }
+        if telling.kind == Kind::NewConfig {
+            change_files(&files, now);
+        }
         while let Some(act) = acts.next_if(|act| act.at + CALM <= now) {
             carry_out(act, &mut scheduler, &world);
         }
@@ -234,7 +246,7 @@ pub fn tell(telling: &Telling) -> Told {
             }
         }
         for slot in again.extract_if(.., |_, at| *at <= now).map(|(slot, _)| slot).collect::<Vec<_>>() {
-            let process = start_process(&mut scheduler, slot, telling);
+            let process = start_process(&mut scheduler, slot, &files, telling);
             slots[slot] = Some(process);
             // What begins may end before it has begun.
             if now < CALM + WRITTEN && random.chance(0.3) {
@@ -251,6 +263,20 @@ pub fn tell(telling: &Telling) -> Told {
     let (coverage, failures) = (scheduler.coverage(), std::mem::take(&mut scheduler.failures));
     drop(scheduler);
     Told { world, topics: Topics::of(NAMESPACE), coverage, failures, kills }
+}
+
+/// Two of three files change while requests fail, a second apart; the first of them changes back later.
+fn change_files(files: &Files, now: Duration) {
+    let third = CALM + WRITTEN / 3;
+    for (slot, at, config) in [
+        (0, third, another_judge_config()),
+        (1, third + Duration::from_secs(1), another_judge_config()),
+        (0, CALM + WRITTEN * 2 / 3, judge_config()),
+    ] {
+        if now == at {
+            files[slot].set(config);
+        }
+    }
 }
 
 fn carry_out(act: Act, scheduler: &mut Scheduler, world: &Arc<Mutex<World>>) {

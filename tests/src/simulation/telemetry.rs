@@ -53,6 +53,16 @@ pub fn judge_config() -> Arc<JudgeConfig> {
     Arc::new(JudgeConfig::new("sim", JUDGES, PANE_MS, judge, budget, std::collections::BTreeMap::new()))
 }
 
+/// What the files say that change in a story: requests that fail concern nobody any more, and what is over ends sooner.
+#[must_use]
+pub fn another_judge_config() -> Arc<JudgeConfig> {
+    let mut rules = judge_config().rules();
+    rules.judge.availability.enabled = false;
+    (rules.judge.recovery_s, rules.judge.reopen_s) = (120, 600);
+    rules.budget.tickets_per_week = 20.0;
+    Arc::new(judge_config().under(rules))
+}
+
 /// References of twelve healthy hours.
 #[must_use]
 pub fn references() -> Arc<Vec<Reference>> {

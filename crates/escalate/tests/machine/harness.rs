@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use escalate::{Effect, Input, Machine, Policy};
+use escalate::{Effect, Input, Loaded, Machine, Policy};
 use wire::audit::AuditRecord;
 use wire::command::Command;
 use wire::outbox::{OutboxRecord, Outcome};
 use wire::page::{Page, PageKind};
 use wire::response::Response;
-use wire::{Incident, Timestamp};
+use wire::{Digest, Incident, Timestamp};
 
-use crate::samples::{at, policy};
+use crate::samples::{at, bundle, policy};
 
 /// Time that a receiver takes to answer, in milliseconds.
 pub(crate) const ANSWER_MS: i64 = 50;
@@ -119,6 +119,13 @@ impl Script {
     pub(crate) fn restart_under(mut self, ms: i64, policy: Arc<Policy>) -> Self {
         self.event(at(ms), Event::Crash);
         self.event(at(ms), Event::Start(policy));
+        self
+    }
+
+    /// The process loads another file, and goes on.
+    pub(crate) fn load(mut self, ms: i64, config: &str, by: &str, settings: &str) -> Self {
+        let (config, by, bundle) = (Digest::of(&[config.as_bytes()]), by.to_owned(), bundle(settings));
+        self.event(at(ms), Event::Input(Input::Loaded(Box::new(Loaded { config, by, bundle }))));
         self
     }
 

@@ -356,3 +356,36 @@ fn nothing_leaves_before_the_process_has_started() {
     let effects = machine.handle(Input::Started { owner: "p".into() }, at(1));
     assert!(effects.iter().any(|e| matches!(e, Effect::Send { .. })));
 }
+
+#[test]
+fn a_policy_that_is_loaded_is_for_what_opens_from_then_on() {
+    let other = ONE.replace("pager/ana", "pager/ben").replace("phone/lead", "phone/new-lead");
+    let script = Script::new(ONE)
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .load(1_000, "a", "file", ONE)
+        .load(2_000, "b", "SIGHUP", &other)
+        // Said again, as after every takeover.
+        .load(3_000, "b", "file", &other)
+        .push(4_000, &opened("ranking", Sev2))
+        .want(4_000..=4_000, Trigger, "pager/ben")
+        // The first one goes on by what it opened with, in another process too.
+        .restart_with(5_000, &other)
+        .load(6_000, "b", "start", &other)
+        .wants(300_000..=300_000, Trigger, &["phone/lead"])
+        .wants(304_000..=304_000, Trigger, &["phone/new-lead"])
+        .run(500_000);
+    let of = |action: &str| -> Vec<_> {
+        let records = script.audit.iter().filter(|r| r.action == action);
+        records.map(|r| (r.before.clone(), r.after.clone(), r.why.clone())).collect()
+    };
+    let digest = |config: &str| Some(wire::Digest::of(&[config.as_bytes()]).to_string());
+    let by = |by: &str| Some(format!("by {by}"));
+    assert_eq!(
+        of("config.loaded"),
+        [(None, digest("a"), by("file")), (digest("a"), digest("b"), by("SIGHUP"))]
+    );
+    let policies = [ONE, &other].map(|settings| Some(crate::samples::policy(settings).digest().to_string()));
+    let [first, second] = policies;
+    assert_eq!(of("policy.loaded"), [(None, first.clone(), None), (first, second, by("SIGHUP"))]);
+}
