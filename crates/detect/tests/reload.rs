@@ -98,7 +98,7 @@ fn opened() -> Timestamp {
 }
 
 #[test]
-fn each_incident_names_the_config_of_its_pane() {
+fn each_incident_and_judged_pane_names_its_config() {
     let raised = another(|c| c.judge.reopen_s = 60);
     let log = with(vec![(place(opened()), record(&raised))]);
     let (said, boundaries) = play(&log);
@@ -110,6 +110,11 @@ fn each_incident_names_the_config_of_its_pane() {
         .collect();
     for (after, digest) in &digests {
         assert_eq!(*digest, if *after { raised.digest() } else { CONFIG.digest() }.clone());
+    }
+    for told in &said.history {
+        let after = told.window[0] >= boundary;
+        assert!(after || told.window[1] <= boundary, "{:?} is of two configs", told.window);
+        assert_eq!(told.config.as_ref(), Some(if after { raised.digest() } else { CONFIG.digest() }));
     }
     let after = digests.iter().filter(|(after, _)| *after).count();
     assert!(after > 0 && after < digests.len(), "both judged: {digests:?}");
@@ -200,6 +205,25 @@ fn a_family_that_is_turned_off_clears_and_no_budget_is_given_twice() {
     let (calm, _) = play(&LOG);
     let usual = calm.granted.last().expect("it ran")[1];
     assert!(ended > 0.8 * usual, "{ended} of {usual}: what a family leaves is not lost");
+}
+
+#[test]
+fn a_larger_budget_grants_nothing_for_what_came_before() {
+    let larger = another(|c| c.budget.tickets_per_week = 10_000.0);
+    let at = place(start().plus_ms(HOUR_MS / 8));
+    let log = with(vec![(at, record(&larger))]);
+    let (said, boundaries) = play(&log);
+    // What streams had gathered until then is granted by the old budget: five a week, of minutes.
+    let before = said.granted[at][1] + 1e-3;
+    for (record, granted) in log.iter().zip(&said.granted).skip(at) {
+        let PanesRecord::Progress(progress) = record else { continue };
+        let Some(watermark) = progress.watermark else { continue };
+        #[expect(clippy::cast_precision_loss, reason = "minutes")]
+        let weeks = watermark.since_ms(boundaries[0]).max(0) as f64 / 604_800_000.0;
+        let most = before + 10_000.0 * weeks;
+        assert!(granted[1] <= most, "{} of {most} at {watermark}", granted[1]);
+    }
+    assert!(said.granted.last().expect("it ran")[1] > 10.0, "and it is granted");
 }
 
 #[test]

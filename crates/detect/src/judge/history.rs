@@ -80,7 +80,7 @@ impl Gather {
         let Some(counts) = &self.counts else { return };
         let span_ms = at.end.since_ms(self.from);
         let enough = counts.predictions >= u64::from(at.config.judge.pane_min) && span_ms >= LEAST_MS;
-        if enough || span_ms >= i64::from(at.config.judge.pane_max_s) * 1000 {
+        if enough || at.last_of_config || span_ms >= i64::from(at.config.judge.pane_max_s) * 1000 {
             self.until = at.end;
             self.flush(at, loaded, streams, profile, out);
         }
