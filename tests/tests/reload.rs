@@ -183,9 +183,9 @@ fn a_second_fold_tells_the_same(log: &EmbeddedLog) {
             (r.offset, PanesRecord::decode(r.value.as_deref().unwrap_or_default()).expect("its own record"))
         })
         .collect();
-    let rules = panes.iter().find_map(|(_, record)| match record {
-        PanesRecord::Config(rules) => Some(rules.clone()),
-        _ => None,
+    let rules = panes.iter().find_map(|(_, record)| {
+        let PanesRecord::Config(rules) = record else { return None };
+        Some(rules.clone())
     });
     let (judge, budget) = (JudgeSettings::default(), BudgetSettings::default());
     let config = JudgeConfig::new("default", 1, 10_000, judge, budget, [].into());

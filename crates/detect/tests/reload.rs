@@ -187,9 +187,9 @@ fn a_family_that_is_turned_off_clears_and_no_budget_is_given_twice() {
     // Others share what it leaves, and for the time that it was off it is granted nothing.
     let week_ms = 604_800_000.0;
     let budget = BudgetSettings::default();
-    let first = LOG.iter().find_map(|r| match r {
-        PanesRecord::Partial(pane) => Some(pane.key.start),
-        _ => None,
+    let first = LOG.iter().find_map(|record| {
+        let PanesRecord::Partial(pane) = record else { return None };
+        Some(pane.key.start)
     });
     let first = first.expect("there are panes");
     for (record, granted) in log.iter().zip(&said.granted) {

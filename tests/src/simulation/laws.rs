@@ -89,16 +89,9 @@ impl Seen {
     #[must_use]
     pub fn configs(&self) -> BTreeSet<Digest> {
         let digest = |rules: &Rules| judge_config().under(rules.clone()).digest().clone();
-        let of = |(_, record): &(i64, PanesRecord)| match record {
-            PanesRecord::Config(rules) => Some(digest(rules)),
-            PanesRecord::Partial(_)
-            | PanesRecord::Progress(_)
-            | PanesRecord::GaveUp { .. }
-            | PanesRecord::Context(_)
-            | PanesRecord::Reference(_)
-            | PanesRecord::ConfigFile(_)
-            | PanesRecord::Mark { .. }
-            | PanesRecord::Part(_) => None,
+        let of = |(_, record): &(i64, PanesRecord)| {
+            let PanesRecord::Config(rules) = record else { return None };
+            Some(digest(rules))
         };
         self.panes.iter().flatten().filter_map(of).collect()
     }

@@ -232,9 +232,7 @@ pub fn tell(telling: &Telling) -> Told {
             let record = ContextRecord::Profile(Box::new(late_profile(now)));
             outside.append(&context_records(&settings(0, telling.hold_max()), record)).expect("not refused");
         }
-        if telling.kind == Kind::NewConfig {
-            change_files(&files, now);
-        }
+        change_files(telling.kind, &files, now);
         while let Some(act) = acts.next_if(|act| act.at + CALM <= now) {
             carry_out(act, &mut scheduler, &world);
         }
@@ -266,7 +264,10 @@ pub fn tell(telling: &Telling) -> Told {
 }
 
 /// Two of three files change while requests fail, a second apart; the first of them changes back later.
-fn change_files(files: &Files, now: Duration) {
+fn change_files(kind: Kind, files: &Files, now: Duration) {
+    if kind != Kind::NewConfig {
+        return;
+    }
     let third = CALM + WRITTEN / 3;
     for (slot, at, config) in [
         (0, third, another_judge_config()),

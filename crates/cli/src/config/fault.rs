@@ -122,11 +122,15 @@ fn within(table: &DeTable<'_>, span: &Range<usize>) -> Option<String> {
         // A table is in several places; what is below it need not lie within it.
         let below = match value.get_ref() {
             DeValue::Table(table) => within(table, span),
-            DeValue::Array(list) => list.iter().find_map(|item| match item.get_ref() {
-                DeValue::Table(table) => within(table, span),
-                _ => None,
+            DeValue::Array(list) => list.iter().find_map(|item| {
+                let DeValue::Table(table) = item.get_ref() else { return None };
+                within(table, span)
             }),
-            _ => None,
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => None,
         };
         let key_text = key.get_ref();
         below

@@ -75,9 +75,10 @@ fn settings(source: &str) -> BTreeMap<String, Value> {
 fn flatten(under: &str, table: Table, out: &mut BTreeMap<String, Value>) {
     for (key, value) in table {
         let key = if under.is_empty() { key } else { format!("{under}.{key}") };
-        match value {
-            Value::Table(table) => flatten(&key, table, out),
-            value => drop(out.insert(key, value)),
+        if let Value::Table(table) = value {
+            flatten(&key, table, out);
+        } else {
+            out.insert(key, value);
         }
     }
 }
