@@ -55,7 +55,7 @@ fn collector() -> Collector {
 fn judge() -> Judge {
     static CONFIG: LazyLock<Arc<JudgeConfig>> = LazyLock::new(|| {
         let mut config = JudgeConfig::default();
-        config.judge.open_panes_max = 20;
+        config.judge.open_panes_max = 100;
         config.judge.keys_max = 4;
         Arc::new(config)
     });

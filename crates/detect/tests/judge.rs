@@ -46,10 +46,11 @@ static LEARNING: LazyLock<Vec<PanesRecord>> =
     LazyLock::new(|| logged(&LEARNS, &[], &fleet(Scenario::Steady, 8), 2 * HOUR_MS));
 
 static LEARNS: LazyLock<Arc<JudgeConfig>> = LazyLock::new(|| {
-    let mut settings = judge_config(BudgetSettings::default());
-    settings.judge.warmup_s = 1800;
-    settings.judge.warmup_records = 600;
-    Arc::new(settings)
+    let config = judge_config(BudgetSettings::default());
+    let mut rules = config.rules();
+    rules.judge.warmup_s = 1800;
+    rules.judge.warmup_records = 600;
+    Arc::new(config.under(rules))
 });
 
 #[test]
