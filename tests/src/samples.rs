@@ -231,6 +231,7 @@ pub fn response() -> Response {
         by: "p-4u2k7d".into(),
         why: Some("on it".into()),
         until: Some(at("2026-03-02T11:42:03.150Z")),
+        not_actionable: false,
     }
 }
 

@@ -8,6 +8,7 @@ use fleet::{Fleet, FleetConfig};
 use runtime::log::{EmbeddedConfig, EmbeddedLog, Isolation, Log, NewRecord, Offset, TopicPartition};
 use serde::de::DeserializeOwned;
 use wire::Timestamp;
+use wire::context::{ContextRecord, Feedback};
 use wire::topic::Topics;
 
 use crate::wait;
@@ -152,6 +153,21 @@ pub fn references<L: Log>(log: &L, namespace: &str) -> usize {
     let values = all(log, &Topics::of(namespace).panes).into_iter().filter_map(|r| r.value);
     let records = values.map(|v| PanesRecord::decode(&v).expect("written by this version"));
     records.filter(|r| matches!(r, PanesRecord::Reference(_))).count()
+}
+
+/// What of people's words on incidents has entered the judge's log.
+///
+/// # Panics
+/// When a record cannot be read.
+#[must_use]
+pub fn feedback<L: Log>(log: &L, namespace: &str) -> Vec<Feedback> {
+    let values = all(log, &Topics::of(namespace).panes).into_iter().filter_map(|r| r.value);
+    let records = values.map(|v| PanesRecord::decode(&v).expect("written by this version"));
+    let feedback = records.filter_map(|r| match r {
+        PanesRecord::Context(ContextRecord::Feedback(feedback)) => Some(feedback),
+        _ => None,
+    });
+    feedback.collect()
 }
 
 /// Writes the telemetry that arrives within a span of a simulated fleet's time into a topic; returns how many records.

@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Ack(AckArgs),
     /// Say that people are done with an incident
     Resolve(ResolveArgs),
+    /// Say that a resolved incident was looked back on
+    Close(CloseArgs),
     /// Write a note on an incident
     Note(NoteArgs),
     /// Follow incidents, pages and answers as they happen
@@ -285,6 +287,21 @@ pub(crate) struct ResolveArgs {
     pub id: IdArgs,
     #[arg(long)]
     pub reason: Option<String>,
+    /// There was nothing to do about it: of two such incidents that one stream led, and that stream may page no more
+    #[arg(long)]
+    pub not_actionable: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CloseArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+    /// Its root cause, or why none is sought
+    #[arg(long)]
+    pub reason: String,
+    /// As of `resolve`: for what has resolved by itself
+    #[arg(long)]
+    pub not_actionable: bool,
 }
 
 #[derive(Debug, Args)]

@@ -142,9 +142,14 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError> {
-        if records.iter().any(|r| matches!(r, ContextRecord::Profile(_) | ContextRecord::ProfilePart(_))) {
+        let own = |r: &ContextRecord| match r {
+            ContextRecord::Deployment(_) | ContextRecord::Lineage(_) => false,
+            ContextRecord::Profile(_) | ContextRecord::ProfilePart(_) | ContextRecord::Feedback(_) => true,
+        };
+        if records.iter().any(own) {
             return Err(BackendError::Invalid(
-                "profiles are made by the judge or pinned in the config".to_owned(),
+                "profiles and feedback are made by tocsin, of what it learns and of what people say of incidents"
+                    .to_owned(),
             ));
         }
         let count = records.len() as u64;

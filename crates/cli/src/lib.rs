@@ -74,6 +74,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args, global, out),
         Command::Ack(args) => remote::ack(&args, global, out),
         Command::Resolve(args) => remote::resolve(&args, global, out),
+        Command::Close(args) => remote::close(&args, global, out),
         Command::Note(args) => remote::note(&args, global, out),
         Command::Tail(args) => remote::tail(&args, global, out),
         Command::Deadletters(args) => letters::list(&args, global, out),

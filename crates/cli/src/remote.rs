@@ -1,4 +1,4 @@
-//! The commands that ask the running process: incidents, show, ack, resolve, note, tail, audit verify.
+//! The commands that ask the running process: incidents, show, ack, resolve, close, note, tail, audit verify.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http_api::TailEvent;
 use runtime::views::Event;
 use serde_json::{Value, json};
 
-use crate::args::{AckArgs, Global, IdArgs, IncidentsArgs, NoteArgs, ResolveArgs, TailArgs};
+use crate::args::{AckArgs, CloseArgs, Global, IdArgs, IncidentsArgs, NoteArgs, ResolveArgs, TailArgs};
 use crate::client::Client;
 use crate::demo::screen;
 use crate::failure::{Failure, Kind};
@@ -122,7 +122,8 @@ pub(crate) fn show(args: &IdArgs, global: &Global, out: &Out) -> Result<(), Fail
     for r in view.get("timeline").and_then(Value::as_array).into_iter().flatten() {
         let why =
             r.get("why").and_then(Value::as_str).map(|w| format!(": {}", visible(w))).unwrap_or_default();
-        out.line(format!("  {}  {} by {}{why}", text(r, "at"), text(r, "change"), text(r, "by")));
+        let idle = if r["not_actionable"] == true { ", not actionable," } else { "" };
+        out.line(format!("  {}  {}{idle} by {}{why}", text(r, "at"), text(r, "change"), text(r, "by")));
     }
     Ok(())
 }
@@ -161,7 +162,15 @@ pub(crate) fn ack(args: &AckArgs, global: &Global, out: &Out) -> Result<(), Fail
 /// # Errors
 /// As [`ack`].
 pub(crate) fn resolve(args: &ResolveArgs, global: &Global, out: &Out) -> Result<(), Failure> {
-    command(&args.id.id, "resolve", &json!({"reason": args.reason}), global, out)
+    let body = json!({"reason": args.reason, "not_actionable": args.not_actionable.then_some(true)});
+    command(&args.id.id, "resolve", &body, global, out)
+}
+
+/// # Errors
+/// As [`ack`].
+pub(crate) fn close(args: &CloseArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    let body = json!({"reason": args.reason, "not_actionable": args.not_actionable.then_some(true)});
+    command(&args.id.id, "close", &body, global, out)
 }
 
 /// # Errors
@@ -214,6 +223,7 @@ fn say_done(client: &Client, id: &str, what: &str, out: &Out) -> Result<(), Fail
     let done = match what {
         "ack" => "acknowledged",
         "resolve" => "resolved",
+        "close" => "closed",
         _ => "noted",
     };
     let until = view.get("acknowledged_until").and_then(Value::as_str).filter(|_| what == "ack");

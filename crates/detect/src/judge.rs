@@ -5,6 +5,7 @@
 
 mod budget;
 mod closing;
+mod doubts;
 mod history;
 mod incident;
 mod kept;
@@ -249,7 +250,7 @@ impl Judge {
                 let (model, version) = (reference.profile.model.clone(), reference.profile.version.clone());
                 let at = self.next_pane.unwrap_or(Timestamp::EPOCH);
                 let known = self.models.entry(model.clone()).or_insert_with(|| Model::new(at));
-                known.pin(&self.config, *reference, &mut self.out);
+                known.pin(&self.config, *reference, at, &mut self.out);
                 self.dirty.models.insert(model.clone());
                 self.dirty.versions.insert((model.clone(), (version.clone(), None)));
                 self.dirty.references.insert((model, version));

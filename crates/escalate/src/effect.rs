@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use wire::audit::AuditRecord;
 use wire::command::Command;
+use wire::context::Feedback;
 use wire::outbox::{OutboxRecord, Outcome};
 use wire::page::Page;
 use wire::response::Response;
@@ -47,6 +48,8 @@ pub enum Effect {
     Audit(AuditRecord),
     /// tocsin's own incident, for the incidents and open topics. It comes back as an input.
     Incident(Box<Incident>),
+    /// For the context topic, which judges follow.
+    Feedback(Box<Feedback>),
     /// `None` is a tombstone. Of several records with one key the last holds.
     State {
         key: Vec<u8>,

@@ -35,12 +35,16 @@ struct Held {
 struct Resolved {
     #[serde(default)]
     reason: Option<String>,
+    #[serde(default)]
+    not_actionable: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Closed {
     reason: String,
+    #[serde(default)]
+    not_actionable: bool,
 }
 
 #[derive(Deserialize)]
@@ -81,8 +85,8 @@ pub(crate) async fn resolve(
     Extension(auth): Extension<Auth>,
     request: Request,
 ) -> Result<Response, Problem> {
-    write(&shared, id, auth, request, |Resolved { reason }| {
-        Ok(Action::Resolve { reason: checked_option("reason", reason)? })
+    write(&shared, id, auth, request, |Resolved { reason, not_actionable }| {
+        Ok(Action::Resolve { reason: checked_option("reason", reason)?, not_actionable })
     })
     .await
 }
@@ -93,8 +97,8 @@ pub(crate) async fn close(
     Extension(auth): Extension<Auth>,
     request: Request,
 ) -> Result<Response, Problem> {
-    write(&shared, id, auth, request, |Closed { reason }| {
-        Ok(Action::Close { reason: checked_text("reason", reason)? })
+    write(&shared, id, auth, request, |Closed { reason, not_actionable }| {
+        Ok(Action::Close { reason: checked_text("reason", reason)?, not_actionable })
     })
     .await
 }

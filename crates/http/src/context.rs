@@ -81,6 +81,9 @@ fn parse(record: &[u8]) -> Result<ContextRecord, String> {
         ContextRecord::Profile(_) | ContextRecord::ProfilePart(_) => {
             return Err("a profile is learned or built (`tocsin reference build`), not posted".into());
         }
+        ContextRecord::Feedback(_) => {
+            return Err("feedback is given by resolving or closing an incident, not posted".into());
+        }
     }
     Ok(record)
 }

@@ -107,9 +107,14 @@ pub const ROUTES: &[Route] = &[
         "/v1/incidents/{id}/resolve",
         RESPONDER,
         Endpoint::Resolve,
-        "Say that people are done with it: {reason?}",
+        "Say that people are done with it: {reason?, not_actionable?}",
     ),
-    post("/v1/incidents/{id}/close", RESPONDER, Endpoint::Close, "Close a resolved incident: {reason}"),
+    post(
+        "/v1/incidents/{id}/close",
+        RESPONDER,
+        Endpoint::Close,
+        "Close a resolved incident: {reason, not_actionable?}",
+    ),
     post("/v1/incidents/{id}/note", RESPONDER, Endpoint::Note, "Write a note: {text}"),
     get(
         "/v1/commands/{id}",

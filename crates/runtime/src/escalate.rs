@@ -270,7 +270,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, lease),
                 Carry::Response(r) => self.views.tell(views::Event::Response { response: Arc::new(r) }),
                 Carry::Incident(i) => count_incident(&i),
-                Carry::Outbox(_) | Carry::Audit(_) | Carry::State { .. } => (),
+                Carry::Outbox(_) | Carry::Audit(_) | Carry::Context(_) | Carry::State { .. } => (),
             }
         }
     }

@@ -73,10 +73,16 @@ pub enum Action {
     Resolve {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// There was nothing to do about it: see [`Feedback`](crate::context::Feedback).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        not_actionable: bool,
     },
     /// A resolved incident was looked back on: its root cause, or why none is sought.
     Close {
         reason: String,
+        /// As when it is resolved.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        not_actionable: bool,
     },
     Note {
         text: String,

@@ -1,10 +1,10 @@
-//! What surrounds the models: deployments, lineage, profiles. The context topic is compacted by `key`.
+//! What surrounds the models: deployments, lineage, profiles, what people say of incidents. The context topic is compacted by `key`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::profile::Profile;
-use crate::{Digest, Subject, Timestamp, parts};
+use crate::{Digest, Family, IncidentId, Subject, Timestamp, parts};
 
 /// A record of the context topic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +15,7 @@ pub enum ContextRecord {
     Profile(Box<Profile>),
     /// A piece of a profile that is too large for one record.
     ProfilePart(ProfilePart),
+    Feedback(Feedback),
 }
 
 impl ContextRecord {
@@ -28,6 +29,7 @@ impl ContextRecord {
             Self::ProfilePart(p) => {
                 format!("profile/{}/{}/{}/part/{}", p.model, p.version, p.profile, p.index)
             }
+            Self::Feedback(f) => format!("feedback/{}/{}", f.incident_id, f.generation),
         }
     }
 
@@ -39,6 +41,7 @@ impl ContextRecord {
             Self::Lineage(l) => (l.subject.kind == crate::SubjectKind::Model).then_some(&l.subject.name),
             Self::Profile(p) => Some(&p.model),
             Self::ProfilePart(p) => Some(&p.model),
+            Self::Feedback(f) => Some(&f.model),
         }
     }
 
@@ -100,6 +103,22 @@ pub struct Deployment {
     pub commit: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+}
+
+/// Somebody who resolved or closed an incident said that there was nothing to do about it. Written by escalation alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Feedback {
+    pub incident_id: IncidentId,
+    pub generation: u32,
+    pub model: String,
+    /// Absent where the incident is about all versions: traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    pub family: Family,
+    /// The stream that led it, as its last record says.
+    pub stream: String,
+    /// Event time at which this generation opened.
+    pub opened_at: Timestamp,
 }
 
 fn deployed() -> String {

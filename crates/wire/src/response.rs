@@ -22,6 +22,9 @@ pub struct Response {
     /// End of an acknowledgement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// Who resolved or closed it said that there was nothing to do about it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_actionable: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

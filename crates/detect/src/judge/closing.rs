@@ -24,6 +24,8 @@ pub(super) struct Closing<'a> {
     /// End of the last pane with a prediction of any version of the model.
     pub(super) model_seen: Timestamp,
     pub(super) surroundings: &'a Surroundings,
+    /// Whether the model's traffic may page, and so holds part of that budget.
+    pub(super) traffic_pages: bool,
     /// For a segment, which is told of and not judged.
     pub(super) segment: Option<&'a str>,
 }

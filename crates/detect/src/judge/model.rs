@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wire::context::ContextRecord;
+use wire::context::{ContextRecord, Feedback};
 use wire::history::Verdict;
 use wire::profile::Profile;
 use wire::{Change, Effect, Evidence, Family, Severity, Subject, SubjectKind, Timestamp};
 
 use super::closing::Closing;
+use super::doubts::Doubts;
 use super::incident::{Case, Told, Whose};
 use super::learn::Learned;
 use super::loaded::Loaded;
+use super::stream::Stream;
 use super::surroundings::Surroundings;
 use super::traffic::{Heard, Traffic};
 use super::version::Version;
@@ -47,6 +49,8 @@ pub(super) struct Model {
     pub(super) last_seen: Timestamp,
     /// Too many calls rather than too few: what the open incident is about.
     pub(super) too_many: bool,
+    /// Written under a key of its own.
+    pub(super) doubts: Doubts,
 }
 
 /// Written beside its versions and references.
@@ -86,6 +90,7 @@ impl Model {
             case: Case::default(),
             last_seen: at,
             too_many: false,
+            doubts: Doubts::default(),
         }
     }
 
@@ -115,12 +120,53 @@ impl Model {
     }
 
     pub(super) fn add_context(&mut self, record: ContextRecord) {
-        self.surroundings.add(record);
+        match record {
+            ContextRecord::Feedback(feedback) => self.doubt(feedback),
+            ContextRecord::Deployment(_)
+            | ContextRecord::Lineage(_)
+            | ContextRecord::Profile(_)
+            | ContextRecord::ProfilePart(_) => self.surroundings.add(record),
+        }
     }
 
-    /// A pinned reference: its profile is published, and the version is judged by it from now on.
-    pub(super) fn pin(&mut self, config: &JudgeConfig, reference: Reference, out: &mut Effects) {
+    /// Somebody said that an incident was not actionable. Of a stream that is not judged it says nothing.
+    fn doubt(&mut self, feedback: Feedback) {
+        let judged = match &feedback.version {
+            None => feedback.family == Family::Traffic && feedback.stream == self.traffic.last.name,
+            Some(version) => self.versions.get(&(version.clone(), None)).is_some_and(|version| {
+                let is_it = |s: &Stream| s.last.family == feedback.family && s.last.name == feedback.stream;
+                version.streams.iter().any(is_it)
+            }),
+        };
+        if judged {
+            self.doubts.count(feedback);
+            self.bar();
+        }
+    }
+
+    /// Streams that are not calibrated may page no more. Safe to repeat.
+    pub(super) fn bar(&mut self) {
+        for (version, family, name) in self.doubts.barred() {
+            let Some(version) = version else {
+                self.traffic.spend_page();
+                continue;
+            };
+            let version = self.versions.get_mut(&(version.to_owned(), None));
+            let streams = version.into_iter().flat_map(|version| &mut version.streams);
+            streams.filter(|s| s.last.family == family && s.last.name == name).for_each(Stream::bar);
+        }
+    }
+
+    /// A pinned reference: its profile is published, and the version is judged by it from `at` on.
+    pub(super) fn pin(
+        &mut self,
+        config: &JudgeConfig,
+        reference: Reference,
+        at: Timestamp,
+        out: &mut Effects,
+    ) {
         let profile = reference.profile.clone();
+        self.doubts.begin(None, at);
         let loaded = Arc::new(Loaded::new(reference));
         self.references.insert(profile.version.clone(), Arc::clone(&loaded));
         while self.references.len() > REFERENCES_MAX {
@@ -133,6 +179,7 @@ impl Model {
         let settings = config.model(&profile.model);
         if let Some(version) = self.versions.get_mut(&(profile.version.clone(), None)) {
             version.judge_by(&profile.version, &loaded, &profile, settings);
+            self.doubts.begin(Some(&profile.version), at);
         }
         out.context.push(ContextRecord::Profile(Box::new(profile)));
     }
@@ -180,6 +227,7 @@ impl Model {
                 last_of_config: at.last_of_config,
                 part: at.part / sharing,
                 model_seen: self.last_seen,
+                traffic_pages: !self.doubts.bars_traffic(),
                 surroundings: &self.surroundings,
                 segment: name.1.as_deref(),
             };
@@ -216,6 +264,7 @@ impl Model {
                 profile
             };
             version.judge_by(&of, &loaded, &profile, at.config.model(at.name));
+            self.doubts.begin(Some(&name.0), at.start);
         }
         self.versions.insert(name.clone(), version);
     }
@@ -232,6 +281,8 @@ impl Model {
                 if let Some(version) = self.versions.get_mut(name) {
                     version.judge_by(&name.0, &loaded, &profile, at.config.model(at.name));
                 }
+                self.doubts.begin(Some(&name.0), at.end);
+                self.doubts.begin(None, at.end);
             }
         }
     }
@@ -244,6 +295,9 @@ impl Model {
         let mut forgotten = vec![];
         for name in names {
             let version = self.versions.remove(&name).expect("its own key");
+            if name.1.is_none() {
+                self.doubts.end(Some(&name.0));
+            }
             let cells = version.learning.map(|learning| learning.cell_numbers()).unwrap_or_default();
             forgotten.push((name, cells));
         }
@@ -263,8 +317,10 @@ impl Model {
         let middle = loaded.time_of_day_ms(at.start.plus_ms(span_ms / 2));
         #[expect(clippy::cast_precision_loss, reason = "a pane is seconds to minutes long")]
         let due = Traffic::expected(reference, middle) * span_ms as f64 / 1000.0;
-        let part = budget::of_family(&at.config.judge, model, Family::Traffic, |_| true)
-            .map(|weight| at.part * weight);
+        let barred = self.doubts.bars_traffic();
+        let part =
+            budget::of_family(&at.config.judge, model, Family::Traffic, |f| f != Family::Traffic || !barred)
+                .map(|weight| at.part * weight);
         let mut grants = budget::grant(&at.config.budget, at.config.partitions, part, span_ms);
         if let Some(open) = &self.case.open {
             grants[1] = 0.0;
@@ -277,6 +333,9 @@ impl Model {
         }
         out.granted = [out.granted[0] + grants[0], out.granted[1] + grants[1]];
         let heard = self.traffic.pane(reference, (at.start, calls, due), grants, self.case.open.is_some());
+        if barred {
+            self.traffic.last.verdict = Verdict::NotCalibrated;
+        }
         let page = (heard.page >= 1.0 && !heard.too_many && heard.effect[1] >= settings.page_effect)
             .then_some(if model.tier == 1 && heard.effect[1] >= settings.sev1_effect {
                 Severity::Sev1

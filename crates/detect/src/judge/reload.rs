@@ -140,6 +140,7 @@ impl Model {
                 last_of_config: false,
                 part: 0.0,
                 model_seen: self.last_seen,
+                traffic_pages: !self.doubts.bars_traffic(),
                 surroundings: &self.surroundings,
                 segment: key.1.as_deref(),
             };

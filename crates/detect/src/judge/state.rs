@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::Timestamp;
 
+use super::doubts::Doubts;
 use super::loaded::Loaded;
 use super::model::{Model, Stored};
 use super::reload;
@@ -75,6 +76,11 @@ impl Judge {
                     .restore(stored)
                     .map_err(|source| RestoreError::DamagedJson { key: text, source })?;
             }
+            "doubts" => {
+                let name: String = name_of(&text, rest)?;
+                let doubts: Doubts = decode(&text, value)?;
+                self.known(name).doubts = doubts;
+            }
             "version" => {
                 let (name, version, segment): (String, String, Option<String>) = name_of(&text, rest)?;
                 let state: Version = decode(&text, value)?;
@@ -127,6 +133,7 @@ impl Judge {
                     *version = Version::new(version.last_seen, segment.is_none());
                 }
             }
+            model.bar();
         }
     }
 
@@ -154,6 +161,11 @@ impl Judge {
         for name in dirty.models {
             let value = self.models.get(&name).map(|model| encode(&model.store()));
             state.push((key("model", &name), value));
+            if let Some(model) = self.models.get_mut(&name)
+                && model.doubts.take_changed()
+            {
+                state.push((key("doubts", &name), Some(encode(&model.doubts))));
+            }
         }
         for (model, version) in dirty.references {
             let known = self.models.get(&model).and_then(|m| m.references.get(&version));

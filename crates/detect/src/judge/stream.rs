@@ -113,6 +113,10 @@ pub(super) struct Stream {
     ages: Option<Ages>,
     /// By test, then by side: how large the effect is for sure. Empty where it may never page.
     gates: Vec<EffectGate>,
+    /// People said of two incidents that it led that they were not actionable: it may page no more. Kept with what they
+    /// said.
+    #[serde(skip)]
+    barred: bool,
     /// The test that `last` tells of.
     lead: usize,
     #[serde(with = "super::kept")]
@@ -229,6 +233,7 @@ impl Stream {
             page: (may_page && ages.is_none()).then(|| Spending::new(cells)),
             gates: if may_page && ages.is_none() { gates(rule) } else { vec![] },
             ages,
+            barred: false,
             lead: 0,
             last: StreamHistory::new(rule.plan.family, rule.plan.name.as_str(), Verdict::InsufficientData),
         }
@@ -250,17 +255,35 @@ impl Stream {
 
     /// From now on it holds a page D, or none. One that is new has nothing in it. True if that changes.
     pub(super) fn let_page(&mut self, rule: &Rule, may_page: bool) -> bool {
+        let may_page = may_page && !self.barred;
         if self.may_page() == may_page {
             return false;
         }
-        match &mut self.ages {
-            Some(ages) => ages.let_page(may_page),
-            None => {
-                self.page = may_page.then(|| Spending::new(rule.weights.len()));
-                self.gates = if may_page { gates(rule) } else { vec![] };
-            }
+        if !may_page {
+            self.hold_no_page();
+        } else if let Some(ages) = &mut self.ages {
+            ages.let_page(true);
+        } else {
+            self.page = Some(Spending::new(rule.weights.len()));
+            self.gates = gates(rule);
         }
         true
+    }
+
+    fn hold_no_page(&mut self) {
+        self.page = None;
+        self.gates = vec![];
+        self.ages.iter_mut().for_each(|ages| ages.let_page(false));
+    }
+
+    /// People said of it that it pages for nothing: it holds no page D, whatever the config allows.
+    pub(super) fn bar(&mut self) {
+        self.barred = true;
+        self.hold_no_page();
+    }
+
+    pub(super) fn is_barred(&self) -> bool {
+        self.barred
     }
 
     /// What was sure of an effect above a floor says nothing of a higher one. True if one has risen.

@@ -38,7 +38,7 @@ impl Surroundings {
                     self.lineage = Some(new);
                 }
             }
-            ContextRecord::Profile(_) | ContextRecord::ProfilePart(_) => (),
+            ContextRecord::Profile(_) | ContextRecord::ProfilePart(_) | ContextRecord::Feedback(_) => (),
         }
     }
 

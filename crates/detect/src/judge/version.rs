@@ -180,8 +180,13 @@ impl Version {
         let mut judged: BTreeMap<Family, Vec<(usize, Judged)>> = BTreeMap::new();
         let recovery_ms = i64::from(at.config.judge.recovery_s) * 1000;
         let streams_of = |family| loaded.rules.iter().filter(move |rule| rule.family() == family);
-        let calibrated = |family| streams_of(family).filter(|rule| rule.is_calibrated()).count();
-        let pages = |family| family == Family::Traffic || calibrated(family) > 0;
+        let barred = self.streams.iter().zip(&loaded.rules).filter(|(stream, _)| stream.is_barred());
+        let barred: Vec<&Rule> = barred.map(|(_, rule)| rule).filter(|rule| rule.is_calibrated()).collect();
+        let calibrated = |family| {
+            let out = barred.iter().filter(|rule| rule.family() == family).count();
+            streams_of(family).filter(|rule| rule.is_calibrated()).count() - out
+        };
+        let pages = |family| (family == Family::Traffic && at.traffic_pages) || calibrated(family) > 0;
         for index in 0..self.streams.len() {
             let rule = &loaded.rules[index];
             let family = rule.family();
@@ -275,8 +280,9 @@ impl Version {
             }
             let part = part.is_some();
             let rule = self.loaded.as_ref().map(|loaded| &loaded.rules[index]);
-            let uncalibrated =
+            let growing =
                 rule.is_some_and(|rule| !rule.is_calibrated()) && budget::may_page(family, at.settings);
+            let uncalibrated = growing || stream.is_barred();
             stream.last.verdict = match stream.last.verdict {
                 _ if part && matches!(family, Family::Drift | Family::Prediction) => Verdict::Drifting,
                 _ if part => Verdict::Degraded,

@@ -15,16 +15,27 @@ use crate::own::PAGES;
 use crate::policy::{Plan, Position, Step, Target};
 use crate::state::{IncidentState, People};
 
+/// What people, or tocsin for them, did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said<'a> {
+    pub(crate) change: ResponseChange,
+    /// Pseudonym.
+    pub(crate) by: &'a str,
+    pub(crate) why: Option<&'a str>,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) not_actionable: bool,
+}
+
+impl<'a> Said<'a> {
+    pub(crate) fn of(change: ResponseChange, by: &'a str, why: Option<&'a str>) -> Self {
+        Self { change, by, why, until: None, not_actionable: false }
+    }
+}
+
 impl IncidentState {
-    /// Writes down what people, or tocsin for them, did.
-    pub(crate) fn respond(
-        &mut self,
-        desk: &mut Desk,
-        change: ResponseChange,
-        by: &str,
-        why: Option<&str>,
-        until: Option<Timestamp>,
-    ) {
+    /// Writes it down.
+    pub(crate) fn respond(&mut self, desk: &mut Desk, said: Said<'_>) {
+        let Said { change, by, why, until, not_actionable } = said;
         self.responses += 1;
         let response = Response {
             incident_id: self.id().clone(),
@@ -35,6 +46,7 @@ impl IncidentState {
             by: by.into(),
             why: why.map(Into::into),
             until,
+            not_actionable,
         };
         self.timeline.push_back(response.clone());
         while self.timeline.len() > desk.current.limits().timeline_max as usize {
@@ -108,7 +120,7 @@ impl IncidentState {
         match decide(self.people.stage(), self.signal, event) {
             Decision::NextStep => self.next_step(desk),
             Decision::PageAnew => self.page_anew(desk, "it had its time and nobody was done"),
-            Decision::Resolve => self.resolve(desk, TOCSIN, Some("the signal had cleared")),
+            Decision::Resolve => self.resolve(desk, TOCSIN, Some("the signal had cleared"), false),
             Decision::Ignore
             | Decision::Record
             | Decision::Tell
@@ -127,7 +139,7 @@ impl IncidentState {
         desk.count.acknowledgements_expired += 1;
         desk.note(self.id(), "hold.expired", was.to_owned(), None, None);
         if matches!(self.people, People::Acknowledged { .. }) {
-            self.respond(desk, ResponseChange::AcknowledgementExpired, TOCSIN, None, None);
+            self.respond(desk, Said::of(ResponseChange::AcknowledgementExpired, TOCSIN, None));
         }
     }
 
@@ -158,7 +170,7 @@ impl IncidentState {
         policy.route(&self.incident).clone_into(&mut self.plan);
         self.position = Position { round: self.position.round.saturating_add(1), step: 0 };
         desk.note(self.id(), "policy.restarted", None, self.follows(), why.to_owned());
-        self.respond(desk, ResponseChange::Opened, TOCSIN, Some(why), None);
+        self.respond(desk, Said::of(ResponseChange::Opened, TOCSIN, Some(why)));
         self.page_first_step(desk);
     }
 
@@ -198,9 +210,9 @@ impl IncidentState {
     }
 
     /// People are done, or nobody needs to be.
-    pub(crate) fn resolve(&mut self, desk: &mut Desk, by: &str, why: Option<&str>) {
+    pub(crate) fn resolve(&mut self, desk: &mut Desk, by: &str, why: Option<&str>, not_actionable: bool) {
         self.people = People::Resolved { by: by.into() };
-        self.respond(desk, ResponseChange::Resolved, by, why, None);
+        self.respond(desk, Said { not_actionable, ..Said::of(ResponseChange::Resolved, by, why) });
         self.resolve_alerts(desk, why.unwrap_or("resolved"));
     }
 

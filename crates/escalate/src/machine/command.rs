@@ -1,10 +1,14 @@
 //! What people ask of an incident.
 
 use wire::command::{Action, TEXT_BYTES_MAX};
+use wire::context::Feedback;
 use wire::response::ResponseChange;
+use wire::{Family, Source, SubjectKind};
 
+use super::acts::Said;
 use crate::audit::Entry;
 use crate::desk::Desk;
+use crate::effect::Effect;
 use crate::life::{Decision, Event, Stage, decide};
 use crate::state::{IncidentState, People};
 
@@ -24,8 +28,8 @@ pub(crate) fn text(action: &Action) -> Option<&str> {
     match action {
         Action::Acknowledge { note: text, .. }
         | Action::Mitigate { note: text, .. }
-        | Action::Resolve { reason: text } => text.as_deref(),
-        Action::Close { reason: text } | Action::Note { text } => Some(text),
+        | Action::Resolve { reason: text, .. } => text.as_deref(),
+        Action::Close { reason: text, .. } | Action::Note { text } => Some(text),
     }
 }
 
@@ -36,6 +40,13 @@ const fn event(action: &Action) -> (Event, &'static str) {
         Action::Resolve { .. } => (Event::Resolve, "command.resolve"),
         Action::Close { .. } => (Event::Close, "command.close"),
         Action::Note { .. } => (Event::Note, "command.note"),
+    }
+}
+
+const fn is_not_actionable(action: &Action) -> bool {
+    match action {
+        Action::Resolve { not_actionable, .. } | Action::Close { not_actionable, .. } => *not_actionable,
+        Action::Acknowledge { .. } | Action::Mitigate { .. } | Action::Note { .. } => false,
     }
 }
 
@@ -62,12 +73,14 @@ impl IncidentState {
             (Decision::Close, None) => Stage::Closed,
             (_, _) => self.people.stage(),
         };
+        let idle = is_not_actionable(&action);
+        let after = if idle { format!("{}, not actionable", after.name()) } else { after.name().into() };
         desk.audit(Entry {
             actor: Some(by.into()),
             action: audited,
             incident_id: Some(self.id().clone()),
             before: Some(self.people.stage().name().into()),
-            after: Some(after.name().into()),
+            after: Some(after),
             why: text.clone(),
         });
         match (decision, held) {
@@ -76,19 +89,45 @@ impl IncidentState {
                     People::Acknowledged { until, .. } | People::Mitigated { until, .. } => Some(*until),
                     People::Open { .. } | People::Resolved { .. } | People::Closed { .. } => None,
                 };
-                self.respond(desk, change, by, why, until);
+                self.respond(desk, Said { until, ..Said::of(change, by, why) });
                 self.hold(desk, people);
             }
-            (Decision::Resolve, None) => self.resolve(desk, by, why),
+            (Decision::Resolve, None) => self.resolve(desk, by, why, idle),
             (Decision::Close, None) => {
                 self.people = People::Closed { by: by.into() };
-                self.respond(desk, ResponseChange::Closed, by, why, None);
+                self.respond(
+                    desk,
+                    Said { not_actionable: idle, ..Said::of(ResponseChange::Closed, by, why) },
+                );
             }
-            (Decision::Note, None) => self.respond(desk, ResponseChange::Noted, by, why, None),
+            (Decision::Note, None) => self.respond(desk, Said::of(ResponseChange::Noted, by, why)),
             // Only the signal and timers bring anything else about.
             (_, _) => (),
         }
+        if idle {
+            desk.effects.extend(self.feedback().map(|feedback| Effect::Feedback(Box::new(feedback))));
+        }
         Ok(())
+    }
+
+    /// For the judge: there was nothing to do about what this stream led. `None` where no stream did.
+    fn feedback(&self) -> Option<Feedback> {
+        let incident = &self.incident;
+        let stream = match (incident.family, incident.evidence.contributors.first()) {
+            (Family::Traffic, _) => "calls".to_owned(),
+            (_, Some(lead)) => lead.name.clone(),
+            (_, None) => return None,
+        };
+        let judged = incident.source == Source::Detector && incident.subject.kind == SubjectKind::Model;
+        judged.then(|| Feedback {
+            incident_id: self.id().clone(),
+            generation: incident.generation,
+            model: incident.subject.name.clone(),
+            version: incident.subject.version.clone(),
+            family: incident.family,
+            stream,
+            opened_at: incident.opened_at,
+        })
     }
 
     /// Who would hold it until when, if the action is to hold it.

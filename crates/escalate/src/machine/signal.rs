@@ -7,6 +7,7 @@ use wire::page::PageKind;
 use wire::response::ResponseChange;
 use wire::{Change, Incident, Timestamp};
 
+use super::acts::Said;
 use crate::audit::TOCSIN;
 use crate::desk::Desk;
 use crate::life::{Decision, Event, Signal, decide};
@@ -106,7 +107,7 @@ impl IncidentState {
             Signal::Open => {
                 let (after, why) = (state.says(), state.follows());
                 desk.note(state.id(), "incident.opened", None, after, why);
-                state.respond(desk, ResponseChange::Opened, TOCSIN, None, None);
+                state.respond(desk, Said::of(ResponseChange::Opened, TOCSIN, None));
                 state.page_first_step(desk);
             }
             Signal::Cleared => {
@@ -118,7 +119,7 @@ impl IncidentState {
                     after,
                     "its opening was never seen".to_owned(),
                 );
-                state.respond(desk, ResponseChange::Resolved, TOCSIN, None, None);
+                state.respond(desk, Said::of(ResponseChange::Resolved, TOCSIN, None));
             }
         }
         state
@@ -136,7 +137,7 @@ impl IncidentState {
             Decision::Reroute => self.reroute(desk),
             Decision::PageAnew => self.page_anew(desk, why_anew(event)),
             Decision::NewGeneration => self.new_generation(desk),
-            Decision::Resolve => self.resolve(desk, TOCSIN, Some("the signal cleared")),
+            Decision::Resolve => self.resolve(desk, TOCSIN, Some("the signal cleared"), false),
             Decision::ResolveAlerts => self.resolve_alerts(desk, "the signal cleared"),
             Decision::Ignore | Decision::Record => (),
             // Only timers and people bring these about.
@@ -170,7 +171,7 @@ impl IncidentState {
         self.resolve_alerts(desk, &why);
         self.pin(desk, &why);
         self.position = Position::default();
-        self.respond(desk, ResponseChange::Opened, TOCSIN, Some(&why), None);
+        self.respond(desk, Said::of(ResponseChange::Opened, TOCSIN, Some(&why)));
         self.page_first_step(desk);
     }
 

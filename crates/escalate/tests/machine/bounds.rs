@@ -104,7 +104,15 @@ fn commands_are_answered() {
         .ask(2, nowhere)
         .ask(3, command("zero", &fraud.incident_id, "ana", acknowledge(Some(0))))
         .ask(3, command("ever", &fraud.incident_id, "ana", acknowledge(Some(u64::MAX))))
-        .ask(3, command("close", &fraud.incident_id, "ana", Action::Close { reason: "?".into() }))
+        .ask(
+            3,
+            command(
+                "close",
+                &fraud.incident_id,
+                "ana",
+                Action::Close { reason: "?".into(), not_actionable: false },
+            ),
+        )
         .ask(4, command("note", &fraud.incident_id, "ana", Action::Note { text: "seen".into() }))
         .run(1_000);
     let answer = |id: &str| script.machine().answer(&CommandId::new(id)).cloned();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use escalate::{Effect, Input, Loaded, Machine, Policy};
 use wire::audit::AuditRecord;
 use wire::command::Command;
+use wire::context::Feedback;
 use wire::outbox::{OutboxRecord, Outcome};
 use wire::page::{Page, PageKind};
 use wire::response::Response;
@@ -57,6 +58,7 @@ pub(crate) struct Script {
     pub(crate) sent: Vec<Sent>,
     pub(crate) audit: Vec<AuditRecord>,
     pub(crate) responses: Vec<Response>,
+    pub(crate) feedback: Vec<Feedback>,
     pub(crate) outbox: Vec<OutboxRecord>,
     pub(crate) own: Vec<Incident>,
     unexpected: Vec<String>,
@@ -77,6 +79,7 @@ impl Script {
             sent: Vec::new(),
             audit: Vec::new(),
             responses: Vec::new(),
+            feedback: Vec::new(),
             outbox: Vec::new(),
             own: Vec::new(),
             unexpected: Vec::new(),
@@ -197,6 +200,7 @@ impl Script {
                 Effect::Response(r) => self.responses.push(r),
                 Effect::Outbox(r) => self.outbox.push(*r),
                 Effect::Audit(r) => self.audit.push(r),
+                Effect::Feedback(f) => self.feedback.push(*f),
                 Effect::Incident(i) => {
                     self.own.push((*i).clone());
                     self.event(now.plus_ms(10), Event::Input(Input::Incident(i)));

@@ -181,7 +181,7 @@ impl World {
             assert!(!sends_began || matches!(effect, Effect::Send { .. }), "sends come last");
             match effect {
                 Effect::Audit(record) => self.audit.push(record),
-                Effect::Response(_) => (),
+                Effect::Response(_) | Effect::Feedback(_) => (),
                 Effect::Incident(incident) => own.push(incident),
                 Effect::Outbox(record) => self.outbox(&record.page, record.state),
                 Effect::State { key, value: Some(value) } => {
@@ -276,7 +276,7 @@ impl World {
                     0 | 1 => samples::acknowledge((*what == 0).then_some(25)),
                     2 => samples::mitigate(),
                     3 => samples::resolve(),
-                    4 => Action::Close { reason: "a bad rollout".into() },
+                    4 => Action::Close { reason: "a bad rollout".into(), not_actionable: *who },
                     _ => Action::Note { text: "looking".into() },
                 };
                 let command =

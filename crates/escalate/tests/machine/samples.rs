@@ -126,5 +126,5 @@ pub(crate) fn mitigate() -> Action {
 }
 
 pub(crate) fn resolve() -> Action {
-    Action::Resolve { reason: Some("fixed".into()) }
+    Action::Resolve { reason: Some("fixed".into()), not_actionable: false }
 }

@@ -153,8 +153,22 @@ async fn commands_say_who_what_and_under_which_key() {
         ("ack", r#"{"for_s":60,"note":"mine"}"#, Action::Acknowledge { for_s: Some(60), note: note("mine") }),
         ("ack", "", Action::Acknowledge { for_s: None, note: None }),
         ("mitigate", r#"{"for_s":60}"#, Action::Mitigate { for_s: Some(60), note: None }),
-        ("resolve", r#"{"reason":"rolled back"}"#, Action::Resolve { reason: note("rolled back") }),
-        ("close", r#"{"reason":"bad deploy"}"#, Action::Close { reason: "bad deploy".into() }),
+        (
+            "resolve",
+            r#"{"reason":"rolled back"}"#,
+            Action::Resolve { reason: note("rolled back"), not_actionable: false },
+        ),
+        ("resolve", r#"{"not_actionable":true}"#, Action::Resolve { reason: None, not_actionable: true }),
+        (
+            "close",
+            r#"{"reason":"bad deploy"}"#,
+            Action::Close { reason: "bad deploy".into(), not_actionable: false },
+        ),
+        (
+            "close",
+            r#"{"reason":"a test","not_actionable":true}"#,
+            Action::Close { reason: "a test".into(), not_actionable: true },
+        ),
         ("note", "{\"text\":\"Größe\\nzwei\"}", Action::Note { text: "Größe\nzwei".into() }),
     ] {
         let answer =

@@ -68,6 +68,8 @@ pub enum Carry {
     Outbox(Box<wire::outbox::OutboxRecord>),
     Audit(wire::audit::AuditRecord),
     Incident(Box<Incident>),
+    /// For the context topic.
+    Context(Box<wire::context::ContextRecord>),
     State {
         key: Vec<u8>,
         value: Option<Vec<u8>>,
@@ -87,6 +89,9 @@ impl From<escalate::Effect> for Carry {
             escalate::Effect::Outbox(o) => Self::Outbox(o),
             escalate::Effect::Audit(a) => Self::Audit(a),
             escalate::Effect::Incident(i) => Self::Incident(i),
+            escalate::Effect::Feedback(f) => {
+                Self::Context(Box::new(wire::context::ContextRecord::Feedback(*f)))
+            }
             escalate::Effect::State { key, value } => Self::State { key, value },
             escalate::Effect::Send { page, attempt, lease_ms } => {
                 Self::Send { page, attempt, lease: Duration::from_millis(lease_ms) }

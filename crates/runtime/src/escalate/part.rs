@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wire::Timestamp;
+use wire::context::ContextRecord;
 
 use super::{Carry, Machine};
 use crate::clock::Now;
 use crate::gauges::{Look, Told};
 use crate::log::{Consumer, Log, NewRecord, Offset, TopicPartition};
 use crate::metrics::FAILED_OPEN;
-use crate::settings::{Settings, incident_records, json_record};
+use crate::settings::{Settings, context_records, incident_records, json_record};
 use crate::state::Parts;
 
 /// Longest wait for what came while nobody worked on a partition. After it pages leave, at worst one too many.
@@ -133,6 +134,7 @@ fn of_one(
             vec![json_record(&topics.audit, partition, &key, "tocsin.audit", ns, a)]
         }
         Carry::Incident(i) => incident_records(settings, i, now).into(),
+        Carry::Context(c) => context_records(settings, ContextRecord::clone(c)),
         Carry::State { key, value } => {
             let mut records = Vec::new();
             state.put((&topics.state_escalate, partition), key.clone(), value.clone(), &mut records);

@@ -114,7 +114,7 @@ impl<L: Log> Part<L> {
                 metrics::counter!(CONTEXT_REFUSED, "reason" => "full").increment(1);
                 if first {
                     tracing::error!(
-                        "a panes partition knows of {ENTRIES_MAX} deployments and lineages; no more are passed on: older ones stay known"
+                        "a panes partition knows of {ENTRIES_MAX} deployments, lineages and so on; no more are passed on: older ones stay known"
                     );
                 }
             }

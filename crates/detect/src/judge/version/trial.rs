@@ -95,6 +95,7 @@ impl Trial {
             last_of_config: false,
             part,
             model_seen: self.version.last_seen,
+            traffic_pages: true,
             surroundings: &self.surroundings,
             segment: None,
         };
