@@ -290,11 +290,12 @@ pub(crate) fn zone(name: &str) -> Option<TimeZone> {
     TimeZone::tzif(name, data).ok()
 }
 
-/// Milliseconds since the start of the local day of `at`, 0 to 86399999. Days of 23 or 25 hours read as the clock does.
+/// What clock and calendar show at `at`, as milliseconds since they showed the start of 1970. Days of 23 or 25 hours read
+/// as the clock does.
 #[must_use]
-pub(crate) fn time_of_day_ms(zone: &TimeZone, at: Timestamp) -> i64 {
+pub(crate) fn civil_ms(zone: &TimeZone, at: Timestamp) -> i64 {
     let offset_s = jiff::Timestamp::from_millisecond(at.as_ms()).map_or(0, |at| zone.to_offset(at).seconds());
-    (at.as_ms() + i64::from(offset_s) * 1000).rem_euclid(86_400_000)
+    at.as_ms() + i64::from(offset_s) * 1000
 }
 
 #[cfg(test)]
@@ -356,7 +357,7 @@ mod tests {
             (&berlin, "2026-03-02T10:00:00Z", 11),
             (&berlin, "2026-07-02T23:00:00Z", 1),
         ] {
-            assert_eq!(time_of_day_ms(zone, at(text)), want_h * 3_600_000, "{text}");
+            assert_eq!(civil_ms(zone, at(text)).rem_euclid(86_400_000), want_h * 3_600_000, "{text}");
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Reference {
     pub records: u64,
     /// Labelled predictions it was taken from.
     pub labels: u64,
-    /// Time zone whose hours of the day `hours` are.
+    /// Time zone whose hours of the day `hours` are, and whose days of the week `week` are.
     pub timezone: String,
     /// In the order of the plan of `profile`.
     pub streams: Vec<StreamReference>,
@@ -69,6 +69,10 @@ pub struct TestReference {
     /// `tolerated` and `n` by hour of the day. Absent below a week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<Hours>,
+    /// By how much the log odds of `tolerated` are more on each day of the week than its hours say, from Monday. Absent below
+    /// two weeks, and where weekdays do not surely differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub week: Option<[f64; 7]>,
 }
 
 fn one() -> f64 {
@@ -96,6 +100,9 @@ pub struct Hours {
 pub struct TrafficReference {
     /// Calls a second by hour of the day; all equal below three days.
     pub hours: Vec<f64>,
+    /// By how many times more it is called on each day of the week than its hours say, from Monday. Absent as in tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub week: Option<[f64; 7]>,
     /// Lowest and highest level over an hour or more, as shares of what the hours expect: days differ.
     pub level: [f64; 2],
     /// Variance over mean of counts around their level: bursts.

@@ -198,6 +198,7 @@ const KNOWN: TestReference = TestReference {
     d_hour: 1.0,
     spread: vec![],
     hours: None,
+    week: None,
 };
 const RECORDS: u64 = 60;
 /// As long as panes of ten minutes take to hold that many.

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use wire::Timestamp;
 
 use super::stream::{Rule, SpreadWindows};
-use crate::config::time_of_day_ms;
+use crate::config::civil_ms;
 use crate::family::plan;
 use crate::reference::Reference;
 use crate::reference::baseline::Baseline;
@@ -35,9 +35,9 @@ impl Loaded {
         Self { reference, rules, zone }
     }
 
-    /// Milliseconds since local midnight.
-    pub(super) fn time_of_day_ms(&self, at: Timestamp) -> i64 {
-        time_of_day_ms(&self.zone, at)
+    /// What the clock and the calendar of its zone show.
+    pub(super) fn civil_ms(&self, at: Timestamp) -> i64 {
+        civil_ms(&self.zone, at)
     }
 }
 
@@ -51,5 +51,6 @@ fn nothing() -> Baseline {
         d_hour: 1.0,
         spread: vec![],
         hours: None,
+        week: None,
     })
 }

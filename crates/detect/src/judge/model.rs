@@ -314,7 +314,7 @@ impl Model {
         }
         let model = at.config.model(at.name);
         let span_ms = at.end.since_ms(at.start);
-        let middle = loaded.time_of_day_ms(at.start.plus_ms(span_ms / 2));
+        let middle = loaded.civil_ms(at.start.plus_ms(span_ms / 2));
         #[expect(clippy::cast_precision_loss, reason = "a pane is seconds to minutes long")]
         let due = Traffic::expected(reference, middle) * span_ms as f64 / 1000.0;
         let barred = self.doubts.bars_traffic();

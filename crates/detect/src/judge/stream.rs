@@ -92,8 +92,8 @@ pub(super) struct Terms {
     pub(super) about: Option<usize>,
     /// Whether the null may learn from this pane.
     pub(super) learn: bool,
-    /// Milliseconds since local midnight, at the middle of the pane.
-    pub(super) time_of_day_ms: i64,
+    /// By the local clock and calendar, at the middle of the pane.
+    pub(super) civil_ms: i64,
 }
 
 /// The state of one stream.

@@ -1,4 +1,4 @@
-//! Traffic: calls of a model, all versions together, against the reference's hours of the day.
+//! Traffic: calls of a model, all versions together, against the reference's hours of the day and days of the week.
 //!
 //! Days differ by more than chance, and by the same factor for hours: so the null is a level ("at least 0.8 of the
 //! lowest hour-long level of the reference", upward "at most 1.25 of the highest"), not a spread that grows with the
@@ -12,7 +12,7 @@ use wire::history::{StreamHistory, Verdict};
 use wire::{Family, Timestamp};
 
 use crate::reference::TrafficReference;
-use crate::reference::baseline::float;
+use crate::reference::baseline::{float, weekday};
 use crate::reference::cells::expected_calls;
 
 const DOWN: [f64; 6] = [-0.3, -0.6, -1.2, -2.4, -4.8, -9.6];
@@ -83,9 +83,10 @@ impl Traffic {
         }
     }
 
-    /// Calls a second that the reference expects at a time of day.
-    pub(super) fn expected(reference: &TrafficReference, time_of_day_ms: i64) -> f64 {
-        expected_calls(&reference.hours, time_of_day_ms).max(0.0)
+    /// Calls a second that the reference expects at a time by the local clock and calendar.
+    pub(super) fn expected(reference: &TrafficReference, civil_ms: i64) -> f64 {
+        let times = reference.week.map_or(1.0, |week| week[weekday(civil_ms)]);
+        expected_calls(&reference.hours, civil_ms).max(0.0) * times.max(0.0)
     }
 
     /// Judges one closed base pane: `calls` came and `due` were expected.
@@ -207,7 +208,7 @@ mod tests {
     use super::*;
 
     fn reference() -> TrafficReference {
-        TrafficReference { hours: vec![0.5; 24], level: [0.8, 1.2], d: 1.5 }
+        TrafficReference { hours: vec![0.5; 24], week: None, level: [0.8, 1.2], d: 1.5 }
     }
 
     fn at(pane: i64) -> Timestamp {

@@ -222,7 +222,7 @@ impl Version {
                     .and_then(|open| open.parts.iter().find(|part| part.stream == index))
                     .map(|part| part.test),
                 learn: case.open.is_none(),
-                time_of_day_ms: loaded.time_of_day_ms(middle),
+                civil_ms: loaded.civil_ms(middle),
             };
             for part in case.open.iter_mut().flat_map(|open| &mut open.parts).filter(|p| p.stream == index) {
                 let null = stream.null(rule, part.test, terms);

@@ -1,8 +1,9 @@
-//! A test's expected rate at a time of day.
+//! A test's expected rate at a time of day and of the week.
 
 use super::{Hours, TestReference};
 
 const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// The null rate of a test through the day, ready to be asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +12,8 @@ pub struct Baseline {
     all: Expected,
     /// At the middle of each hour. `None` if the hours do not differ or are not known.
     hours: Option<Box<[Expected; 24]>>,
+    /// By how much each weekday's odds are larger, from Monday. `None` if they are not told apart.
+    week: Option<Box<[f64; 7]>>,
     /// Share of the event itself over all hours, for people.
     pub plain: f64,
     /// Design effect.
@@ -39,6 +42,7 @@ impl Baseline {
         Self {
             all,
             hours,
+            week: test.week.map(|shifts| Box::new(shifts.map(libm::exp))),
             plain: share(test.k.min(test.n)),
             d: test.d.max(1.0),
             tail: test.tail.max(1.0),
@@ -91,20 +95,40 @@ impl Baseline {
         self.all.worth
     }
 
-    /// What is expected at a time of day (milliseconds since local midnight): between the middles of two hours.
+    /// What is expected at a time by the local clock and calendar: between the middles of two hours, of its weekday.
     #[must_use]
-    pub fn at(&self, time_of_day_ms: i64) -> Expected {
+    pub fn at(&self, civil_ms: i64) -> Expected {
+        let by_hour = self.at_hour(civil_ms);
+        match &self.week {
+            Some(week) => Expected { rate: with_odds(by_hour.rate, week[weekday(civil_ms)]), ..by_hour },
+            None => by_hour,
+        }
+    }
+
+    /// The same, whatever the weekday.
+    fn at_hour(&self, civil_ms: i64) -> Expected {
         let Some(hours) = &self.hours else { return self.all };
-        let (before, after, share) = neighbours(time_of_day_ms);
+        let (before, after, share) = neighbours(civil_ms);
         let mix = |a: f64, b: f64| a + (b - a) * share;
         let (a, b) = (hours[before], hours[after]);
         Expected { rate: mix(a.rate, b.rate), worth: mix(a.worth, b.worth) }
     }
 }
 
-/// The hours whose middles lie around a time of day, and how far it is from the first to the second (0 to 1).
-pub(crate) fn neighbours(time_of_day_ms: i64) -> (usize, usize, f64) {
-    let shifted = (time_of_day_ms - HOUR_MS / 2).rem_euclid(24 * HOUR_MS);
+/// The share whose odds are so many times those of `rate`.
+pub(crate) fn with_odds(rate: f64, times: f64) -> f64 {
+    rate * times / (1.0 + rate * (times - 1.0))
+}
+
+/// The day of the week by the local calendar, 0 for Monday.
+pub(crate) fn weekday(civil_ms: i64) -> usize {
+    // 1970 began on a Thursday.
+    usize::try_from((civil_ms.div_euclid(DAY_MS) + 3).rem_euclid(7)).expect("a day of the week")
+}
+
+/// The hours whose middles lie around a time by the local clock, and how far it is from the first to the second (0 to 1).
+pub(crate) fn neighbours(civil_ms: i64) -> (usize, usize, f64) {
+    let shifted = (civil_ms - HOUR_MS / 2).rem_euclid(DAY_MS);
     let before = usize::try_from(shifted / HOUR_MS).expect("an hour of the day");
     #[expect(clippy::cast_precision_loss, reason = "less than an hour in milliseconds")]
     let share = (shifted % HOUR_MS) as f64 / HOUR_MS as f64;
@@ -166,6 +190,7 @@ mod tests {
             d_hour: 1.0,
             spread: vec![],
             hours,
+            week: None,
         }
     }
 
@@ -193,6 +218,25 @@ mod tests {
     }
 
     #[test]
+    fn a_weekday_shifts_the_odds_of_every_hour() {
+        let mut k = [100; 24];
+        k[12..].fill(300);
+        let even = Baseline::new(&test(k, 1000));
+        let week = Some([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.5]);
+        let known = Baseline::new(&TestReference { week, ..test(k, 1000) });
+        // 1970-01-04 was a Sunday.
+        for hour in 0..24 {
+            let at = |day: i64| day * DAY_MS + hour * HOUR_MS + HOUR_MS / 2;
+            let odds = |expected: Expected| expected.rate / (1.0 - expected.rate);
+            assert_eq!(known.at(at(2)), even.at(at(2)), "Saturday, {hour}");
+            let times = odds(known.at(at(3))) / odds(even.at(at(3)));
+            assert!((times - libm::exp(-0.5)).abs() < 1e-9, "Sunday, {hour}: {times}");
+        }
+        assert_eq!((weekday(-1), weekday(0), weekday(4 * DAY_MS)), (2, 3, 0));
+        assert!(with_odds(0.0, 3.0).abs() < 1e-12 && (with_odds(1.0, 0.2) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
     fn nothing_counted_expects_nothing() {
         let none = TestReference {
             k: 0,
@@ -203,6 +247,7 @@ mod tests {
             d_hour: 1.0,
             spread: vec![],
             hours: None,
+            week: None,
         };
         assert_eq!(Baseline::new(&none).at(5), Expected::default());
     }

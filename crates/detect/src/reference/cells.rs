@@ -2,6 +2,7 @@
 
 mod spread;
 mod traffic;
+mod week;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +12,15 @@ use stats::design_effect::{Residual, design_effect};
 use wire::Timestamp;
 use wire::profile::Profile;
 
-use super::baseline::{Baseline, float};
+use super::baseline::{Baseline, float, with_odds};
 use super::{Hours, Reference, TestReference};
-use crate::config::time_of_day_ms;
+use crate::config::civil_ms;
 use crate::family::{Count, Counting, StreamPlan, by_age, count, plan};
 use crate::pane::PaneCounts;
 use spread::is_bursty;
 pub(crate) use spread::longest_window_ms;
 use traffic::traffic;
+use week::{Slice, WEEK_FROM_MS, Weekly, weekly};
 
 pub(crate) use traffic::expected_calls;
 
@@ -161,21 +163,23 @@ impl Cells {
     pub fn finish(&self, profile: &Profile, timezone: &str) -> Reference {
         let zone = crate::config::zone(timezone).unwrap_or(TimeZone::UTC);
         let plan = plan(profile);
-        let of_day = |at: Timestamp| time_of_day_ms(&zone, at);
+        let civil = |at: Timestamp| civil_ms(&zone, at);
         let start_ms = self.cells.first_key_value().map_or(0, |(at, _)| at * self.width_ms);
         let start = Timestamp::EPOCH.plus_ms(start_ms);
         let window = [start, start.plus_ms(self.span_ms())];
         let dense = self.dense();
         let middles: Vec<i64> = (0_i64..)
             .zip(&dense)
-            .map(|(i, _)| of_day(start.plus_ms(i * self.width_ms + self.width_ms / 2)))
+            .map(|(i, _)| civil(start.plus_ms(i * self.width_ms + self.width_ms / 2)))
             .collect();
         let mut bursty = 0_usize;
         let mut streams = Vec::with_capacity(plan.len());
         let mut at = 0;
         for stream in &plan {
+            // Latency follows its own last hours, whatever the day.
+            let week = !by_age(stream.family);
             let mut series: Vec<Series> =
-                (at..at + stream.tests.len()).map(|test| self.series(&dense, &middles, test)).collect();
+                (at..at + stream.tests.len()).map(|test| self.series(&dense, &middles, test, week)).collect();
             pool(stream, &mut series);
             at += stream.tests.len();
             let bursts: Vec<f64> = series
@@ -185,11 +189,11 @@ impl Cells {
                         return 1.0;
                     }
                     bursty += 1;
-                    self.burst(bursty - 1, one, &of_day)
+                    self.burst(bursty - 1, one, &civil)
                 })
                 .collect();
             let spreads = if by_age(stream.family) {
-                self.spreads(bursty - series.len(), &series, &of_day)
+                self.spreads(bursty - series.len(), &series, &civil)
             } else {
                 vec![]
             };
@@ -218,7 +222,7 @@ impl Cells {
         (*first..=*last).map(|at| self.cells.get(&at).unwrap_or(&EMPTY)).collect()
     }
 
-    fn series(&self, dense: &[&Cell], middles: &[i64], test: usize) -> Series {
+    fn series(&self, dense: &[&Cell], middles: &[i64], test: usize, with_week: bool) -> Series {
         let counts: Vec<Count> =
             dense.iter().map(|c| c.counts.get(test).copied().unwrap_or_default()).collect();
         let mut sum = Count::default();
@@ -235,16 +239,27 @@ impl Cells {
             d_hour: 1.0,
             spread: vec![],
             hours: tolerated,
+            week: None,
         };
         reference.d_hour = self.within_hours(&counts, middles, &reference);
-        let day = Baseline::new(&TestReference { tolerated: sum.k, hours: plain, ..reference.clone() });
+        let known = TestReference { tolerated: sum.k, hours: plain, ..reference.clone() };
+        let hours = Baseline::new(&known);
+        let with_week = with_week && self.span_ms() >= WEEK_FROM_MS;
+        let of_k = with_week.then(|| shifts(&counts, middles, &hours, |c| c.k)).flatten();
+        let null = Baseline::new(&reference);
+        let of_null = with_week.then(|| shifts(&counts, middles, &null, |c| c.tolerated)).flatten();
+        reference.week = of_null.map(|weekly| weekly.shifts.map(round));
+        let shift = |middle: i64| of_k.as_ref().map_or(0.0, |weekly| weekly.left_out(middle));
         let residuals = counts
             .iter()
             .zip(middles)
             .map(|(count, middle)| {
-                Residual::new(count.k.min(count.n), count.n, day.at(*middle).rate.clamp(0.0, 1.0))
+                let rate = with_odds(hours.at(*middle).rate.clamp(0.0, 1.0), libm::exp(shift(*middle)));
+                Residual::new(count.k.min(count.n), count.n, rate.clamp(0.0, 1.0))
             })
             .collect();
+        let week = of_k.as_ref().map(|weekly| weekly.shifts);
+        let day = Baseline::new(&TestReference { week, ..known });
         Series { reference, residuals, day }
     }
 
@@ -260,7 +275,7 @@ impl Cells {
             .iter()
             .zip(middles)
             .map(|(c, middle)| {
-                let hour = usize::try_from(middle / HOUR_MS).expect("an hour of the day").min(23);
+                let hour = hour_of(*middle);
                 Residual::new(c.tolerated.min(c.n), c.n, rates[hour])
             })
             .collect();
@@ -276,7 +291,7 @@ impl Cells {
 struct Series {
     reference: TestReference,
     residuals: Vec<Residual>,
-    /// What the hours expect of the event itself.
+    /// What the hours and weekdays expect of the event itself.
     day: Baseline,
 }
 
@@ -295,12 +310,27 @@ fn hourly(counts: &[Count], middles: &[i64], known: bool, k: impl Fn(&Count) -> 
     known.then(|| {
         let mut hours = Hours { k: [0; 24], n: [0; 24] };
         for (count, middle) in counts.iter().zip(middles) {
-            let hour = usize::try_from(middle / HOUR_MS).expect("an hour of the day").min(23);
+            let hour = hour_of(*middle);
             hours.k[hour] += k(count).min(count.n);
             hours.n[hour] += count.n;
         }
         hours
     })
+}
+
+/// How the days of the week differ from what the hours expect.
+fn shifts(counts: &[Count], middles: &[i64], hours: &Baseline, k: impl Fn(&Count) -> u64) -> Option<Weekly> {
+    let slices = counts.iter().zip(middles).filter(|(count, _)| count.n > 0);
+    weekly(slices.map(|(count, middle)| Slice {
+        civil_ms: *middle,
+        k: k(count).min(count.n),
+        n: Some(count.n),
+        expected: hours.at(*middle).rate * float(count.n),
+    }))
+}
+
+fn hour_of(civil_ms: i64) -> usize {
+    usize::try_from(civil_ms.rem_euclid(DAY_MS) / HOUR_MS).expect("an hour of the day")
 }
 
 /// Four significant digits or so: a spread is not known better, and the reference stays small.
@@ -343,7 +373,7 @@ mod tests {
     fn a_daily_cycle_is_expected_and_not_spread() {
         let wave = |slice: i64| if slice % 144 < 72 { 100 } else { 300 };
         let cells = filled(7, wave);
-        let series = cells.series(&cells.dense(), &middles(&cells), 0);
+        let series = cells.series(&cells.dense(), &middles(&cells), 0, true);
         let hours = series.reference.hours.as_ref().expect("a week knows its hours");
         assert_eq!((hours.k[3], hours.n[3], hours.k[20]), (4200, 42_000, 12_600));
         let inside = series.residuals.iter().filter(|r| r.deviation.abs() < 1.0).count();
@@ -357,10 +387,42 @@ mod tests {
     fn days_that_differ_are_a_spread_that_panes_do_not_show() {
         let level = |slice: i64| if slice / 144 % 2 == 0 { 190 } else { 210 };
         let cells = filled(28, level);
-        let series = cells.series(&cells.dense(), &middles(&cells), 0);
+        let series = cells.series(&cells.dense(), &middles(&cells), 0, true);
         let short = design_effect(&series.residuals, 1).unwrap();
         let long = design_effect(&series.residuals, 144).unwrap();
         assert!(short < 1.0 && long > 20.0, "{short} {long}");
+    }
+
+    /// Fewer events on the weekends of Berlin, over days that begin in winter and end in summer time.
+    fn weekends(days: i64, weekend: u64) -> (Cells, Vec<i64>) {
+        let zone = crate::config::zone("Europe/Berlin").expect("it is known");
+        let start: Timestamp = "2026-03-16T23:00:00Z".parse().expect("a time");
+        let mut cells = Cells::new(10 * MINUTE_MS, 10_000);
+        let mut middles = vec![];
+        for slice in 0..days * 144 {
+            let at = start.plus_ms(slice * 10 * MINUTE_MS);
+            let civil = civil_ms(&zone, at.plus_ms(5 * MINUTE_MS));
+            let usual = if crate::reference::baseline::weekday(civil) < 5 { 100 } else { weekend };
+            let noise = u64::try_from(slice.wrapping_mul(7919) % 13).expect("small");
+            cells.cell(at).counts = vec![Count::new(usual + noise, 1000)];
+            middles.push(civil);
+        }
+        (cells, middles)
+    }
+
+    #[test]
+    fn weekdays_are_of_the_local_calendar_and_known_from_two_weeks_on() {
+        for (days, weekend, known) in [(13, 60, false), (14, 60, true), (28, 60, true), (28, 100, false)] {
+            let (cells, middles) = weekends(days, weekend);
+            let series = cells.series(&cells.dense(), &middles, 0, true);
+            assert_eq!(series.reference.week.is_some(), known, "{days} days, {weekend}");
+            let Some(week) = series.reference.week else { continue };
+            assert!(week[5] < -0.3 && week[6] < -0.3, "{week:?}");
+            assert!(week[..5].iter().all(|shift| (0.05..0.25).contains(shift)), "{week:?}");
+            let far = series.residuals.iter().filter(|r| r.deviation.abs() > 12.0).count();
+            assert_eq!(far, 0, "the hour that was left out or came twice moves no day");
+            assert!(cells.series(&cells.dense(), &middles, 0, false).reference.week.is_none());
+        }
     }
 
     #[test]
@@ -383,7 +445,7 @@ mod tests {
     #[test]
     fn one_burst_of_the_reference_is_normal() {
         let mut cells = filled(7, |_| 10);
-        let series = |cells: &Cells| cells.series(&cells.dense(), &middles(cells), 0);
+        let series = |cells: &Cells| cells.series(&cells.dense(), &middles(cells), 0, true);
         let of_day = |at: Timestamp| at.as_ms().rem_euclid(DAY_MS);
         let calm = series(&cells);
         assert!((cells.burst(0, &calm, &of_day) - 1.0).abs() < 1e-9);
@@ -393,6 +455,26 @@ mod tests {
         // 20 of 100 where 1 was due: a deviance of 85, where a week of independent minutes would not show 25.
         let floor = cells.burst(0, &after, &of_day);
         assert!(floor > 4.0 && floor < 20.0, "{floor}");
+    }
+
+    #[test]
+    fn traffic_that_rests_on_weekends_is_expected_to() {
+        let day = |slice: i64| slice / 144;
+        // From a Monday.
+        let middles: Vec<i64> = (0..28 * 144).map(|i| 4 * DAY_MS + (i * 10 + 5) * MINUTE_MS).collect();
+        let calls =
+            |slice: i64| if day(slice) % 7 < 5 { 200 } else { 60 } + 3 * u64::from(day(slice) % 4 == 1);
+        let calls: Vec<u64> = (0..28 * 144).map(calls).collect();
+        let known = traffic(&calls, &middles, 10 * MINUTE_MS).expect("enough");
+        let week = known.week.expect("weekends differ");
+        assert!(((week[6] / week[2]) - 0.3).abs() < 0.02, "{week:?}");
+        assert!(known.level[0] > 0.9 && known.level[1] < 1.1, "{:?}", known.level);
+        let short = traffic(&calls[..13 * 144], &middles[..13 * 144], 10 * MINUTE_MS).expect("enough");
+        assert!(
+            short.week.is_none() && short.level[0] < 0.5,
+            "what is not known is spread: {:?}",
+            short.level
+        );
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) fn delays(config: &JudgeConfig, version: &Planned, family: Family) ->
     let judge = config.judge.clone();
     let own = JudgeConfig::new("plan", config.partitions, config.pane_ms, judge, config.budget, models);
     let own = Arc::new(own);
-    let known = TestReference { hours: None, ..known };
+    let known = TestReference { hours: None, week: None, ..known };
     let usual = float(known.tolerated.min(known.n)) / float(known.n);
     let one = |times: f64| {
         let becomes = (usual + times * floor).min(1.0);

@@ -210,5 +210,15 @@ fn assumed(family: Family) -> TestReference {
         | Family::Telemetry
         | Family::Other => 10_000,
     };
-    TestReference { k, tolerated: k, n: 100_000, d: 1.0, tail: 1.0, d_hour: 1.0, spread: vec![], hours: None }
+    TestReference {
+        k,
+        tolerated: k,
+        n: 100_000,
+        d: 1.0,
+        tail: 1.0,
+        d_hour: 1.0,
+        spread: vec![],
+        hours: None,
+        week: None,
+    }
 }

@@ -128,7 +128,7 @@ impl Ages {
 
     pub(super) fn null(&self, rule: &Rule, test: usize, terms: Terms) -> Null {
         let baseline = &rule.baselines[test];
-        let usual = baseline.at(terms.time_of_day_ms).rate;
+        let usual = baseline.at(terms.civil_ms).rate;
         let level = self.tests[test].level.baseline(baseline, terms.widen);
         Null {
             rate: (usual * level.level).clamp(0.0, 1.0),
@@ -154,7 +154,7 @@ impl Ages {
         let (mut moved, mut lead) = (vec![], (LEAD, None));
         for (at, (test, count)) in self.tests.iter_mut().zip(pending).enumerate() {
             let baseline = &rule.baselines[at];
-            let usual = baseline.at(terms.time_of_day_ms).rate;
+            let usual = baseline.at(terms.civil_ms).rate;
             let expected = usual * float(count.n);
             let level = test.level.baseline(baseline, terms.widen);
             let pane = PaneOf { k: count.k.min(count.n), n: count.n, expected, span_ms };

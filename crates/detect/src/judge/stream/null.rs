@@ -57,7 +57,7 @@ impl TestState {
     /// The reference's rate at this time of day, moved by what healthy records since have shown.
     pub(super) fn null(&self, rule: &Rule, test: usize, terms: Terms) -> Null {
         let baseline = &rule.baselines[test];
-        let expected = baseline.at(terms.time_of_day_ms);
+        let expected = baseline.at(terms.civil_ms);
         let (k, n) = (float(self.clean.k), float(self.clean.n));
         // As if the reference's records and the ones since had been counted together, hour by hour.
         let prior = expected.rate * baseline.worth();

@@ -12,6 +12,7 @@ pub(super) fn baseline(k: u64, n: u64, d: f64) -> Baseline {
         d_hour: 1.0,
         spread: vec![],
         hours: None,
+        week: None,
     })
 }
 
@@ -42,7 +43,7 @@ pub(super) fn labels(known: [Baseline; 3]) -> Rule {
 }
 
 fn terms(grant: f64) -> Terms {
-    Terms { grants: [grant, grant], widen: 1.0, about: None, learn: true, time_of_day_ms: 0 }
+    Terms { grants: [grant, grant], widen: 1.0, about: None, learn: true, civil_ms: 0 }
 }
 
 /// Panes of 100 records until D reaches 1 and the gate passes, at most `most`.

@@ -34,13 +34,13 @@ impl Cells {
     /// The least d at which the worst minute of the reference counts as normal, of a bursty family's test.
     ///
     /// As `stats::design_effect::burst_floor`, against the hour's own rate.
-    pub(super) fn burst(&self, test: usize, series: &Series, of_day: &dyn Fn(Timestamp) -> i64) -> f64 {
+    pub(super) fn burst(&self, test: usize, series: &Series, civil: &dyn Fn(Timestamp) -> i64) -> f64 {
         let minutes = self.cells.values().flat_map(|cell| &cell.minutes);
         let (mut most, mut filled) = (0.0_f64, 1_u64);
         for (minute, counts) in minutes {
             let Some(count) = counts.get(test).filter(|count| count.n > 0) else { continue };
             let middle = Timestamp::EPOCH.plus_ms(minute * MINUTE_MS + MINUTE_MS / 2);
-            let rate = series.day.at(of_day(middle)).rate.clamp(1e-9, 1.0 - 1e-9);
+            let rate = series.day.at(civil(middle)).rate.clamp(1e-9, 1.0 - 1e-9);
             // Fewer than usual is no burst.
             if float(count.k) > rate * float(count.n) {
                 most = most.max(deviance(float(count.k.min(count.n)), float(count.n), rate));
@@ -56,10 +56,10 @@ impl Cells {
         &self,
         first: usize,
         series: &[Series],
-        of_day: &dyn Fn(Timestamp) -> i64,
+        civil: &dyn Fn(Timestamp) -> i64,
     ) -> Vec<Vec<f64>> {
         let panes: Vec<Vec<Residual>> =
-            series.iter().enumerate().map(|(i, one)| self.by_minute(first + i, one, of_day)).collect();
+            series.iter().enumerate().map(|(i, one)| self.by_minute(first + i, one, civil)).collect();
         let length = panes.first().map_or(0, Vec::len);
         let mut out = vec![vec![]; series.len()];
         let mut shorter = vec![1.0_f64; series.len()];
@@ -96,7 +96,7 @@ impl Cells {
     }
 
     /// A bursty test minute by minute, without a gap, against the hour's own rate.
-    fn by_minute(&self, test: usize, series: &Series, of_day: &dyn Fn(Timestamp) -> i64) -> Vec<Residual> {
+    fn by_minute(&self, test: usize, series: &Series, civil: &dyn Fn(Timestamp) -> i64) -> Vec<Residual> {
         let minutes = || self.cells.values().flat_map(|cell| &cell.minutes);
         let (Some(first), Some(last)) =
             (minutes().map(|(at, _)| *at).min(), minutes().map(|(at, _)| *at).max())
@@ -109,7 +109,7 @@ impl Cells {
             let slot = usize::try_from(minute - first).ok().and_then(|at| out.get_mut(at));
             if let (Some(slot), Some(count)) = (slot, counts.get(test)) {
                 let middle = Timestamp::EPOCH.plus_ms(minute * MINUTE_MS + MINUTE_MS / 2);
-                let rate = series.day.at(of_day(middle)).rate.clamp(0.0, 1.0);
+                let rate = series.day.at(civil(middle)).rate.clamp(0.0, 1.0);
                 *slot = slot.plus(Residual::new(count.k.min(count.n), count.n, rate));
             }
         }

@@ -1,6 +1,7 @@
-//! How often a model is called, by hour, and how far that varies.
+//! How often a model is called, by hour and weekday, and how far that varies.
 
-use super::{HOUR_MS, HOURS_FROM_MS, round, round6};
+use super::week::{Slice, WEEK_FROM_MS, weekly};
+use super::{HOUR_MS, HOURS_FROM_MS, hour_of, round, round6};
 use crate::reference::TrafficReference;
 use crate::reference::baseline::{float, neighbours};
 
@@ -13,10 +14,11 @@ pub(super) fn traffic(calls: &[u64], middles: &[i64], width_ms: i64) -> Option<T
     let width_s = float(width_ms.unsigned_abs()) / 1000.0;
     let mean = float(total) / (float(calls.len() as u64) * width_s);
     let mut hours = vec![mean; 24];
-    if float(calls.len() as u64) * width_s * 1000.0 >= float(HOURS_FROM_MS.unsigned_abs()) {
+    let span_ms = width_ms * i64::try_from(calls.len()).unwrap_or(0);
+    if span_ms >= HOURS_FROM_MS {
         let mut sums = [(0_u64, 0_u64); 24];
         for (n, middle) in calls.iter().zip(middles) {
-            let hour = usize::try_from(middle / HOUR_MS).expect("an hour of the day").min(23);
+            let hour = hour_of(*middle);
             sums[hour].0 += n;
             sums[hour].1 += 1;
         }
@@ -24,18 +26,30 @@ pub(super) fn traffic(calls: &[u64], middles: &[i64], width_ms: i64) -> Option<T
             hours[hour] = float(n) / (float(slices) * width_s);
         }
     }
-    let expected: Vec<f64> = middles.iter().map(|middle| expected_calls(&hours, *middle) * width_s).collect();
+    let by_hour: Vec<f64> = middles.iter().map(|middle| expected_calls(&hours, *middle) * width_s).collect();
+    let slices = calls.iter().zip(middles).zip(&by_hour);
+    let slices = slices.map(|((k, middle), expected)| Slice {
+        civil_ms: *middle,
+        k: *k,
+        n: None,
+        expected: *expected,
+    });
+    let week = (span_ms >= WEEK_FROM_MS).then(|| weekly(slices)).flatten();
+    let times = |middle: i64| week.as_ref().map_or(1.0, |week| libm::exp(week.left_out(middle)));
+    let expected: Vec<f64> =
+        by_hour.iter().zip(middles).map(|(expected, middle)| expected * times(*middle)).collect();
     let level = level(calls, &expected, width_ms);
     Some(TrafficReference {
         hours: hours.into_iter().map(round6).collect(),
+        week: week.map(|week| week.shifts.map(|shift| round(libm::exp(shift)))),
         level,
         d: round(bursts(calls, &expected)),
     })
 }
 
-/// Calls a second expected at a time of day.
-pub(crate) fn expected_calls(hours: &[f64], time_of_day_ms: i64) -> f64 {
-    let (before, after, share) = neighbours(time_of_day_ms);
+/// Calls a second expected at a time by the local clock, whatever the weekday.
+pub(crate) fn expected_calls(hours: &[f64], civil_ms: i64) -> f64 {
+    let (before, after, share) = neighbours(civil_ms);
     match (hours.get(before), hours.get(after)) {
         (Some(a), Some(b)) => a + (b - a) * share,
         (None, _) | (_, None) => 0.0,

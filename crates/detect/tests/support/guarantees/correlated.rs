@@ -25,9 +25,12 @@ pub enum Kind {
     Bursty,
     /// Days that differ by a standard deviation of 0.15: what a window of hours cannot show.
     Days,
+    /// Two days of seven at 0.6 of the odds of the others, and days that differ by a standard deviation of 0.05.
+    Weekend,
 }
 
-pub const KINDS: [Kind; 5] = [Kind::Independent, Kind::Ar1, Kind::Diurnal, Kind::Bursty, Kind::Days];
+pub const KINDS: [Kind; 6] =
+    [Kind::Independent, Kind::Ar1, Kind::Diurnal, Kind::Bursty, Kind::Days, Kind::Weekend];
 
 const PANES_A_DAY: u64 = 144;
 const RECORDS: u64 = 60;
@@ -93,6 +96,13 @@ impl Level {
             Kind::Days => {
                 if pane.is_multiple_of(PANES_A_DAY) {
                     self.held = 0.15 * draws.normal();
+                }
+                self.held
+            }
+            Kind::Weekend => {
+                if pane.is_multiple_of(PANES_A_DAY) {
+                    let usual = if pane / PANES_A_DAY % 7 < 5 { 0.0 } else { 0.6_f64.ln() };
+                    self.held = usual + 0.05 * draws.normal();
                 }
                 self.held
             }

@@ -170,8 +170,17 @@ impl One<'_> {
         let (n, plan) = (self.plan.reference, self.plan);
         let k = draws.binomial(n, self.rate);
         // The least spread a reference can have: whatever it were found to be beyond that would only make it calmer.
-        let known =
-            TestReference { k, tolerated: k, n, d: 1.0, tail: 1.0, d_hour: 1.0, spread: vec![], hours: None };
+        let known = TestReference {
+            k,
+            tolerated: k,
+            n,
+            d: 1.0,
+            tail: 1.0,
+            d_hour: 1.0,
+            spread: vec![],
+            hours: None,
+            week: None,
+        };
         let mut trial = Trial::new(
             Arc::clone(self.config),
             Family::Accuracy,
