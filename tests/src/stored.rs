@@ -163,11 +163,11 @@ pub fn references<L: Log>(log: &L, namespace: &str) -> usize {
 pub fn feedback<L: Log>(log: &L, namespace: &str) -> Vec<Feedback> {
     let values = all(log, &Topics::of(namespace).panes).into_iter().filter_map(|r| r.value);
     let records = values.map(|v| PanesRecord::decode(&v).expect("written by this version"));
-    let feedback = records.filter_map(|r| match r {
-        PanesRecord::Context(ContextRecord::Feedback(feedback)) => Some(feedback),
-        _ => None,
-    });
-    feedback.collect()
+    let feedback = |r| {
+        let PanesRecord::Context(ContextRecord::Feedback(feedback)) = r else { return None };
+        Some(feedback)
+    };
+    records.filter_map(feedback).collect()
 }
 
 /// Writes the telemetry that arrives within a span of a simulated fleet's time into a topic; returns how many records.

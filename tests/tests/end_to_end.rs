@@ -92,15 +92,9 @@ fn a_page_is_raised_taken_and_resolved() {
     feed.play_until(&process, "the signal clears", (60 * MINUTE_MS, PACE), as_it_is, || {
         (home.json(&["show", &id])[0]["signal"] == "cleared").then_some(())
     });
-    let why = ["--reason", "a load test", "--not-actionable"];
-    assert!(home.ok(&[&["resolve", id.as_str()], &why[..]].concat()).contains("resolved"));
-    assert!(home.ok(&["show", &id]).contains("resolved, not actionable, by"));
+    resolve_as_not_actionable(&home, &process, &id);
     assert_eq!(incidents(&home, &[]), Vec::<Value>::new());
     assert_eq!(incidents(&home, &["--all"]).len(), 1);
-    wait::until("the judge hears that it was not actionable", || {
-        let known = scrape::Scrape::of(&process).get("tocsin_table_size", &[("table", "context")])?;
-        (known > 1.5).then_some(())
-    });
     wait::until("the receiver is told that it is over", || {
         pager.shown().iter().any(|s| s.page.kind == PageKind::Resolve).then_some(())
     });
@@ -124,13 +118,29 @@ fn a_page_is_raised_taken_and_resolved() {
     let ids: std::collections::BTreeSet<_> = all.iter().map(|i| &i.incident_id).collect();
     assert_eq!(ids.len(), 1, "{all:#?}");
     assert_eq!(stored::counted(&log, "default").records(), feed.records, "every record is in a pane");
-    let feedback = stored::feedback(&log, "default");
+    assert_judge_heard(&log, &id);
+    as_documented(&log, &pager);
+}
+
+/// Resolves it, and waits until the judge knows what was said of it.
+fn resolve_as_not_actionable(home: &Home, process: &Process, id: &str) {
+    let why = ["--reason", "a load test", "--not-actionable"];
+    assert!(home.ok(&[&["resolve", id], &why[..]].concat()).contains("resolved"));
+    assert!(home.ok(&["show", id]).contains("resolved, not actionable, by"));
+    wait::until("the judge hears that it was not actionable", || {
+        let known = scrape::Scrape::of(process).get("tocsin_table_size", &[("table", "context")])?;
+        (known > 1.5).then_some(())
+    });
+}
+
+/// That what was said of it entered the log that is judged, once.
+fn assert_judge_heard(log: &EmbeddedLog, id: &str) {
+    let feedback = stored::feedback(log, "default");
     assert_eq!(
         feedback.iter().map(|f| (f.incident_id.as_str(), f.generation)).collect::<Vec<_>>(),
-        [(id.as_str(), 1)]
+        [(id, 1)]
     );
     assert_eq!((feedback[0].family, feedback[0].stream.as_str()), (Family::Latency, "latency"));
-    as_documented(&log, &pager);
 }
 
 /// That whoever follows was told of the incident and of its page.

@@ -82,11 +82,9 @@ impl Story {
 
     /// The log with these records half way to the page, stopped and started after every `stops` records.
     fn judged(&self, said: &[PanesRecord], stops: usize) -> Told {
-        let before = |r: &PanesRecord| match r {
-            PanesRecord::Progress(p) => {
-                p.watermark.is_some_and(|at| at.plus_ms(600_000) < self.page.opened_at)
-            }
-            _ => false,
+        let before = |r: &PanesRecord| {
+            let PanesRecord::Progress(p) = r else { return false };
+            p.watermark.is_some_and(|at| at.plus_ms(600_000) < self.page.opened_at)
         };
         let half = self.log.iter().rposition(before).expect("it does not page at once") / 2;
         let log: Vec<_> = self.log[..half].iter().chain(said).chain(&self.log[half..]).collect();
@@ -177,10 +175,12 @@ fn stopping_and_starting_changes_nothing_of_it() {
     }
 }
 
+type Change = fn(&mut Feedback);
+
 #[test]
 fn what_is_not_judged_is_not_counted() {
     let story = Story::of(Scenario::Latency, Family::Latency);
-    let changes: [(&str, fn(&mut Feedback)); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("another version", |f| f.version = Some("none".into())),
         ("another stream", |f| f.stream = "none".into()),
         ("another family", |f| f.family = Family::Accuracy),
