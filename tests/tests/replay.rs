@@ -102,3 +102,49 @@ fn a_replay_is_scored_drawn_and_explained_and_the_same_again() {
     }
     assert!(!explained.contains("is not the one that judged it"), "{explained}");
 }
+
+#[test]
+fn what_a_log_holds_is_judged_again() {
+    let home = home!("replay-from-log");
+    let story = home.ok(&["demo", "--dir", "story", "--for", "15", "--listen", "127.0.0.1:0"]);
+    let replay = |args: &[&str]| -> Value {
+        let own = ["replay", "--config", "story/tocsin.toml", "--json"];
+        serde_json::from_str(&home.ok(&[own.as_slice(), args].concat())).unwrap()
+    };
+    let history = replay(&["--from", "history", "--incidents", "incidents.jsonl", "--report", "report"]);
+    let incidents = std::fs::read_to_string(home.path("incidents.jsonl")).unwrap();
+    let incidents: Vec<Value> = incidents.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // What people were told during the story: `       sev2 availability: triage v8: 45 % …`.
+    for told in story.lines().filter(|line| line.starts_with("       sev")) {
+        let family = told.split_whitespace().nth(1).unwrap().trim_end_matches(':');
+        assert!(incidents.iter().any(|i| i["family"] == family), "{told} is not in {incidents:?}");
+    }
+    assert!(history["opened"].as_u64().unwrap() >= 3 && history["pages"].as_u64().unwrap() >= 1, "{history}");
+    assert!(history["fixed"].as_str().unwrap().contains("pane_s"), "{history}");
+    assert!(incidents.is_sorted_by_key(|i| i["changed_at"].as_str().unwrap().to_owned()));
+    assert_eq!(replay(&["--from", "history"]), history, "and the same again");
+    assert_eq!(
+        replay(&["--from", "history", "--since", "2026-03-02T10:00:00Z"])["through"],
+        history["through"]
+    );
+
+    let config = std::fs::read_to_string(home.path("story/tocsin.toml")).unwrap();
+    home.write("story/deaf.toml", format!("{config}\n[judge.latency]\nenabled = false\n"));
+    let deaf = home.ok(&["replay", "--config", "story/deaf.toml", "--from", "history"]);
+    assert!(!deaf.contains("of requests take over"), "{deaf}");
+
+    let until = ["--from", "telemetry", "--reference-until", "2026-03-02T09:30:00Z"];
+    let telemetry = replay(&until);
+    assert!(telemetry["predictions"].as_u64().unwrap() > 10_000, "{telemetry}");
+    assert_eq!(replay(&until), telemetry);
+
+    for (args, words) in [
+        (["--from", "history", "--since", "2031-01-01T00:00:00Z"].as_slice(), "holds no panes of that time"),
+        (&["--from", "telemetry", "--until", "noon"], "--until noon: no time"),
+    ] {
+        let refused =
+            home.command(&[&["replay", "--config", "story/tocsin.toml"], args].concat()).output().unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.contains(words), "{said}");
+    }
+}

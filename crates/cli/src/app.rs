@@ -287,7 +287,7 @@ fn metrics_recorder() -> Result<PrometheusHandle, Failure> {
     Ok(handle)
 }
 
-fn settings(checked: &Checked) -> Settings {
+pub(crate) fn settings(checked: &Checked) -> Settings {
     let config = &checked.config;
     let log = &config.log;
     Settings {
@@ -304,7 +304,7 @@ fn settings(checked: &Checked) -> Settings {
     }
 }
 
-fn sources(checked: &Checked, topics: &Topics) -> Vec<SourceSpec> {
+pub(crate) fn sources(checked: &Checked, topics: &Topics) -> Vec<SourceSpec> {
     let telemetry = checked.telemetry.raw();
     let topic = telemetry.topic.clone().unwrap_or_else(|| topics.telemetry.clone());
     vec![SourceSpec { topic, labels_topic: telemetry.labels.topic.clone() }]

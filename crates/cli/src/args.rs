@@ -214,9 +214,8 @@ pub(crate) struct SimulateArgs {
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Telemetry, one JSON object a line, in the order of arrival; plain, .gz, .zst, or .parquet in a build for it
-    #[arg(long, required = true, value_name = "FILE")]
-    pub input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub input: InputArgs,
     /// Take what comes before this time as the reference, and judge what comes after. RFC 3339 or epoch milliseconds
     #[arg(long, value_name = "TIME")]
     pub reference_until: Option<String>,
@@ -233,6 +232,33 @@ pub(crate) struct ReplayArgs {
     /// truth of a labelled case (docs/replay.md)
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
+}
+
+/// Telemetry that was kept.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// Telemetry, one JSON object a line, in the order of arrival; plain, .gz, .zst, or .parquet in a build for it
+    #[arg(long, required_unless_present = "from", conflicts_with = "from", value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// Instead of files: what the log of the config holds
+    #[arg(long, value_enum)]
+    pub from: Option<From>,
+    /// With --from: what was written at this time or later, or of the history what happened then. RFC 3339 or epoch
+    /// milliseconds
+    #[arg(long, requires = "from", value_name = "TIME")]
+    pub since: Option<String>,
+    /// With --from: what was written, or happened, before this time
+    #[arg(long, requires = "from", value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum From {
+    /// The telemetry topics
+    Telemetry,
+    /// What was counted of telemetry, as far back as panes are kept (replay only): all but what counting fixed is judged
+    /// again
+    History,
 }
 
 #[derive(Debug, Args)]
@@ -341,9 +367,8 @@ pub(crate) enum ReferenceCommand {
 pub(crate) struct ReferenceBuildArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Telemetry, one JSON object a line, in the order of arrival; plain, .gz, .zst, or .parquet in a build for it
-    #[arg(long, required = true)]
-    pub input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub input: InputArgs,
     /// Folder to write one reference per model version to
     #[arg(long, default_value = "references")]
     pub out: PathBuf,

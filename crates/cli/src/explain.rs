@@ -31,7 +31,7 @@ struct Asked {
 pub(crate) fn run(args: &ExplainArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     let id = checked_id(&args.id.id)?;
     let records = match &args.file {
-        Some(file) => of_file(&Input::new(std::slice::from_ref(file))?, id)?,
+        Some(file) => of_file(&Input::files(std::slice::from_ref(file))?, id)?,
         None => of_process(id, global)?,
     };
     let last = records.last().ok_or_else(|| {
@@ -72,6 +72,7 @@ fn of_file(input: &Input, id: &str) -> Result<Vec<Incident>, Failure> {
     let mut records: Vec<Incident> = vec![];
     let mut number = 0_u64;
     input.each_line("incidents", |line| {
+        let line = line.json;
         number += 1;
         let incident: Incident = serde_json::from_slice(line)
             .map_err(|e| Failure::new(Kind::Usage, format!("line {number} is no incident: {e}")))?;

@@ -1,4 +1,5 @@
-//! Files of telemetry: JSON Lines, plain or packed with gzip or zstd, or Parquet, read line by line with a line of progress.
+//! Telemetry that was kept, read with a line of progress: files of JSON Lines, plain or packed with gzip or zstd, or of
+//! Parquet, or the topics of a log.
 
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -6,12 +7,20 @@ mod parquet;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use detect::collect::Role;
 use runtime::clock::Clock;
+use runtime::log::{EmbeddedLog, Headers, KafkaLog, Log};
+use runtime::past::{Line, Telemetry};
+use wire::Timestamp;
 
+use crate::app::{AnyLog, open_log, settings, sources};
+use crate::args::{From, InputArgs};
+use crate::config::Checked;
 use crate::failure::{Failure, Kind};
 use crate::term::{status, thousands};
 
@@ -21,19 +30,26 @@ const LINE_MAX: u64 = 16 << 20;
 const LOOK_EVERY: u64 = 4096;
 const REDRAW: Duration = Duration::from_millis(200);
 
+/// Telemetry that can be read several times, and is the same each time.
+pub(crate) enum Input {
+    Files(Files),
+    Kafka(Telemetry<KafkaLog>),
+    Embedded(Telemetry<EmbeddedLog>),
+}
+
 /// Files that are read one after the other as one stream.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct Files {
     files: Vec<(PathBuf, u64)>,
     bytes: u64,
 }
 
 impl Input {
-    /// Opens each once, so that a wrong name is known before anything is read.
+    /// Opens each file once, so that a wrong name is known before anything is read.
     ///
     /// # Errors
     /// When one is not there or cannot be read.
-    pub(crate) fn new(paths: &[PathBuf]) -> Result<Self, Failure> {
+    pub(crate) fn files(paths: &[PathBuf]) -> Result<Self, Failure> {
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
             let length = File::open(path).and_then(|file| file.metadata()).map_err(|e| cannot(path, &e))?;
@@ -44,14 +60,117 @@ impl Input {
             files.push((path.clone(), length.len()));
         }
         let bytes = files.iter().map(|(_, length)| length).sum();
-        Ok(Self { files, bytes })
+        Ok(Self::Files(Files { files, bytes }))
     }
 
-    /// Hands each line that is not empty to `each`, until it answers `false` or all is read. Returns the lines handed.
+    /// What the telemetry topics of the config hold now, of records that were written within `range`.
     ///
     /// # Errors
-    /// When a file cannot be read to its end.
+    /// When the log cannot be opened, or has no such topic.
+    pub(crate) fn topics(checked: &Checked, range: [Option<Timestamp>; 2]) -> Result<Self, Failure> {
+        let sources = sources(checked, &settings(checked).topics);
+        Ok(match open_log(checked)? {
+            AnyLog::Kafka(log) => Self::Kafka(Telemetry::new(log, &sources, range)?),
+            AnyLog::Embedded(log) => Self::Embedded(Telemetry::new(log, &sources, range)?),
+        })
+    }
+
+    /// Hands each record to `each`, until it answers `false` or all is read; lines that are empty are none. Returns the
+    /// records handed.
+    ///
+    /// # Errors
+    /// When a file or the log cannot be read to its end, and those of `each`.
     pub(crate) fn each_line(
+        &self,
+        what: &str,
+        mut each: impl FnMut(Line<'_>) -> Result<bool, Failure>,
+    ) -> Result<u64, Failure> {
+        match self {
+            Self::Files(files) => files.each_line(what, |json| {
+                each(Line { role: Role::Predictions, json, headers: Headers::default() })
+            }),
+            Self::Kafka(telemetry) => each_record(telemetry, what, each),
+            Self::Embedded(telemetry) => each_record(telemetry, what, each),
+        }
+    }
+}
+
+impl InputArgs {
+    /// The files, or the telemetry topics.
+    ///
+    /// # Errors
+    /// As [`Input::files`] and [`Input::topics`]; the history is no telemetry.
+    pub(crate) fn open(&self, checked: &Checked) -> Result<Input, Failure> {
+        match self.from {
+            None => Input::files(&self.input),
+            Some(From::Telemetry) => Input::topics(checked, self.range()?),
+            Some(From::History) => {
+                let why = "--from history: it holds counts, and this needs telemetry; right would be --from telemetry";
+                Err(Failure::new(Kind::Usage, why))
+            }
+        }
+    }
+
+    /// Times since when and until when.
+    ///
+    /// # Errors
+    /// When one is no time.
+    pub(crate) fn range(&self) -> Result<[Option<Timestamp>; 2], Failure> {
+        let since = self.since.as_deref().map(|text| time("--since", text)).transpose()?;
+        Ok([since, self.until.as_deref().map(|text| time("--until", text)).transpose()?])
+    }
+
+    /// For people.
+    pub(crate) fn name(&self) -> String {
+        let name = |path: &PathBuf| {
+            let last = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            last.unwrap_or_else(|| path.display().to_string())
+        };
+        match (self.from, self.input.as_slice()) {
+            (Some(From::History), _) => "history".to_owned(),
+            (Some(From::Telemetry), _) | (None, []) => "telemetry".to_owned(),
+            (None, [one]) => name(one),
+            (None, [first, rest @ ..]) => format!("{} and {} more", name(first), rest.len()),
+        }
+    }
+}
+
+/// RFC 3339, or milliseconds since the epoch.
+pub(crate) fn time(option: &str, text: &str) -> Result<Timestamp, Failure> {
+    let ms = text.parse::<i64>().ok().and_then(Timestamp::from_ms);
+    ms.or_else(|| text.parse().ok()).ok_or_else(|| {
+        let right = "2026-03-02T08:00:00Z, or milliseconds since 1970";
+        Failure::new(Kind::Usage, format!("{option} {text}: no time; right would be {right}"))
+    })
+}
+
+fn each_record<L: Log>(
+    telemetry: &Telemetry<L>,
+    what: &str,
+    mut each: impl FnMut(Line<'_>) -> Result<bool, Failure>,
+) -> Result<u64, Failure> {
+    let mut bar = Bar::new(what, telemetry.len());
+    let (mut records, mut ended) = (0_u64, Ok(()));
+    telemetry.each(&mut |line| {
+        records += 1;
+        if records.is_multiple_of(LOOK_EVERY) {
+            bar.draw(records, records);
+        }
+        match each(line) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => ControlFlow::Break(()),
+            Err(failure) => {
+                ended = Err(failure);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    bar.clear();
+    ended.map(|()| records)
+}
+
+impl Files {
+    fn each_line(
         &self,
         what: &str,
         mut each: impl FnMut(&[u8]) -> Result<bool, Failure>,
@@ -130,7 +249,7 @@ impl Read for Counted {
 }
 
 /// One line on a terminal; nothing where nobody looks.
-struct Bar<'a> {
+pub(crate) struct Bar<'a> {
     what: &'a str,
     bytes: u64,
     clock: Clock,
@@ -139,12 +258,13 @@ struct Bar<'a> {
 }
 
 impl<'a> Bar<'a> {
-    fn new(what: &'a str, bytes: u64) -> Self {
+    /// Of `bytes` in all, or whatever else is counted.
+    pub(crate) fn new(what: &'a str, bytes: u64) -> Self {
         let shown = io::stderr().is_terminal();
         Self { what, bytes, clock: Clock::start(), drawn: None, shown }
     }
 
-    fn draw(&mut self, read: u64, lines: u64) {
+    pub(crate) fn draw(&mut self, read: u64, lines: u64) {
         let now = self.clock.now().mono;
         if !self.shown || self.drawn.is_some_and(|at| now.saturating_sub(at) < REDRAW) {
             return;
@@ -164,7 +284,7 @@ impl<'a> Bar<'a> {
         ));
     }
 
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         if self.drawn.is_some() {
             status("");
         }

@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use detect::collect::Role;
 use detect::reference::{Built, Reference, ReferenceBuilder};
 use detect::replay::{Replay, Told};
 use wire::{Change, Incident, Severity, Subject, Timestamp};
@@ -24,7 +23,7 @@ pub(crate) fn build(args: &ReferenceBuildArgs, out: &Out) -> Result<(), Failure>
         let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Failure::new(Kind::No, text.join("\n\n"))
     })?;
-    let input = Input::new(&args.input)?;
+    let input = args.input.open(&checked)?;
     let built = build_from(&checked, &input, ["edges    ", "reference"], |_| true)?;
     for (model, version, records) in &built.refused {
         let (model, version) = (visible(model), visible(version));
@@ -161,7 +160,7 @@ fn judge_by(
     let mut at = 0;
     input.each_line(name, |line| {
         if wanted(at) {
-            hear(&replay.record(Role::Predictions, line));
+            hear(&replay.record_with(line.role, line.json, |name| line.headers.get(name)));
         }
         at += 1;
         Ok(true)
@@ -186,7 +185,7 @@ fn build_from(
         let mut at = 0;
         input.each_line(name, |line| {
             if wanted(at) {
-                builder.record(Role::Predictions, line);
+                builder.record_with(line.role, line.json, |name| line.headers.get(name));
             }
             at += 1;
             Ok(true)

@@ -1,5 +1,6 @@
 //! `tocsin replay`: what this config would have done with telemetry that was kept.
 
+mod past;
 mod report;
 mod scorecard;
 mod truth;
@@ -9,16 +10,15 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use detect::collect::Role;
 use detect::reference::{Built, Reference, ReferenceBuilder};
 use detect::replay::{Replay, Told, Totals};
 use serde::Serialize;
-use wire::{Change, Incident, Timestamp};
+use wire::{Change, Incident, Severity, Timestamp};
 
-use crate::args::ReplayArgs;
+use crate::args::{From, ReplayArgs};
 use crate::config::{self, Checked};
 use crate::failure::{Failure, Kind};
-use crate::input::Input;
+use crate::input::{Input, time};
 use crate::term::{Look, Out, thousands, visible, warn};
 use report::{About, Report};
 use scorecard::Scorecard;
@@ -27,47 +27,29 @@ use truth::{Alarms, Clock, Truth};
 /// Judges the input under the config, writes what was asked for, and says what came of it.
 ///
 /// # Errors
-/// When the config or a file cannot be read or written, or the reference cannot be built.
+/// When the config, a file or the log cannot be read or written, or the reference cannot be built.
 pub(crate) fn run(args: &ReplayArgs, out: &Out) -> Result<(), Failure> {
     let checked = config::load(&args.config.config).map_err(|faults| {
         let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Failure::new(Kind::No, text.join("\n\n"))
     })?;
-    let until = args.reference_until.as_deref().map(time).transpose()?;
     let truth = args.truth.as_deref().map(Truth::read).transpose()?;
-    let input = Input::new(&args.input)?;
-    let references = references(&checked, &input, until)?;
-    let mut sinks = Sinks::open(args)?;
-    let mut report = args.report.as_deref().map(Report::open).transpose()?;
-    let mut replay =
-        Replay::new(Arc::new(checked.telemetry.clone()), Arc::clone(&checked.judge), references, until);
-    let mut tally = Tally::default();
-    let lines = input.each_line("replay   ", |line| {
-        let told = replay.record(Role::Predictions, line);
-        if !told.is_empty() {
-            tally.add(&told);
-            report.iter_mut().for_each(|report| report.add(&told));
-            sinks.write(&told)?;
-        }
-        Ok(true)
-    })?;
-    let (told, totals) = replay.finish();
-    tally.add(&told);
-    report.iter_mut().for_each(|report| report.add(&told));
-    sinks.write(&told)?;
+    let mut taker = Taker {
+        sinks: Sinks::open(args)?,
+        report: args.report.as_deref().map(Report::open).transpose()?,
+        tally: Tally::default(),
+    };
+    let read = match args.input.from {
+        None | Some(From::Telemetry) => telemetry(args, &checked, &mut taker)?,
+        Some(From::History) => past::history(args, &checked, &mut taker)?,
+    };
+    let Taker { sinks, report, mut tally } = taker;
     sinks.finish()?;
-    let scorecard =
-        args.truth.clone().zip(truth).map(|(file, truth)| tally.score(file, &truth, totals.through));
-    tally.say(out, lines, &totals, scorecard.as_ref());
+    let through = read.totals.through;
+    let scorecard = args.truth.clone().zip(truth).map(|(file, truth)| tally.score(file, &truth, through));
+    tally.say(out, &read, scorecard.as_ref());
     if let Some(report) = report {
-        let file = report.write(&About {
-            checked: &checked,
-            input: &args.input,
-            reference_until: until,
-            records: lines,
-            totals: &totals,
-            scorecard: scorecard.as_ref(),
-        })?;
+        let file = report.write(&About { checked: &checked, read: &read, scorecard: scorecard.as_ref() })?;
         if !out.json {
             out.line(format!("Report: {}", file.display()));
         }
@@ -75,13 +57,56 @@ pub(crate) fn run(args: &ReplayArgs, out: &Out) -> Result<(), Failure> {
     Ok(())
 }
 
-/// RFC 3339, or milliseconds since the epoch.
-fn time(text: &str) -> Result<Timestamp, Failure> {
-    let ms = text.parse::<i64>().ok().and_then(Timestamp::from_ms);
-    ms.or_else(|| text.parse().ok()).ok_or_else(|| {
-        let right = "2026-03-02T08:00:00Z, or milliseconds since 1970";
-        Failure::new(Kind::Usage, format!("--reference-until {text}: no time; right would be {right}"))
-    })
+/// What was read, and what it came to.
+struct Read {
+    /// For people: names of files, or of the log.
+    source: String,
+    /// What was read, for people: `1,234 records`.
+    amount: String,
+    records: u64,
+    totals: Totals,
+    reference_until: Option<Timestamp>,
+    /// What a config cannot change about what was read.
+    fixed: Option<&'static str>,
+}
+
+/// Takes in what the cores tell.
+struct Taker {
+    sinks: Sinks,
+    report: Option<Report>,
+    tally: Tally,
+}
+
+impl Taker {
+    fn take(&mut self, told: &Told) -> Result<(), Failure> {
+        if told.is_empty() {
+            return Ok(());
+        }
+        self.tally.add(told);
+        self.report.iter_mut().for_each(|report| report.add(told));
+        self.sinks.write(told)
+    }
+}
+
+/// Collects and judges files of telemetry.
+fn telemetry(args: &ReplayArgs, checked: &Checked, taker: &mut Taker) -> Result<Read, Failure> {
+    let until = args.reference_until.as_deref().map(|text| time("--reference-until", text)).transpose()?;
+    let input = args.input.open(checked)?;
+    let references = references(checked, &input, until)?;
+    let mut replay =
+        Replay::new(Arc::new(checked.telemetry.clone()), Arc::clone(&checked.judge), references, until);
+    let records = input.each_line("replay   ", |line| {
+        taker.take(&replay.record_with(line.role, line.json, |name| line.headers.get(name)))?;
+        Ok(true)
+    })?;
+    let (told, totals) = replay.finish();
+    taker.take(&told)?;
+    let dead = match totals.dead_letters {
+        0 => String::new(),
+        n => format!(", {} that could not be read", thousands(n)),
+    };
+    let amount = format!("{} records{dead}", thousands(records));
+    Ok(Read { source: args.input.name(), amount, records, totals, reference_until: until, fixed: None })
 }
 
 /// Pinned ones of the config, with those from the start of the input before them.
@@ -95,7 +120,7 @@ fn references(checked: &Checked, input: &Input, until: Option<Timestamp>) -> Res
             builder.next_pass();
         }
         input.each_line(pass, |line| {
-            builder.record(Role::Predictions, line);
+            builder.record_with(line.role, line.json, |name| line.headers.get(name));
             Ok(!builder.is_complete())
         })?;
     }
@@ -176,8 +201,8 @@ fn cannot(path: &Path, e: &std::io::Error) -> Failure {
 /// What is said at the end.
 #[derive(Default)]
 struct Tally {
-    opened: Vec<Incident>,
-    pages: u64,
+    /// With the most urgent severity that each had.
+    opened: Vec<(Incident, Severity)>,
     alarms: Alarms,
     clock: Clock,
 }
@@ -188,8 +213,14 @@ impl Tally {
         for incident in &told.incidents {
             self.alarms.take(incident);
             if incident.change == Change::Opened {
-                self.opened.push(incident.clone());
-                self.pages += u64::from(incident.severity.pages());
+                self.opened.push((incident.clone(), incident.severity));
+                continue;
+            }
+            let is_it = |known: &Incident| {
+                known.incident_id == incident.incident_id && known.generation == incident.generation
+            };
+            if let Some((_, worst)) = self.opened.iter_mut().rfind(|(known, _)| is_it(known)) {
+                *worst = (*worst).min(incident.severity);
             }
         }
     }
@@ -199,46 +230,49 @@ impl Tally {
         Scorecard::new(file, truth, &self.alarms.all, &self.clock)
     }
 
-    fn say(&self, out: &Out, lines: u64, totals: &Totals, scorecard: Option<&Scorecard>) {
+    fn say(&self, out: &Out, read: &Read, scorecard: Option<&Scorecard>) {
+        let totals = &read.totals;
         let [page, ticket] = totals.judged.granted;
+        let pages = self.opened.iter().filter(|(_, worst)| worst.pages()).count();
         if out.json {
             let mut told = serde_json::json!({
-                "records": lines,
+                "records": read.records,
                 "predictions": totals.collected.predictions,
                 "labels": totals.collected.labels,
                 "dead_letters": totals.dead_letters,
                 "panes": totals.judged.panes,
                 "opened": self.opened.len(),
-                "pages": self.pages,
+                "pages": pages,
                 "granted": {"page": page, "ticket": ticket},
                 "through": totals.through,
             });
+            if let Some(fixed) = read.fixed {
+                told["fixed"] = fixed.into();
+            }
             if let Some(scorecard) = scorecard {
                 told["truth"] = serde_json::to_value(scorecard).expect("a scorecard is plain data");
             }
             out.json(&told);
             return;
         }
-        for incident in &self.opened {
-            let look = if incident.severity.pages() { Look::Red } else { Look::Yellow };
+        for (incident, worst) in &self.opened {
+            let look = if worst.pages() { Look::Red } else { Look::Yellow };
+            let later = if *worst == incident.severity { String::new() } else { format!(" (later {worst})") };
             out.line(format!(
-                "{}  {}  {}",
+                "{}  {}  {}{later}",
                 incident.changed_at,
                 out.paint(look, incident.severity),
                 visible(&incident.title)
             ));
         }
-        let dead = match totals.dead_letters {
-            0 => String::new(),
-            n => format!(", {} that could not be read", thousands(n)),
-        };
         out.line(format!(
-            "{} records{dead}, {} panes: {} incidents opened, {} of them pages. Granted: {page:.3} false pages, {ticket:.3} false tickets.",
-            thousands(lines),
+            "{}, {} panes: {} incidents opened, {} of them pages. Granted: {page:.3} false pages, {ticket:.3} false tickets.",
+            read.amount,
             thousands(totals.judged.panes),
             self.opened.len(),
-            self.pages,
+            pages,
         ));
+        read.fixed.iter().for_each(|fixed| out.line(fixed));
         scorecard.iter().for_each(|scorecard| scorecard.say(out));
     }
 }

@@ -3,6 +3,7 @@
 //! Whatever it acts on is a record of that partition, so incidents are a function of the log: the same records give the
 //! same bytes, wherever it is stopped and started again in between.
 
+mod anew;
 mod budget;
 mod closing;
 mod doubts;
@@ -34,13 +35,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use wire::context::ContextRecord;
 use wire::history::{History, StreamHistory};
-use wire::parts::{self, Joined, Joiner};
+use wire::parts::Joiner;
 use wire::{Incident, Timestamp};
 
 use crate::config::JudgeConfig;
 use crate::mutant::{self, Mutant};
 use crate::pane::Pane;
-use crate::record::{PanesRecord, RecordPart};
+use crate::record::PanesRecord;
 use crate::reference::cells::Cell;
 use model::{Model, ModelClosing, Name};
 use open::OpenPanes;
@@ -194,11 +195,12 @@ impl Judge {
         self.dirty.meta = true;
         self.dirty.config |= !std::mem::replace(&mut self.config_is_kept, true);
         match record {
-            PanesRecord::Part(part) => {
-                if let Some((first, whole)) = self.join(offset, &part, again) {
-                    self.apply(first, whole, again);
-                }
-            }
+            PanesRecord::Part(part) => match part.join(offset, &mut self.parts) {
+                None => (),
+                Some(Ok((first, whole))) => self.apply(first, whole, again),
+                // Read again from within a whole that was taken in, its first parts are not there, nor missed.
+                Some(Err(_)) => self.counters.misshapen += u64::from(!again),
+            },
             PanesRecord::Partial(_)
             | PanesRecord::Progress(_)
             | PanesRecord::GaveUp { .. }
@@ -208,20 +210,6 @@ impl Judge {
             | PanesRecord::ConfigFile(_)
             | PanesRecord::Mark { .. } => self.apply(offset, record, again),
         }
-    }
-
-    /// The record that a part completes, with the offset of its first.
-    fn join(&mut self, offset: i64, part: &RecordPart, again: bool) -> Option<(i64, PanesRecord)> {
-        let RecordPart { writer, digest, index, parts, bytes } = part;
-        let part = parts::Part { writer, digest, index: *index, parts: *parts, bytes };
-        let joined = match self.parts.take(offset, part) {
-            Joined::More => return None,
-            Joined::Whole { bytes, first } => PanesRecord::decode(&bytes).ok().map(|whole| (first, whole)),
-            Joined::Broken => None,
-        };
-        // Read again from within a whole that was taken in, its first parts are not there, nor missed.
-        self.counters.misshapen += u64::from(joined.is_none() && !again);
-        joined
     }
 
     /// Acts on a record that begins at `offset`.

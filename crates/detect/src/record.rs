@@ -73,6 +73,29 @@ pub struct RecordPart {
     pub bytes: Vec<u8>,
 }
 
+impl RecordPart {
+    /// The record that this part, which stands at `offset`, completes, with the offset of its first part. `None` while
+    /// parts are missing; an error when they make no record.
+    pub(crate) fn join(
+        &self,
+        offset: i64,
+        joiner: &mut parts::Joiner,
+    ) -> Option<Result<(i64, PanesRecord), Broken>> {
+        let Self { writer, digest, index, parts, bytes } = self;
+        match joiner.take(offset, parts::Part { writer, digest, index: *index, parts: *parts, bytes }) {
+            parts::Joined::More => None,
+            parts::Joined::Whole { bytes, first } => {
+                Some(PanesRecord::decode(&bytes).map(|whole| (first, whole)).map_err(|_| Broken))
+            }
+            parts::Joined::Broken => Some(Err(Broken)),
+        }
+    }
+}
+
+/// Parts make no record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Broken;
+
 /// Why bytes are not a record of the panes topic.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {

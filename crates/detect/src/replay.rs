@@ -3,6 +3,8 @@
 //! The production cores, driven by event time alone, so the same records and config give the same bytes whenever and
 //! wherever they are replayed.
 
+mod history;
+
 use std::sync::Arc;
 
 use wire::Timestamp;
@@ -16,6 +18,8 @@ use crate::judge::{self, Judge};
 use crate::progress::{Progress, SourceId};
 use crate::record::PanesRecord;
 use crate::reference::Reference;
+
+pub use history::{HistoryError, HistoryReplay};
 
 /// One replay under way.
 ///
@@ -95,7 +99,17 @@ impl Replay {
 
     /// Takes in one record, as a producer wrote it. What cannot be read is a dead letter, and counted.
     pub fn record(&mut self, role: Role, json: &[u8]) -> Told {
-        self.collector.record(RecordAt { role, offset: self.read, value: Some(json) }, |_| None);
+        self.record_with(role, json, |_| None)
+    }
+
+    /// The same of a record that has headers, as those of CloudEvents in binary mode do.
+    pub fn record_with<'r>(
+        &mut self,
+        role: Role,
+        json: &'r [u8],
+        header: impl Fn(&str) -> Option<&'r [u8]>,
+    ) -> Told {
+        self.collector.record(RecordAt { role, offset: self.read, value: Some(json) }, header);
         self.read += 1;
         let pane = self.collector.watermark().map(|at| at.floor_to(self.pane_ms));
         if pane == self.flushed_to && !self.collector.should_flush() {

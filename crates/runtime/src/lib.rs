@@ -17,6 +17,7 @@ pub mod live;
 pub mod log;
 pub mod metrics;
 mod oversized;
+pub mod past;
 mod restore;
 pub mod sends;
 pub mod settings;

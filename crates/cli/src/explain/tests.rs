@@ -124,13 +124,13 @@ fn a_file_gives_the_one_incident_that_is_meant() {
     let lines: Vec<String> =
         [&one, &other, &again].iter().map(|record| serde_json::to_string(record).unwrap()).collect();
     std::fs::write(&file, lines.join("\n")).unwrap();
-    let input = Input::new(std::slice::from_ref(&file)).unwrap();
+    let input = Input::files(std::slice::from_ref(&file)).unwrap();
     let id = one.incident_id.as_str();
     assert_eq!(of_file(&input, &id[..8]).unwrap(), [again]);
     assert_eq!(of_file(&input, "zzzz").unwrap(), []);
     assert_eq!(of_file(&input, "").unwrap_err().kind, Kind::Usage, "two begin like that");
     std::fs::write(&file, "{}").unwrap();
-    let input = Input::new(std::slice::from_ref(&file)).unwrap();
+    let input = Input::files(std::slice::from_ref(&file)).unwrap();
     assert!(of_file(&input, id).unwrap_err().message.contains("line 1 is no incident"));
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -6,9 +6,9 @@ mod pictures;
 
 use std::path::{Path, PathBuf};
 
-use detect::replay::{Told, Totals};
-use wire::Timestamp;
+use detect::replay::Told;
 
+use super::Read;
 use super::scorecard::Scorecard;
 use crate::config::Checked;
 use crate::failure::Failure;
@@ -17,10 +17,7 @@ use gather::Gathered;
 /// What the page says beside the telemetry's own story.
 pub(super) struct About<'a> {
     pub(super) checked: &'a Checked,
-    pub(super) input: &'a [PathBuf],
-    pub(super) reference_until: Option<Timestamp>,
-    pub(super) records: u64,
-    pub(super) totals: &'a Totals,
+    pub(super) read: &'a Read,
     pub(super) scorecard: Option<&'a Scorecard>,
 }
 

@@ -19,7 +19,7 @@ use super::surroundings::Surroundings;
 use super::traffic::{Heard, Traffic};
 use super::version::Version;
 use super::{Effects, budget, response, words};
-use crate::config::JudgeConfig;
+use crate::config::{JudgeConfig, ModelSettings};
 use crate::pane::PaneCounts;
 use crate::reference::Reference;
 use crate::reference::profile::for_version;
@@ -91,6 +91,17 @@ impl Model {
             last_seen: at,
             too_many: false,
             doubts: Doubts::default(),
+        }
+    }
+
+    /// Keeps its references, and by which of them each version is judged, and forgets what was judged. Nothing counts as
+    /// live before it is seen.
+    pub(super) fn start_anew(&mut self, at: Timestamp, settings: &ModelSettings) {
+        let unseen = at.plus_ms(-LIVE_MS - 1);
+        self.last_seen = unseen;
+        for ((_, segment), version) in &mut self.versions {
+            let loaded = version.reference_of.as_ref().and_then(|of| self.references.get(of));
+            version.start_anew(loaded, settings, unseen, segment.is_none());
         }
     }
 

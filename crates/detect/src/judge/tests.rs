@@ -250,7 +250,7 @@ fn wide(model: &str, pane: i64) -> Pane {
 
 fn in_records(record: &PanesRecord, writer: &str) -> Vec<PanesRecord> {
     let values = record.in_records(writer);
-    assert!(values.iter().all(|v| v.len() <= parts::PART_BYTES + 1024), "each fits a record");
+    assert!(values.iter().all(|v| v.len() <= wire::parts::PART_BYTES + 1024), "each fits a record");
     values.iter().map(|v| PanesRecord::decode(v).expect("its own bytes")).collect()
 }
 

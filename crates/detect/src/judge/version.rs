@@ -83,14 +83,34 @@ impl Version {
         self.reference_of = Some(of.to_owned());
         self.folded_by = profile.short_digest();
         self.profile = Some(profile.digest.clone());
+        self.learned_cells
+            .extend(self.learning.take().map(|learning| learning.cell_numbers()).unwrap_or_default());
+        self.load(loaded, settings);
+    }
+
+    fn load(&mut self, loaded: &Arc<Loaded>, settings: &ModelSettings) {
         self.streams = loaded
             .rules
             .iter()
             .map(|rule| Stream::new(rule, rule.is_calibrated() && budget::may_page(rule.family(), settings)))
             .collect();
-        self.learned_cells
-            .extend(self.learning.take().map(|learning| learning.cell_numbers()).unwrap_or_default());
         self.loaded = Some(Arc::clone(loaded));
+    }
+
+    /// Judged by what it is judged by, from `at` on, as if nothing had been.
+    pub(super) fn start_anew(
+        &mut self,
+        loaded: Option<&Arc<Loaded>>,
+        settings: &ModelSettings,
+        at: Timestamp,
+        learns: bool,
+    ) {
+        let before = std::mem::replace(self, Self::new(at, learns && loaded.is_none()));
+        if let Some(loaded) = loaded {
+            (self.reference_of, self.profile, self.folded_by) =
+                (before.reference_of, before.profile, before.folded_by);
+            self.load(loaded, settings);
+        }
     }
 
     /// After a restart: the reference again. False where the state does not fit it.

@@ -100,9 +100,14 @@ impl ReferenceBuilder {
 
     /// Takes in one record of the present pass: JSON, as a producer wrote it. What cannot be read is passed over.
     pub fn record(&mut self, role: Role, json: &[u8]) {
+        self.record_with(role, json, |_| None);
+    }
+
+    /// The same of a record that has headers.
+    pub fn record_with<'r>(&mut self, role: Role, json: &'r [u8], header: impl Fn(&str) -> Option<&'r [u8]>) {
         let record = RecordAt { role, offset: self.offset, value: Some(json) };
         self.offset += 1;
-        self.collector.record(record, |_| None);
+        self.collector.record(record, header);
         self.since_flush += 1;
         let raw = self.pass == Pass::Profiles
             && (self.versions.is_empty()

@@ -34,7 +34,7 @@ pub enum LogError {
     #[error("log setting is wrong: {what}")]
     Config { what: String, source: Option<Cause> },
     /// Another process has the file of the embedded log open. Stop that one, or give this one its own file.
-    #[error("{} is in use by another process: an embedded log belongs to one process", path.display())]
+    #[error("{} is in use by another process: an embedded log belongs to one process; stop that one first", path.display())]
     Locked { path: PathBuf },
     /// A partition that this consumer does not hold, or a consumer that was closed.
     #[error("not held by this consumer: {what}")]

@@ -23,7 +23,7 @@ const NAME: usize = text::NAME_MAX;
 pub(super) fn page(gathered: &Gathered, about: &About<'_>) -> String {
     let css = format!("{}{}", plot::CSS, style::PAGE);
     let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(css.as_bytes()));
-    let title = format!("Replay of {}", files(about));
+    let title = format!("Replay of {}", about.read.source);
     let truth = about.scorecard.map(truth).unwrap_or_default();
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -43,28 +43,12 @@ pub(super) fn page(gathered: &Gathered, about: &About<'_>) -> String {
     )
 }
 
-fn files(about: &About<'_>) -> String {
-    let names: Vec<String> = about
-        .input
-        .iter()
-        .map(|path| {
-            path.file_name()
-                .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
-        })
-        .collect();
-    match names.as_slice() {
-        [] => "nothing".to_owned(),
-        [one] => one.clone(),
-        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
-    }
-}
-
 /// The sentence that says it.
 fn summary(gathered: &Gathered, about: &About<'_>) -> String {
     let all = gathered.incidents.len();
     let pages = gathered.incidents.iter().filter(|one| one.severity().pages()).count();
     let open = gathered.incidents.iter().filter(|one| one.cleared().is_none()).count();
-    let [page, ticket] = about.totals.judged.granted;
+    let [page, ticket] = about.read.totals.judged.granted;
     let what = match (all, pages) {
         (0, _) => "No incident was opened".to_owned(),
         (1, 0) => "1 incident was opened, a ticket".to_owned(),
@@ -89,7 +73,7 @@ fn facts(gathered: &Gathered, about: &About<'_>) -> String {
         || "nothing".to_owned(),
         |[from, until]| format!("{} to {} UTC", text::minute(from), text::minute(until)),
     );
-    let until = about.reference_until.map_or_else(
+    let until = about.read.reference_until.map_or_else(
         || "pinned, or learned on the way".to_owned(),
         |until| format!("what came before {} UTC", text::minute(until)),
     );
@@ -97,16 +81,7 @@ fn facts(gathered: &Gathered, about: &About<'_>) -> String {
     let rows = [
         ("Judged", span),
         ("Reference", until),
-        (
-            "Read",
-            format!(
-                "{} records ({} not readable), {} predictions, {} labels",
-                thousands(about.records),
-                thousands(about.totals.dead_letters),
-                thousands(about.totals.collected.predictions),
-                thousands(about.totals.collected.labels)
-            ),
-        ),
+        ("Read", about.read.amount.clone()),
         (
             "Budget",
             format!(

@@ -1,3 +1,6 @@
+use detect::replay::Totals;
+use wire::Timestamp;
+
 use super::*;
 
 use base64::Engine as _;
@@ -95,10 +98,14 @@ fn written(told: &Told) -> String {
         &gathered,
         &About {
             checked: &checked,
-            input: &["events.jsonl".into()],
-            reference_until: None,
-            records: 1,
-            totals: &Totals::default(),
+            read: &Read {
+                source: "events.jsonl".to_owned(),
+                amount: "1 record".to_owned(),
+                records: 1,
+                totals: Totals::default(),
+                reference_until: None,
+                fixed: None,
+            },
             scorecard: None,
         },
     )
