@@ -133,6 +133,11 @@ fn what_a_log_holds_is_judged_again() {
     let deaf = home.ok(&["replay", "--config", "story/deaf.toml", "--from", "history"]);
     assert!(!deaf.contains("of requests take over"), "{deaf}");
 
+    let plan = home.ok(&["plan", "--config", "story/tocsin.toml", "--observed", "--json"]);
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    // Five models and, of one, a new version.
+    assert!((5..=6).contains(&plan["plan"]["versions"].as_u64().unwrap()), "{plan}");
+
     let until = ["--from", "telemetry", "--reference-until", "2026-03-02T09:30:00Z"];
     let telemetry = replay(&until);
     assert!(telemetry["predictions"].as_u64().unwrap() > 10_000, "{telemetry}");

@@ -134,6 +134,9 @@ pub(crate) struct PlanArgs {
     /// Predictions a second of each of them; half are labelled
     #[arg(long, default_value_t = 1.0, value_parser = rate)]
     pub rate: f64,
+    /// Of the fleet that the log of the config knows: versions judged within its last hour, by references pinned or learned
+    #[arg(long, conflicts_with_all = ["versions", "features", "rate"])]
+    pub observed: bool,
 }
 
 /// Predictions a second.

@@ -1,7 +1,14 @@
 //! `tocsin plan`: what the budget of a config comes to, before anything is started.
 
-use detect::judge::plan::{After, Bounds, Delay, Example, FleetPlan, Shape, Table, plan, tables};
+use std::sync::Arc;
 
+use detect::judge::Judge;
+use detect::judge::plan::{After, Bounds, Delay, Example, FleetPlan, Shape, Table, plan, tables};
+use detect::reference::Reference;
+use runtime::log::Log;
+use runtime::past;
+
+use crate::app::{AnyLog, open_log, settings};
 use crate::args::PlanArgs;
 use crate::config::{self, Checked};
 use crate::failure::{Failure, Kind};
@@ -15,13 +22,14 @@ pub(crate) fn run(args: &PlanArgs, out: &Out) -> Result<(), Failure> {
         Failure::new(Kind::No, text.join("\n\n"))
     })?;
     let shape = Shape { versions: args.versions, features: args.features, rate: args.rate };
-    let plan = plan(&checked.judge, &checked.references, shape);
+    let observed = if args.observed { Some(observed(&checked)?) } else { None };
+    let plan = plan(&checked.judge, observed.as_ref().unwrap_or(&checked.references), shape);
     let tables = full(&checked, &plan);
     if out.json {
         out.json(&serde_json::json!({"plan": plan, "tables": tables}));
         return Ok(());
     }
-    let lines = [budget(&plan, shape), families(&plan), outside(&plan)];
+    let lines = [budget(&plan, shape, args.observed), families(&plan), outside(&plan)];
     lines.into_iter().flatten().for_each(|line| out.line(line));
     if let Some(example) = &plan.example {
         out.line("");
@@ -30,6 +38,38 @@ pub(crate) fn run(args: &PlanArgs, out: &Out) -> Result<(), Failure> {
     }
     memory(&tables).into_iter().for_each(|line| out.line(line));
     Ok(())
+}
+
+/// The fleet that the log knows, its references replaced by pinned ones of the config.
+fn observed(checked: &Checked) -> Result<Vec<Reference>, Failure> {
+    let references = match open_log(checked)? {
+        AnyLog::Kafka(log) => of_log(&log, checked)?,
+        AnyLog::Embedded(log) => of_log(&log, checked)?,
+    };
+    if references.is_empty() {
+        let why = "the log knows of no model version that was judged within its last hour; without --observed a fleet is assumed";
+        return Err(Failure::new(Kind::No, why));
+    }
+    let pinned = |known: &Reference| {
+        let is_it = |r: &&Reference| {
+            (&r.profile.model, &r.profile.version) == (&known.profile.model, &known.profile.version)
+        };
+        checked.references.iter().find(is_it).cloned()
+    };
+    Ok(references.into_iter().map(|known| pinned(&known).unwrap_or(known)).collect())
+}
+
+fn of_log<L: Log>(log: &L, checked: &Checked) -> Result<Vec<Reference>, Failure> {
+    let settings = settings(checked);
+    let mut references = vec![];
+    let Some(partitions) = log.partitions(&settings.topics.state_judge)? else { return Ok(references) };
+    for partition in 0..partitions {
+        let state = past::judge_state(log, &settings, partition)?;
+        let found = Judge::observed(partition, Arc::clone(&checked.judge), &state)
+            .map_err(|e| Failure::new(Kind::CannotStart, format!("state of partition {partition}: {e}")))?;
+        references.extend(found);
+    }
+    Ok(references)
 }
 
 /// The tables for versions with as many tests as the fleet's have on average.
@@ -42,9 +82,11 @@ fn full(checked: &Checked, plan: &FleetPlan) -> Vec<Table> {
     tables(&checked.judge.judge, bounds, each)
 }
 
-fn budget(plan: &FleetPlan, shape: Shape) -> Vec<String> {
+fn budget(plan: &FleetPlan, shape: Shape, observed: bool) -> Vec<String> {
     let versions = plan.versions;
-    let of = if plan.pinned {
+    let of = if observed {
+        format!("{versions} model versions live in the log, by the references that judge them")
+    } else if plan.pinned {
         format!("{versions} model versions with a pinned reference")
     } else {
         let Shape { features, rate, .. } = shape;
@@ -205,7 +247,7 @@ mod tests {
         let plan = plan(&checked.judge, &checked.references, shape);
         let example = plan.example.as_ref().expect("a version");
         let parts = [
-            budget(&plan, shape),
+            budget(&plan, shape, false),
             families(&plan),
             outside(&plan),
             delays(example),
@@ -232,7 +274,7 @@ mod tests {
 
     /// Of four weeks.
     #[expect(clippy::cast_precision_loss, reason = "a test's own numbers")]
-    fn rate_of(reference: &detect::reference::Reference) -> f64 {
+    fn rate_of(reference: &Reference) -> f64 {
         reference.records as f64 / 2_419_200.0
     }
 

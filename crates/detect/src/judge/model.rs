@@ -105,6 +105,18 @@ impl Model {
         }
     }
 
+    /// References of the versions that are live at `at`, under their own names.
+    pub(super) fn observed(&self, at: Timestamp) -> impl Iterator<Item = Reference> {
+        let live = move |version: &Version| at.since_ms(version.last_seen) <= LIVE_MS;
+        let versions = self.versions.iter().filter(move |((_, segment), v)| segment.is_none() && live(v));
+        versions.filter_map(|((name, _), version)| {
+            let loaded = self.references.get(version.reference_of.as_ref()?)?;
+            let mut reference = loaded.reference.clone();
+            reference.profile.version.clone_from(name);
+            Some(reference)
+        })
+    }
+
     pub(super) fn store(&self) -> Stored {
         Stored {
             surroundings: self.surroundings.store(),
