@@ -6,6 +6,7 @@
 mod anew;
 mod budget;
 mod closing;
+mod crowded;
 mod doubts;
 mod history;
 mod incident;
@@ -43,6 +44,7 @@ use crate::mutant::{self, Mutant};
 use crate::pane::Pane;
 use crate::record::PanesRecord;
 use crate::reference::cells::Cell;
+use crowded::Crowded;
 use model::{Model, ModelClosing, Name};
 use open::OpenPanes;
 use reload::Next;
@@ -75,6 +77,7 @@ pub struct Judge {
     models: BTreeMap<String, Model>,
     telemetry: Telemetry,
     config_files: ConfigFiles,
+    crowded: Crowded,
     /// Offset after the last record that was taken in.
     next_offset: i64,
     /// Offset after the last record that was handed in since it was restored: below `next_offset` while what was open is
@@ -141,6 +144,7 @@ struct Dirty {
     meta: bool,
     config: bool,
     config_files: bool,
+    crowded: bool,
     models: BTreeSet<String>,
     versions: BTreeSet<(String, Name)>,
     references: BTreeSet<(String, String)>,
@@ -175,6 +179,7 @@ impl Judge {
             models: BTreeMap::new(),
             telemetry: Telemetry::default(),
             config_files: ConfigFiles::default(),
+            crowded: Crowded::default(),
             next_offset: 0,
             read_to: None,
             counters: Counters::default(),
@@ -431,6 +436,7 @@ impl Judge {
                 part: weight(name) / total.max(weight(name)),
             };
             let closed = panes.remove(name).unwrap_or_default();
+            self.dirty.crowded |= self.crowded.pane(&config, name, &closed, end, &mut self.out);
             for version in model.close(closing, closed, &mut self.out) {
                 self.dirty.versions.insert((name.clone(), version));
             }

@@ -103,6 +103,7 @@ impl Judge {
                 self.restore_config(&stored)
                     .map_err(|source| RestoreError::DamagedJson { key: text, source })?;
             }
+            "crowded" => self.crowded = decode(&text, value)?,
             "config_files" => self.config_files = decode(&text, value)?,
             _ => return Err(RestoreError::Key(text)),
         }
@@ -144,6 +145,9 @@ impl Judge {
             self.out.state.push((b"config".to_vec(), Some(encode(&self.store_config()))));
         }
         let state = &mut self.out.state;
+        if dirty.crowded {
+            state.push((b"crowded".to_vec(), Some(encode(&self.crowded))));
+        }
         if dirty.config_files {
             state.push((b"config_files".to_vec(), Some(encode(&self.config_files))));
         }

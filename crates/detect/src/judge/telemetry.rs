@@ -123,7 +123,7 @@ fn platform(config: &JudgeConfig, name: String) -> Whose<'_> {
     Whose { namespace: &config.namespace, subject, family: Family::Telemetry }
 }
 
-fn told(config: &JudgeConfig, title: String, statistic: &str, window: [Timestamp; 2]) -> Told {
+pub(super) fn told(config: &JudgeConfig, title: String, statistic: &str, window: [Timestamp; 2]) -> Told {
     let evidence = Evidence {
         statistic: statistic.to_owned(),
         value: 0.0,
