@@ -8,6 +8,7 @@ pub mod fuzzed;
 pub mod gauntlet;
 pub mod home;
 pub mod log_contract;
+pub mod operator;
 pub mod pager;
 pub mod process;
 pub mod random;

@@ -33,7 +33,13 @@ pub(crate) fn commit<T: Transaction>(
     let began = clock.now().mono;
     let done = oversized::commit(transaction, records, read, told);
     metrics::histogram!(TRANSACTION, "role" => role).record((clock.now().mono - began).as_secs_f64());
-    let outcome = if done.is_ok() { "committed" } else { "failed" };
+    let outcome = match &done {
+        Ok(()) => "committed",
+        Err(LogError::Fenced { .. }) => "fenced",
+        Err(LogError::Aborted { .. }) => "aborted",
+        Err(LogError::Retriable { .. } | LogError::TooLarge { .. }) => "refused",
+        Err(_) => "failed",
+    };
     metrics::counter!(TRANSACTIONS, "role" => role, "outcome" => outcome).increment(1);
     match done {
         Ok(()) => Ok(Ended::Committed),

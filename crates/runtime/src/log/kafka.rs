@@ -140,7 +140,7 @@ impl KafkaLog {
 
     /// Start and end of a partition as a client sees them.
     fn watermarks(&self, at: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset), LogError> {
-        if self.count(&at.topic)?.is_none_or(|count| at.partition >= count) {
+        if self.count(&at.topic, at.partition)?.is_none_or(|count| at.partition >= count) {
             return Err(LogError::not_found(format_args!("partition {at}")));
         }
         let client = match isolation {
@@ -149,27 +149,32 @@ impl KafkaLog {
         };
         client.drain();
         let deadline = Deadline::after(self.config().timeout);
+        let mut is_gone = false;
         loop {
-            match client.watermarks(at, deadline.left()) {
-                // It asked the one who led the partition when it last looked, or one that has just started; now it looks
-                // again.
-                Err(error)
-                    if error.rdkafka_error_code().is_some_and(|code| moved(code) || unknown(code))
-                        && !deadline.over() =>
-                {
-                    std::thread::sleep(MOVED_WAIT);
-                }
-                done => return done.map_err(|e| lift(e, &format!("cannot ask for the ends of {at}"))),
+            let error = match client.watermarks(at, deadline.left()) {
+                Ok(ends) => return Ok(ends),
+                Err(error) => error,
+            };
+            let code = error.rdkafka_error_code();
+            is_gone |= code.is_some_and(unknown);
+            // It asked the one who led the partition when it last looked, or one that has just started; now it looks again.
+            if code.is_some_and(|code| moved(code) || unknown(code)) && !deadline.over() {
+                std::thread::sleep(MOVED_WAIT);
+            } else if is_gone {
+                return Err(errors::gone(&at.topic, error));
+            } else {
+                return Err(lift(error, &format!("cannot ask for the ends of {at}")));
             }
         }
     }
 
-    /// How many partitions a topic has, asked once.
-    fn count(&self, topic: &str) -> Result<Option<u32>, LogError> {
-        if let Some(count) = lock(&self.inner.partitions).get(topic) {
-            return Ok(Some(*count));
+    /// How many partitions a topic has. Asked again for one that it did not have when it was last asked: topics grow.
+    fn count(&self, topic: &str, partition: u32) -> Result<Option<u32>, LogError> {
+        let known = lock(&self.inner.partitions).get(topic).copied();
+        match known.filter(|count| partition < *count) {
+            Some(count) => Ok(Some(count)),
+            None => self.partitions(topic),
         }
-        self.partitions(topic)
     }
 
     /// A client of a group that only asks for its offsets and never joins it.

@@ -201,6 +201,8 @@ pub(super) fn common(config: &KafkaConfig, role: &str) -> ClientConfig {
     client.set("bootstrap.servers", &config.brokers);
     client.set("client.id", format!("{}-{role}", config.client_id));
     client.set("broker.address.ttl", "1000");
+    // How long partitions that a topic gains stay unknown.
+    client.set("topic.metadata.refresh.interval.ms", "30000");
     client.set("reconnect.backoff.max.ms", "2000");
     client.set("socket.keepalive.enable", "true");
     client

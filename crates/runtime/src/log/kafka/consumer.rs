@@ -10,7 +10,7 @@ use rdkafka::message::Message;
 
 use super::KafkaLog;
 use super::clients::{Change, member, reader};
-use super::errors::{forbidden, lift, unknown};
+use super::errors::{forbidden, gone, lift, unknown};
 use super::points::{self, Call, Side};
 use super::reader::record;
 use super::slots::{Missing, Reader};
@@ -220,11 +220,7 @@ impl KafkaConsumer {
                 Ok(Look::Told)
             }
             Some(code) if forbidden(code) => Err(lift(found, &format!("cannot read {topic}"))),
-            // It was there when we joined: it may be made anew, or be a broker that has just started.
-            Some(code) if unknown(code) => {
-                let what = format!("topic {topic} cannot be found any more");
-                Err(LogError::Retriable { what, source: Some(Arc::new(found)) })
-            }
+            Some(code) if unknown(code) => Err(gone(topic, found)),
             Some(_) | None if matches!(found, KafkaError::MessageConsumptionFatal(_)) => {
                 Err(lift(found, &format!("cannot read {topic} any more")))
             }

@@ -42,6 +42,14 @@ pub(super) fn unknown(code: Code) -> bool {
     matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
 }
 
+/// A topic that was there when it was first asked for: it may be made anew, or its broker may have just started.
+pub(super) fn gone(topic: &str, error: KafkaError) -> LogError {
+    let what = format!(
+        "topic {topic} cannot be found any more; if it was deleted, make it again with the partitions it had"
+    );
+    LogError::Retriable { what, source: Some(Arc::new(error)) }
+}
+
 /// Someone else has the transactional id.
 pub(super) fn fenced(code: Code) -> bool {
     matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)

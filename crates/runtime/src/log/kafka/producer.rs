@@ -213,17 +213,14 @@ impl Failed {
 pub(super) fn check(log: &KafkaLog, records: &[NewRecord]) -> Result<(), LogError> {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for record in records {
+        let partition = record.partition.unwrap_or(0);
         let count = match counts.get(&*record.topic) {
-            Some(count) => *count,
-            None => {
-                let count = log.count(&record.topic)?;
-                let count =
-                    count.ok_or_else(|| LogError::not_found(format_args!("topic {}", record.topic)))?;
-                counts.insert(&record.topic, count);
-                count
-            }
+            Some(count) if partition < *count => continue,
+            Some(_) | None => log.count(&record.topic, partition)?,
         };
-        if let Some(partition) = record.partition.filter(|partition| *partition >= count) {
+        let count = count.ok_or_else(|| LogError::not_found(format_args!("topic {}", record.topic)))?;
+        counts.insert(&record.topic, count);
+        if partition >= count {
             let why = format!("it has {count} partitions, not partition {partition}");
             return Err(LogError::Refused { topic: Arc::clone(&record.topic), why });
         }
