@@ -63,6 +63,8 @@ pub struct CollectLoop<L: Log> {
     source_partitions: u32,
     consumer: L::Consumer,
     transaction: L::Transaction,
+    transactional_id: String,
+    fenced: Fenced,
     context: Follower<L>,
     profiles: BTreeMap<String, Arc<wire::profile::Profile>>,
     held: Held,
@@ -72,6 +74,18 @@ pub struct CollectLoop<L: Log> {
     clock: Clock,
     look: Look,
 }
+
+/// Whether the transactional id is another's for now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fenced {
+    is_now: bool,
+    /// When it last was, on the monotonic clock.
+    last: Option<Duration>,
+}
+
+/// Two processes that go by one name and have something to do fence each other within this. A broker takes the id away from
+/// one that stands still only after the time of a transaction.
+const FENCED_AGAIN: Duration = Duration::from_secs(5);
 
 enum Turn {
     Assigned(Vec<TopicPartition>),
@@ -117,6 +131,8 @@ impl<L: Log> CollectLoop<L> {
             source_partitions,
             consumer,
             transaction,
+            transactional_id: id,
+            fenced: Fenced::default(),
             profiles: BTreeMap::new(),
             held: Held::default(),
             parts: BTreeMap::new(),
@@ -132,6 +148,10 @@ impl<L: Log> CollectLoop<L> {
     /// # Errors
     /// What cannot be mended here; the process should end.
     pub fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
+        if self.fenced.is_now {
+            self.transaction = self.log.transaction(&self.transactional_id)?;
+            self.fenced.is_now = false;
+        }
         // Profiles first: a partition that is assigned below begins with all that are known.
         for (key, record) in self.context.follow(now)? {
             if let ContextRecord::Profile(profile) = record {
@@ -313,11 +333,28 @@ impl<L: Log> CollectLoop<L> {
                     part.told.collector(&part.source.topic, &part.collector.counters());
                 }
             }
-            // The id is this process's own: another runs under its name.
-            Ended::Fenced(e) => return Err(e),
+            Ended::Fenced => self.lose_id(now)?,
             how @ (Ended::Aborted | Ended::Refused(_)) => self.go_back(how, now),
         }
         Ok(true)
+    }
+
+    /// The id is this process's own. Its broker gives up a transaction of one that stood still, and the id with it: it is
+    /// taken again. Or another process goes by its name: that one will be fenced by it, and it by that one.
+    fn lose_id(&mut self, now: Now) -> Result<(), LogError> {
+        if self.fenced.last.is_some_and(|last| now.mono < last + FENCED_AGAIN) {
+            let (id, instance) = (&self.transactional_id, &self.settings.instance);
+            return Err(LogError::Config {
+                what: format!(
+                    "transactional id {id:?} was taken away twice: another process runs as [log] instance {instance:?} too; give each a name of its own"
+                ),
+                source: None,
+            });
+        }
+        tracing::warn!(id = self.transactional_id, "the transactional id was taken away; taking it again");
+        self.fenced = Fenced { is_now: true, last: Some(now.mono) };
+        self.go_back(Ended::Aborted, now);
+        Ok(())
     }
 
     /// State and position of every partition still held go back to the last commit.

@@ -11,7 +11,7 @@ pub(crate) enum Ended {
     /// All of it is durable.
     Committed,
     /// Another process holds the transactional id. Nothing of it is visible.
-    Fenced(LogError),
+    Fenced,
     /// Nothing of it is visible: the loop goes back to its last commit.
     Aborted,
     /// The log took nothing of it, and may not before an operator has done what this says.
@@ -43,7 +43,7 @@ pub(crate) fn commit<T: Transaction>(
     metrics::counter!(TRANSACTIONS, "role" => role, "outcome" => outcome).increment(1);
     match done {
         Ok(()) => Ok(Ended::Committed),
-        Err(e @ LogError::Fenced { .. }) => Ok(Ended::Fenced(e)),
+        Err(LogError::Fenced { .. }) => Ok(Ended::Fenced),
         Err(e @ LogError::Aborted { .. }) => {
             tracing::warn!(role, error = %e, "commit did not hold; going back to the last one");
             Ok(Ended::Aborted)

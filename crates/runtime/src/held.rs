@@ -85,7 +85,7 @@ impl Held {
     pub(crate) fn ended(&mut self, partition: u32, how: Ended, now: Duration) -> bool {
         let not_before = match how {
             Ended::Committed => return true,
-            Ended::Fenced(_) => {
+            Ended::Fenced => {
                 tracing::warn!(partition, "another process took this partition over; given up");
                 now + FENCED_REST
             }
@@ -169,7 +169,7 @@ mod tests {
         let mut held = Held::default();
         held.assigned([1]);
         held.opened(1);
-        held.ended(1, Ended::Fenced(LogError::Fenced { id: "x".into() }), S);
+        held.ended(1, Ended::Fenced, S);
         assert!(held.due(10 * S).is_empty() && held.refusal().is_ok());
         assert_eq!(held.due(S + FENCED_REST), [(1, true)]);
         held.ended(1, Ended::Refused(LogError::retriable("raise it")), S);
