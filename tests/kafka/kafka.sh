@@ -16,6 +16,8 @@ usage: kafka.sh start  [--brokers 1|3] [--port P] [--dir D]   start (or find) a 
        kafka.sh stop   [--port P] [--dir D]                   stop every broker and delete the data
        kafka.sh kill   [--port P] [--dir D] N                 kill broker N (1 to 3) as by a loss of power; its data stays
        kafka.sh revive [--port P] [--dir D] N                 start broker N again on its data, wait until it serves
+       kafka.sh pause  [--port P] [--dir D] N                 let broker N hang: it keeps its connections and answers nothing
+       kafka.sh resume [--port P] [--dir D] N                 let it go on
        kafka.sh topic  [--port P] [--dir D] NAME PARTITIONS [key=value …]   create a topic, replicated as the cluster is
        kafka.sh fetch                                         only fetch the jars
 
@@ -32,7 +34,7 @@ die() { say "$*"; exit 1; }
 
 brokers=1 port=29092 dir='' operands=() command=${1:-}
 case $command in
-  start | wait | status | stop | kill | revive | topic | fetch) shift ;;
+  start | wait | status | stop | kill | revive | pause | resume | topic | fetch) shift ;;
   -h | --help | help) usage; exit 0 ;;
   *) usage >&2; exit 2 ;;
 esac
@@ -40,7 +42,7 @@ while (($#)); do
   case $1 in
     --brokers | --port | --dir) (($# >= 2)) || die "$1 needs a value" ;;
     *)
-      [[ $command =~ ^(topic|kill|revive)$ && $1 != -* ]] || { usage >&2; die "unknown argument: $1"; }
+      [[ $command =~ ^(topic|kill|revive|pause|resume)$ && $1 != -* ]] || { usage >&2; die "unknown argument: $1"; }
       operands+=("$1")
       shift
       continue
@@ -277,20 +279,25 @@ case $command in
     start
     bootstrap
     ;;
-  kill | revive)
+  kill | revive | pause | resume)
     ((${#operands[@]} == 1)) || die "$command needs the number of a broker"
     [[ -f $dir/brokers ]] || die "no cluster was started in $dir"
     dir=$(cd "$dir" && pwd)
     node=${operands[0]}
     grep -qxF -- "$node" <(nodes) || die "there is no broker $node, only $(nodes | tr '\n' ' ')"
-    if [[ $command == kill ]]; then
-      runs "$node" || die "broker $node does not run"
-      kill -KILL "$(<"$dir/node-$node/pid")"
-      while runs "$node"; do sleep 0.05; done
-    else
-      runs "$node" || launch "$node"
-      wait_for "$node"
-    fi
+    [[ $command == revive ]] || runs "$node" || die "broker $node does not run"
+    case $command in
+      kill)
+        kill -KILL "$(<"$dir/node-$node/pid")"
+        while runs "$node"; do sleep 0.05; done
+        ;;
+      revive)
+        runs "$node" || launch "$node"
+        wait_for "$node"
+        ;;
+      pause) kill -STOP "$(<"$dir/node-$node/pid")" ;;
+      resume) kill -CONT "$(<"$dir/node-$node/pid")" ;;
+    esac
     ;;
   wait)
     [[ -f $dir/brokers ]] || die "no cluster was started in $dir"

@@ -159,8 +159,16 @@ impl Process {
     ///
     /// # Panics
     /// When it does not end in time.
-    pub fn terminate(mut self) -> (ExitStatus, String) {
+    pub fn terminate(self) -> (ExitStatus, String) {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits until it ends, and returns how it ended and what it said.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn wait(mut self) -> (ExitStatus, String) {
         let ended = wait::within(wait::PATIENCE, || self.child.try_wait().expect("it was started"));
         let Some(status) = ended else { panic!("it does not end:\n{}", self.said()) };
         (status, self.said())

@@ -144,6 +144,24 @@ pub fn counted<L: Log>(log: &L, namespace: &str) -> Counted {
     sum
 }
 
+/// Telemetry that was acknowledged is there, once, and what of it was read is counted, once: nearly all.
+///
+/// # Panics
+/// When it is not so, or the log cannot be read.
+pub fn assert_counted_once<L: Log>(log: &L, namespace: &str, acknowledged: u64) {
+    let topic = Topics::of(namespace).telemetry;
+    let telemetry = all(log, &topic);
+    assert_eq!(telemetry.len() as u64, acknowledged, "what was acknowledged is there, once");
+    let group = format!("tocsin-{namespace}-collect-{topic}");
+    let read = telemetry.iter().filter(|record| {
+        let at = [TopicPartition::new(topic.as_str(), record.partition)];
+        log.committed(&group, &at).expect("it answers")[0].is_some_and(|next| record.offset < next)
+    });
+    let read = read.count();
+    assert_eq!(counted(log, namespace).records(), read as u64, "what was read is counted, once");
+    assert!(read * 10 > telemetry.len() * 9, "{read} of {} were read", telemetry.len());
+}
+
 /// Pinned references that have entered the judge's log.
 ///
 /// # Panics

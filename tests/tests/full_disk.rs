@@ -3,13 +3,10 @@
 
 use std::process::Command;
 
-use runtime::log::{Log as _, TopicPartition};
 use tocsin_tests::fed::{Feed, as_it_is};
 use tocsin_tests::process::Process;
-use tocsin_tests::stored::Stored;
 use tocsin_tests::{home, stored, wait};
 use wire::Timestamp;
-use wire::topic::Topics;
 
 /// Blocks of 512 bytes that a file may have: enough for a start.
 const BLOCKS: u32 = 4096;
@@ -58,15 +55,5 @@ fn without_room_it_waits_and_with_room_it_goes_on() {
     assert!(said.contains("no room on the disk"), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     let log = stored::embedded(&home.path("tocsin.log"));
-    let topic = Topics::of("full").telemetry;
-    let telemetry = stored::all(&log, &topic);
-    assert_eq!(telemetry.len() as u64, records, "what was acknowledged is there, once");
-    let read = |record: &Stored| {
-        let at = [TopicPartition::new(topic.as_str(), record.partition)];
-        let group = format!("tocsin-full-collect-{topic}");
-        log.committed(&group, &at).expect("it answers")[0].is_some_and(|next| record.offset < next)
-    };
-    let read = telemetry.iter().filter(|record| read(record)).count();
-    assert_eq!(stored::counted(&log, "full").records(), read as u64, "what was read is counted, once");
-    assert!(read * 10 > telemetry.len() * 9, "{read} of {}", telemetry.len());
+    stored::assert_counted_once(&log, "full", records);
 }

@@ -96,7 +96,7 @@ fn whatever_is_killed_nothing_is_lost_or_doubled() {
     let seed = number("TOCSIN_TEST_SEED").unwrap_or(1);
     let port =
         number("TOCSIN_TEST_GAUNTLET_PORT").map_or(29_492, |port| u16::try_from(port).expect("a port"));
-    let mut cluster = Cluster::start(port);
+    let mut cluster = Cluster::start(3, port);
     let log = KafkaLog::connect(KafkaConfig::new(&cluster.brokers)).expect("it is there");
     let [pager, quiet] = [Pager::start(), Pager::start()];
     let [harried, undisturbed] = ["harried", "calm"].map(foreign::namespace);

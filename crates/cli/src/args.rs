@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Watches machine-learning models in production and gets the right person to answer.
 ///
 /// Exit status: 0 all is well; 1 the answer is no (config invalid, chain broken, trouble missed); 2 wrong usage;
-/// 3 the running process cannot be reached; 4 it refused (token, role); 5 no such incident; 6 cannot start.
+/// 3 the running process cannot be reached; 4 it refused (token, role); 5 no such incident; 6 cannot start;
+/// 7 asked to end, not finished in 25 s.
 #[derive(Debug, Parser)]
 #[command(name = "tocsin", version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Cli {

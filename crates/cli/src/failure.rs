@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Refused = 4,
     NotFound = 5,
     CannotStart = 6,
+    /// Asked to end, it was not done in time.
+    Unfinished = 7,
 }
 
 /// What is printed to standard error, and the status.

@@ -1,13 +1,19 @@
-//! Ctrl-C and SIGTERM: the first asks to finish, the second ends at once. SIGHUP asks to read the config again.
+//! Ctrl-C and SIGTERM: the first asks to finish and gives it [`FINISH`], the second ends at once. SIGHUP asks to read the
+//! config again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::{Failure, Kind};
 
-/// Becomes true at the first signal; the second one ends the process with status 130.
+/// What a process that is asked to end may take for it. Kubernetes kills after 30 s, Compose is told to (`stop_grace_period`).
+const FINISH: Duration = Duration::from_secs(25);
+
+/// Becomes true at the first signal; a second one ends the process with status 130, and [`FINISH`] with that of
+/// [`Kind::Unfinished`].
 ///
 /// # Errors
 /// When the system does not let signals be caught.
@@ -36,33 +42,42 @@ fn catch(reloads: bool) -> Result<Asked, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::new(Kind::CannotStart, format!("signals cannot be caught: {e}")))?;
-    let caught = {
+    // Here, not in the thread: whoever sends one before the thread runs must not end the process. And held for as long as it
+    // listens: one that comes between two looks counts.
+    let (mut interrupt, mut term, mut hangup) = {
         let _entered = runtime.enter();
-        let failed = |e| Failure::new(Kind::CannotStart, format!("signals cannot be caught: {e}"));
-        // At once: whoever sends one before the thread runs must not end the process.
-        if reloads { Some(signal(SignalKind::hangup()).map_err(failed)?) } else { None }
+        let caught = |kind| {
+            signal(kind)
+                .map_err(|e| Failure::new(Kind::CannotStart, format!("signals cannot be caught: {e}")))
+        };
+        let hangup = if reloads { Some(caught(SignalKind::hangup())?) } else { None };
+        (caught(SignalKind::interrupt())?, caught(SignalKind::terminate())?, hangup)
+    };
+    let listens = async move {
+        let mut finish = std::pin::pin!(tokio::time::sleep(Duration::MAX));
+        loop {
+            tokio::select! {
+                () = &mut finish => {
+                    let limit_s = FINISH.as_secs();
+                    tracing::error!(limit_s, "not finished in time: ends as if killed, and what is not committed is done again by whoever comes next");
+                    std::process::exit(Kind::Unfinished as i32);
+                }
+                () = next(&mut hangup) => {
+                    hung_up.store(true, Ordering::Relaxed);
+                    continue;
+                }
+                _ = interrupt.recv() => (),
+                _ = term.recv() => (),
+            }
+            if asked.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            finish.set(tokio::time::sleep(FINISH));
+        }
     };
     std::thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(move || {
-            runtime.block_on(async {
-                let Ok(mut term) = signal(SignalKind::terminate()) else { return };
-                let mut caught = caught;
-                loop {
-                    tokio::select! {
-                        () = next(&mut caught) => {
-                            hung_up.store(true, Ordering::Relaxed);
-                            continue;
-                        }
-                        interrupted = tokio::signal::ctrl_c() => if interrupted.is_err() { return },
-                        _ = term.recv() => (),
-                    }
-                    if asked.swap(true, Ordering::Relaxed) {
-                        std::process::exit(130);
-                    }
-                }
-            });
-        })
+        .spawn(move || runtime.block_on(listens))
         .map_err(|e| Failure::new(Kind::CannotStart, format!("no thread for signals: {e}")))?;
     Ok(Asked { stop, reload })
 }

@@ -1,15 +1,15 @@
-//! A Kafka of three brokers of its own, of which one at a time is killed.
+//! A Kafka of its own, of whose brokers one at a time is killed or hangs.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/kafka.sh");
-const BROKERS: u64 = 3;
 
 /// Ends when dropped, with its data.
 pub struct Cluster {
     pub brokers: String,
+    count: u64,
     port: u16,
     folder: PathBuf,
     state: State,
@@ -25,10 +25,12 @@ enum State {
 
 impl Cluster {
     #[must_use]
-    pub fn start(port: u16) -> Self {
-        let folder = std::env::temp_dir().join(format!("tocsin-gauntlet-{}", std::process::id()));
-        let mut cluster = Self { brokers: String::new(), port, folder, state: State::Whole, killed: 0 };
-        let output = cluster.script(&["start", "--brokers", "3"]).output().expect("there is a shell");
+    pub fn start(count: u64, port: u16) -> Self {
+        let folder = std::env::temp_dir().join(format!("tocsin-kafka-{port}-{}", std::process::id()));
+        let mut cluster =
+            Self { brokers: String::new(), count, port, folder, state: State::Whole, killed: 0 };
+        let output =
+            cluster.script(&["start", "--brokers", &count.to_string()]).output().expect("there is a shell");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().clone_into(&mut cluster.brokers);
         cluster
@@ -50,11 +52,27 @@ impl Cluster {
     /// Kills one, for so long.
     pub fn lose(&mut self, which: u64, now: Instant, gone: Duration) {
         assert!(self.is_whole(), "one at a time");
-        let broker = which % BROKERS + 1;
+        let broker = which % self.count + 1;
         let done = self.script(&["kill", &broker.to_string()]).status().expect("there is a shell");
         assert!(done.success(), "broker {broker} cannot be killed: {done}");
         self.killed += 1;
         self.state = State::Without(broker, now + gone);
+    }
+
+    /// The first broker keeps its connections and answers nothing.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn hang(&self) {
+        assert!(self.script(&["pause", "1"]).status().expect("there is a shell").success());
+    }
+
+    /// It answers again.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn wake(&self) {
+        assert!(self.script(&["resume", "1"]).status().expect("there is a shell").success());
     }
 
     /// Brings back what is due.
