@@ -172,12 +172,10 @@ impl State {
 fn serve(stream: &TcpStream, state: &State) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
+    whole_line(&mut reader)?;
     let mut headers = BTreeMap::new();
     loop {
-        line.clear();
-        reader.read_line(&mut line)?;
+        let line = whole_line(&mut reader)?;
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
@@ -199,6 +197,13 @@ fn serve(stream: &TcpStream, state: &State) -> std::io::Result<()> {
     };
     let mut stream = stream;
     write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+}
+
+/// What ends before its line does is no request: whoever sent it was killed.
+fn whole_line(reader: &mut impl std::io::BufRead) -> std::io::Result<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    if line.ends_with('\n') { Ok(line) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
 }
 
 impl Seen {
@@ -287,5 +292,25 @@ mod tests {
         }
         assert_eq!((pager.requests(), pager.state.seen().faults.len()), (2, 2));
         assert!(pager.state.seen().shown.is_empty());
+    }
+
+    #[test]
+    fn what_is_cut_off_is_no_request() {
+        let pager = Pager::start();
+        let address = pager.url.trim_start_matches("http://").trim_end_matches("/hook");
+        for cut in [
+            "",
+            "POST /ho",
+            "POST /hook HTTP/1.1\r\nwebhook-id: a",
+            "POST /hook HTTP/1.1\r\ncontent-length: 2\r\n\r\n{",
+        ] {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            stream.write_all(cut.as_bytes()).expect("it reads");
+            stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("it ends the connection");
+            assert_eq!(answer, "", "{cut:?}");
+        }
+        assert_eq!((pager.requests(), pager.state.seen().faults.len()), (0, 0));
     }
 }
