@@ -1,6 +1,8 @@
 //! What must withstand any bytes, one function a decoder: for `tests/fuzz`, which looks for bytes that break it, and for
 //! `tests/fuzzed.rs`, which tries those that once did.
 
+mod http;
+
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +20,7 @@ use wire::{Incident, Timestamp};
 pub type Target = fn(&[u8]);
 
 /// By name: a folder of `tests/fuzz/seeds` each, and a target of `tests/fuzz`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("telemetry", telemetry),
     ("panes", panes),
     ("state_collect", state_collect),
@@ -28,6 +30,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("reference", reference),
     ("escalation", escalation),
     ("config", config),
+    ("http", http::http),
 ];
 
 /// The target of this name.

@@ -11,6 +11,7 @@ use detect::progress::SourceId;
 use detect::record::PanesRecord;
 use detect::reference::ReferenceBuilder;
 use fleet::{Fleet, FleetConfig, Scenario};
+use http_api::ROUTES;
 use tocsin_tests::fuzzed::TARGETS;
 
 fn folder(kind: &str, target: &str) -> PathBuf {
@@ -57,6 +58,36 @@ fn keyed(key: &[u8], value: &[u8]) -> Vec<u8> {
 fn write_seeds() {
     write_samples();
     write_telemetry();
+    write_requests();
+}
+
+/// One of each route, and telemetry in every shape.
+fn write_requests() {
+    let prediction =
+        r#"{"prediction_id":"p-1","event_time":"2026-03-02T10:00:00Z","model":"m","version":"1"}"#;
+    for (i, route) in (0_u8..).zip(ROUTES) {
+        let body = match route.path.rsplit('/').next().expect("a path") {
+            "telemetry" => prediction.to_owned(),
+            "context" => String::from_utf8(sample("context.json")).expect("JSON"),
+            "ack" | "mitigate" => r#"{"for_s":600,"note":"mine"}"#.to_owned(),
+            "resolve" | "close" => r#"{"reason":"a fix","not_actionable":true}"#.to_owned(),
+            "note" => r#"{"text":"looking"}"#.to_owned(),
+            _ => String::new(),
+        };
+        let line = if route.path.contains("{id}") { "xezbddho" } else { "limit=5&cursor=3&state=all" };
+        put("http", &i.to_string(), &[&[i, 0, 2], line.as_bytes(), b"\n", body.as_bytes()].concat());
+    }
+    for (name, kind, body) in [
+        ("lines", 1, format!("{prediction}\n\nbroken\n{prediction}")),
+        ("array", 0, format!("[{prediction},{prediction}]")),
+        (
+            "event",
+            2,
+            format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","data":{prediction}}}"#),
+        ),
+    ] {
+        put("http", name, &[&[0, kind, 1], &b"\n"[..], body.as_bytes()].concat());
+    }
 }
 
 fn write_samples() {

@@ -29,4 +29,4 @@ pub use backend::{
 pub use config::{HttpConfig, TokenConfig};
 pub use problem::{Problem, ProblemDetails, Rejected};
 pub use routes::{Access, Endpoint, ROUTES, Route};
-pub use server::{BindError, Server};
+pub use server::{BindError, Server, answers};

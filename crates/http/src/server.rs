@@ -42,6 +42,14 @@ pub enum BindError {
     Listen { address: SocketAddr, source: io::Error },
 }
 
+/// What a listener of this config answers, without the listener.
+pub fn answers(config: HttpConfig, backend: Arc<dyn Backend>) -> Router {
+    let tokens = Tokens::new(config.tokens.clone(), config.tokens.is_empty());
+    // Streams end as soon as they have begun.
+    let (_, ending) = watch::channel(true);
+    router::router(&Shared::new(config, tokens, backend, ending), Router::new())
+}
+
 /// The listener, bound and not yet serving. Connections made meanwhile wait.
 pub struct Server {
     listener: TcpListener,

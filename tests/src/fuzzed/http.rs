@@ -1,0 +1,191 @@
+//! The HTTP API as it answers any request, on a backend that takes all that passes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use http_api::{
+    AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandAnswer, CommandReceipt, DeadLetterPage,
+    DeadLetterQuery, HttpConfig, IncidentPage, IncidentQuery, IngestRecord, Ingested, NewCommand, ROUTES,
+    Readiness, TailEvent, answers,
+};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
+use wire::context::ContextRecord;
+use wire::page::InboxEntry;
+use wire::{CommandId, IncidentId};
+
+const TYPES: [&str; 7] = [
+    "application/json",
+    "application/x-ndjson",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+    "text/plain; charset=utf-16",
+    "application/json; charset=utf-8",
+    "",
+];
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// Route, type of the body and kind of headers, a byte each; until the end of the line an id or a query; then the body.
+pub(super) fn http(bytes: &[u8]) {
+    let Some(([route, kind, flags], rest)) = bytes.split_first_chunk().map(|(a, b): (&[u8; 3], _)| (*a, b))
+    else {
+        return;
+    };
+    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    let (line, body) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
+    let route = ROUTES[usize::from(route) % ROUTES.len()];
+    let text = String::from_utf8_lossy(line);
+    let uri = if route.path.contains("{id}") {
+        route.path.replace("{id}", &text)
+    } else if text.is_empty() {
+        route.path.to_owned()
+    } else {
+        format!("{}?{text}", route.path)
+    };
+    let mut request = Request::builder().method(route.method).uri(uri).header("host", "127.0.0.1");
+    let kind = TYPES[usize::from(kind) % TYPES.len()];
+    if !kind.is_empty() {
+        request = request.header("content-type", kind);
+    }
+    if flags & 1 != 0 {
+        request = request.header("ce-specversion", "1.0").header("ce-id", line).header("ce-type", "t");
+    }
+    if flags & 2 != 0 {
+        request = request.header("idempotency-key", line);
+    }
+    if flags & 4 != 0 {
+        request = request.header("accept", "text/event-stream").header("authorization", line);
+    }
+    let Ok(request) = request.body(Body::from(body.to_vec())) else { return };
+    HERE.with(|here| here.ask(request));
+}
+
+thread_local! {
+    static HERE: Here = Here::new();
+}
+
+struct Here {
+    runtime: Runtime,
+    router: Router,
+    backend: Arc<Takes>,
+}
+
+impl Here {
+    fn new() -> Self {
+        let free = u32::MAX;
+        let config = HttpConfig { requests_per_s: free, records_per_s: free, ..HttpConfig::default() };
+        let backend = Arc::new(Takes::default());
+        let router = answers(config, Arc::clone(&backend) as Arc<dyn Backend>);
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a thread");
+        Self { runtime, router, backend }
+    }
+
+    fn ask(&self, request: Request) {
+        *self.backend.taken.lock().expect("nobody panics with it") = 0;
+        let (status, kind, text) = self.runtime.block_on(async {
+            let answer = self.router.clone().oneshot(request).await.expect("it always answers");
+            let kind = answer.headers().get("content-type").map(|kind| kind.as_bytes().to_vec());
+            let status = answer.status().as_u16();
+            let text = to_bytes(answer.into_body(), ANSWER_BYTES_MAX).await.expect("a short answer");
+            (status, kind.unwrap_or_default(), text)
+        });
+        let said = || String::from_utf8_lossy(&text).into_owned();
+        assert!(status < 500, "{status}: {}", said());
+        if status >= 400 {
+            assert_eq!(kind, b"application/problem+json", "{status}: {}", said());
+            let problem: BTreeMap<String, Value> = serde_json::from_slice(&text).expect("JSON");
+            assert!(problem.contains_key("title"), "{status}: {}", said());
+        }
+        let accepted = serde_json::from_slice(&text).ok().and_then(|v: Value| v.get("accepted")?.as_u64());
+        if let Some(accepted) = accepted {
+            assert_eq!(accepted, *self.backend.taken.lock().expect("nobody panics with it"), "{}", said());
+        }
+    }
+}
+
+/// Takes what it is given, and knows nothing.
+#[derive(Default)]
+struct Takes {
+    taken: Mutex<u64>,
+}
+
+impl Takes {
+    fn take(&self, records: usize) -> Result<Ingested, BackendError> {
+        let records = records as u64;
+        *self.taken.lock().expect("nobody panics with it") += records;
+        Ok(Ingested { records })
+    }
+}
+
+impl Backend for Takes {
+    fn ingest(&self, records: Vec<IngestRecord>) -> Result<Ingested, BackendError> {
+        for record in &records {
+            let object: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_slice(&record.body);
+            assert!(object.is_ok(), "no object: {}", String::from_utf8_lossy(&record.body));
+        }
+        self.take(records.len())
+    }
+
+    fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError> {
+        self.take(records.len())
+    }
+
+    fn command(&self, command: NewCommand) -> Result<CommandReceipt, BackendError> {
+        static INCIDENT: LazyLock<IncidentId> = LazyLock::new(|| IncidentId::of(&[b"any"]));
+        let command_id = command.command_id.ok_or(BackendError::NotFound { what: "command" })?;
+        Ok(CommandReceipt { command_id, incident_id: INCIDENT.clone(), repeated: false })
+    }
+
+    fn answer(&self, _id: &CommandId) -> Result<CommandAnswer, BackendError> {
+        Err(BackendError::NotFound { what: "command" })
+    }
+
+    fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError> {
+        assert!((1..=200).contains(&query.limit));
+        Ok(IncidentPage::default())
+    }
+
+    fn incident(&self, _id: &str) -> Result<Value, BackendError> {
+        Err(BackendError::Ambiguous(2))
+    }
+
+    fn status(&self) -> Result<Value, BackendError> {
+        Ok(Value::Null)
+    }
+
+    fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError> {
+        Ok(vec![])
+    }
+
+    fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, BackendError> {
+        assert!((1..=1000).contains(&query.limit));
+        Ok(DeadLetterPage::default())
+    }
+
+    fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError> {
+        assert!((1..=1000).contains(&query.limit));
+        Ok(AuditPage::default())
+    }
+
+    fn audit_verify(&self) -> Result<AuditReport, BackendError> {
+        Ok(AuditReport::default())
+    }
+
+    fn metrics(&self) -> Result<String, BackendError> {
+        Ok(String::new())
+    }
+
+    fn ready(&self) -> Readiness {
+        Readiness { ready: true, roles: vec![] }
+    }
+
+    fn tail(&self, _from: Option<&str>) -> Result<mpsc::Receiver<TailEvent>, BackendError> {
+        Ok(mpsc::channel(1).1)
+    }
+}
