@@ -181,3 +181,25 @@ fn a_record_of_ten_megabytes_is_a_dead_letter_and_stops_nothing() {
     assert!(listed.contains("too_large") && listed.len() < 10_000, "{} bytes", listed.len());
     ends_well(process);
 }
+
+#[test]
+fn of_two_processes_that_run_as_one_instance_one_ends_and_says_why() {
+    let Some(place) = Place::new("two processes that run as one instance", "twins", 2) else { return };
+    place.home.configure("[log]\ninstance = \"twin\"");
+    // Each has a partition to commit for, over and over.
+    let (mut next, mut twins) = (0, vec![place.start(), place.start()]);
+    let ended = wait::within(wait::PATIENCE, || {
+        place.predict(0, next..next + 20);
+        place.predict(1, next..next + 20);
+        next += 20;
+        let i = twins.iter_mut().position(|twin| !twin.runs())?;
+        Some(twins.swap_remove(i))
+    });
+    let (status, said) = ended.expect("one of them ends").wait();
+    assert!(!status.success(), "{status}: {said}");
+    let line = said.lines().find(|line| line.contains("another process runs as [log] instance"));
+    assert!(line.is_some_and(|line| line.contains("twin") && line.contains("a name of its own")), "{said}");
+    let other = twins.pop().expect("one goes on");
+    place.until_counted(&other, u64::from(next) * 2);
+    ends_well(other);
+}
