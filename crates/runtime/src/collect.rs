@@ -75,7 +75,7 @@ pub struct CollectLoop<L: Log> {
     look: Look,
 }
 
-/// Whether the transactional id is another's for now.
+/// Whether the transactional id must be taken again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fenced {
     is_now: bool,
@@ -334,6 +334,11 @@ impl<L: Log> CollectLoop<L> {
                 }
             }
             Ended::Fenced => self.lose_id(now)?,
+            // The id is nobody else's: at once.
+            Ended::Lost => {
+                self.fenced.is_now = true;
+                self.go_back(Ended::Aborted, now);
+            }
             how @ (Ended::Aborted | Ended::Refused(_)) => self.go_back(how, now),
         }
         Ok(true)

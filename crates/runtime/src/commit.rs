@@ -12,6 +12,9 @@ pub(crate) enum Ended {
     Committed,
     /// Another process holds the transactional id. Nothing of it is visible.
     Fenced,
+    /// All of it is visible, or nothing: the loop takes the transactional id anew, if it may, and goes back to what is
+    /// committed.
+    Lost,
     /// Nothing of it is visible: the loop goes back to its last commit.
     Aborted,
     /// The log took nothing of it, and may not before an operator has done what this says.
@@ -37,6 +40,7 @@ pub(crate) fn commit<T: Transaction>(
         Ok(()) => "committed",
         Err(LogError::Fenced { .. }) => "fenced",
         Err(LogError::Aborted { .. }) => "aborted",
+        Err(LogError::Lost { .. }) => "lost",
         Err(LogError::Retriable { .. } | LogError::TooLarge { .. }) => "refused",
         Err(_) => "failed",
     };
@@ -47,6 +51,10 @@ pub(crate) fn commit<T: Transaction>(
         Err(e @ LogError::Aborted { .. }) => {
             tracing::warn!(role, error = %e, "commit did not hold; going back to the last one");
             Ok(Ended::Aborted)
+        }
+        Err(e @ LogError::Lost { .. }) => {
+            tracing::warn!(role, error = %e, "a transaction was lost; going back to what is committed");
+            Ok(Ended::Lost)
         }
         Err(e @ LogError::Retriable { .. }) => Ok(Ended::Refused(e)),
         Err(LogError::TooLarge { topic, bytes }) => Ok(Ended::Refused(oversized::mend(&topic, bytes))),

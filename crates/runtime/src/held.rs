@@ -89,6 +89,8 @@ impl Held {
                 tracing::warn!(partition, "another process took this partition over; given up");
                 now + FENCED_REST
             }
+            // It may be another's, as after a fence.
+            Ended::Lost => now + FENCED_REST,
             Ended::Aborted => now,
             Ended::Refused(why) => {
                 self.refused = Some(why);
@@ -165,13 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn what_another_took_rests_and_what_is_refused_is_said_once() {
+    fn what_may_be_anothers_rests_and_what_is_refused_is_said_once() {
         let mut held = Held::default();
         held.assigned([1]);
-        held.opened(1);
-        held.ended(1, Ended::Fenced, S);
-        assert!(held.due(10 * S).is_empty() && held.refusal().is_ok());
-        assert_eq!(held.due(S + FENCED_REST), [(1, true)]);
+        for how in [Ended::Fenced, Ended::Lost] {
+            held.opened(1);
+            held.ended(1, how, S);
+            assert!(held.due(10 * S).is_empty() && held.refusal().is_ok());
+            assert_eq!(held.due(S + FENCED_REST), [(1, true)]);
+        }
         held.ended(1, Ended::Refused(LogError::retriable("raise it")), S);
         assert_eq!(held.due(S), [(1, true)]);
         assert!(held.refusal().is_err() && held.refusal().is_ok());

@@ -406,7 +406,7 @@ pub trait Transaction: Send {
     /// [`LogError::Fenced`]: give up what this id stands for, never take the id again.
     /// [`LogError::Aborted`]: nothing was written; [`Consumer::rewind`] and restore, then go on.
     /// [`LogError::TooLarge`], [`LogError::Refused`]: as aborted, and it would be again.
-    /// [`LogError::Fatal`]: the outcome may be unknown; drop it, take the id anew and read what is committed.
+    /// [`LogError::Lost`]: the outcome may be unknown; drop it, take the id anew and read what is committed.
     fn commit(
         &mut self,
         records: &[NewRecord],

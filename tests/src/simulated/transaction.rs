@@ -82,6 +82,10 @@ impl SimTransaction {
 }
 
 impl SimTransaction {
+    fn lost(&self) -> LogError {
+        LogError::Lost { id: self.id.clone(), why: "no answer".into(), source: None }
+    }
+
     /// What a process with a bug would have written.
     fn with_bug(&self, world: &mut World, mut records: Vec<Placed>) -> Vec<Placed> {
         let key = |record: &NewRecord| record.key.clone().unwrap_or_default();
@@ -142,10 +146,7 @@ impl Transaction for SimTransaction {
             (world.faults.bug, world.random.chance(share))
         };
         if unknown && self.log.world().random.chance(0.5) {
-            return Err(LogError::Fatal {
-                what: "the outcome of a transaction is not known".into(),
-                source: None,
-            });
+            return Err(self.lost());
         }
         if bug == Some(Bug::OffsetBeforeEffect) {
             self.write(&[], read)?;
@@ -154,10 +155,7 @@ impl Transaction for SimTransaction {
             self.write(records, read)?;
         }
         if unknown {
-            return Err(LogError::Fatal {
-                what: "the outcome of a transaction is not known".into(),
-                source: None,
-            });
+            return Err(self.lost());
         }
         Ok(())
     }

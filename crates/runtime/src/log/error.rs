@@ -15,6 +15,10 @@ pub enum LogError {
     /// The transaction was aborted, nothing of it is visible. Rewind to the last commit, restore, go on.
     #[error("transaction aborted, rewind to the last commit: {why}")]
     Aborted { why: String, source: Option<Cause> },
+    /// What became of the last transaction under this id is not known, or how to end it. Drop its holder; take the id anew,
+    /// where it cannot have become another's meanwhile; read what is committed.
+    #[error("what became of a transaction of {id:?} is not known, take its id anew: {why}")]
+    Lost { id: String, why: String, source: Option<Cause> },
     /// It did not work this time and lost nothing. Call again, later.
     #[error("{what}, try again")]
     Retriable { what: String, source: Option<Cause> },

@@ -92,12 +92,19 @@ impl KafkaTransaction {
             match class(&error) {
                 Class::Again if !deadline.over() => std::thread::sleep(BETWEEN),
                 Class::Fenced => return self.end(LogError::Fenced { id: self.id.clone() }),
-                Class::Again | Class::Abort | Class::Dead => {
-                    return self
-                        .end(LogError::fatal(format!("cannot abort a transaction of {:?}", self.id), error));
-                }
+                Class::Again | Class::Abort | Class::Dead => return self.lost(error, "to abort"),
             }
         }
+    }
+
+    /// The client's producer is of no use any more, or cannot tell: a new one under the same id puts an end to it. Where
+    /// an operator has to help, a new one would not.
+    fn lost(&mut self, error: KafkaError, doing: &str) -> LogError {
+        if error.rdkafka_error_code().is_some_and(forbidden) {
+            return self.end(lift(error, &format!("transaction of {:?} failed {doing}", self.id)));
+        }
+        let why = format!("{doing}: {error}");
+        self.end(LogError::Lost { id: self.id.clone(), why, source: Some(Arc::new(error)) })
     }
 
     fn end(&mut self, error: LogError) -> LogError {
@@ -114,9 +121,7 @@ impl KafkaTransaction {
                 let why = format!("{doing}: {error}");
                 self.abort(LogError::Aborted { why, source: Some(Arc::new(error)) })
             }
-            Class::Dead => {
-                self.end(LogError::fatal(format!("transaction of {:?} failed {doing}", self.id), error))
-            }
+            Class::Dead => self.lost(error, doing),
         }
     }
 
@@ -127,7 +132,7 @@ impl KafkaTransaction {
             return self.end(LogError::Fenced { id: self.id.clone() });
         }
         if fatal.is_some() {
-            return self.end(LogError::fatal(format!("transaction of {:?} failed", self.id), failed.error));
+            return self.lost(failed.error, "to write");
         }
         let why = format!("a record for {} was not delivered: {}", records[failed.index].topic, failed.error);
         let refusal = failed.refusal(records);
@@ -239,8 +244,7 @@ impl KafkaTransaction {
             Ok(()) => Ok(()),
             // Neither committed nor aborted: only a new holder of the id can find out.
             Err(error) if matches!(class(&error), Class::Again) => {
-                let what = format!("outcome of a commit by {:?} is unknown", self.id);
-                Err(Attempt::Failed(self.end(LogError::fatal(what, error))))
+                Err(Attempt::Failed(self.lost(error, "to learn how a commit ended")))
             }
             Err(error) => Err(Attempt::Failed(self.failed(error, "to commit"))),
         }
