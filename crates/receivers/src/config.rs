@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{AlertmanagerConfig, InboxConfig, WebhookConfig};
+use crate::{AlertmanagerConfig, InboxConfig, PagerDutyConfig, WebhookConfig};
 
 /// Where pages go. The `type` says which kind; the other settings are that kind's own.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -17,6 +17,8 @@ pub enum ReceiverConfig {
     Webhook(WebhookConfig),
     /// Posts each page as an alert to a Prometheus Alertmanager (API v2) and keeps it firing while the incident is open.
     Alertmanager(AlertmanagerConfig),
+    /// Sends each page as an event to one integration of PagerDuty (Events API v2).
+    PagerDuty(PagerDutyConfig),
 }
 
 impl ReceiverConfig {
@@ -27,6 +29,7 @@ impl ReceiverConfig {
             Self::Inbox(_) => "inbox",
             Self::Webhook(_) => "webhook",
             Self::Alertmanager(_) => "alertmanager",
+            Self::PagerDuty(_) => "pagerduty",
         }
     }
 }
@@ -82,6 +85,7 @@ mod tests {
             ("type = \"inbox\"\nkeep = 5", "inbox"),
             ("type = \"webhook\"\nurl = \"https://example.com/h\"\nsecret_env = \"HOOK\"", "webhook"),
             ("type = \"alertmanager\"\nurls = [\"http://a:9093\", \"http://b:9093\"]", "alertmanager"),
+            ("type = \"pagerduty\"\nrouting_key_env = \"PD\"", "pagerduty"),
         ] {
             let got: ReceiverConfig = toml::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(got.kind(), want);
@@ -111,6 +115,9 @@ mod tests {
                 "type = \"webhook\"\nurl = \"https://e.com/\"\nsecret_env = \"H\"\ntimeout_s = 60",
                 "timeout_s = 60",
             ),
+            ("type = \"pagerduty\"", "routing_key_env"),
+            ("type = \"pagerduty\"\nrouting_key = \"0123\"", "unknown field `routing_key`"),
+            ("type = \"pagerduty\"\nrouting_key_env = \"PD\"\nurl = \"http://example.com/\"", "https"),
             ("type = \"alertmanager\"\nurls = []", "urls"),
             ("type = \"alertmanager\"\nurls = [\"http://a\", \"http://a\"]", "twice"),
             ("type = \"alertmanager\"\nurls = [\"http://a/api/v2/alerts\"]", "/api/v2/alerts"),

@@ -12,6 +12,7 @@ use crate::alertmanager::Alertmanager;
 pub use crate::client::tls::TlsError;
 use crate::config::ReceiverConfig;
 use crate::inbox::Inbox;
+use crate::pagerduty::PagerDuty;
 use crate::secret::{SecretSource, Secrets};
 use crate::webhook::{SigningKeys, Webhook};
 
@@ -35,6 +36,7 @@ enum Kind {
     Inbox(Arc<Inbox>),
     Webhook(Box<Webhook>),
     Alertmanager(Box<Alertmanager>),
+    PagerDuty(Box<PagerDuty>),
 }
 
 impl Receiver {
@@ -65,6 +67,13 @@ impl Receiver {
                 }
                 Kind::Alertmanager(Box::new(Alertmanager::new(config, token).map_err(no_tls)?))
             }
+            ReceiverConfig::PagerDuty(config) => {
+                let key = secret(&config.routing_key)?;
+                if let Some(why) = PagerDuty::refuses(&key) {
+                    return Err(unreadable(&config.routing_key, why));
+                }
+                Kind::PagerDuty(Box::new(PagerDuty::new(config, key).map_err(no_tls)?))
+            }
         };
         Ok(Self { name: name.to_owned(), kind })
     }
@@ -85,6 +94,7 @@ impl Receiver {
             }
             Kind::Webhook(webhook) => webhook.send(page, attempt, now).await,
             Kind::Alertmanager(alertmanager) => alertmanager.send(page, now).await,
+            Kind::PagerDuty(pagerduty) => pagerduty.send(page, now).await,
         }
     }
 
@@ -92,7 +102,7 @@ impl Receiver {
     #[must_use]
     pub fn resend_every(&self) -> Option<Duration> {
         match &self.kind {
-            Kind::Inbox(_) | Kind::Webhook(_) => None,
+            Kind::Inbox(_) | Kind::Webhook(_) | Kind::PagerDuty(_) => None,
             Kind::Alertmanager(alertmanager) => Some(alertmanager.resend_every()),
         }
     }
@@ -104,6 +114,7 @@ impl Receiver {
             Kind::Inbox(_) => Duration::ZERO,
             Kind::Webhook(webhook) => webhook.timeout(),
             Kind::Alertmanager(alertmanager) => alertmanager.timeout(),
+            Kind::PagerDuty(pagerduty) => pagerduty.timeout(),
         }
     }
 
@@ -112,7 +123,7 @@ impl Receiver {
     pub fn inbox(&self) -> Option<&Arc<Inbox>> {
         match &self.kind {
             Kind::Inbox(inbox) => Some(inbox),
-            Kind::Webhook(_) | Kind::Alertmanager(_) => None,
+            Kind::Webhook(_) | Kind::Alertmanager(_) | Kind::PagerDuty(_) => None,
         }
     }
 }
@@ -123,6 +134,7 @@ impl fmt::Debug for Receiver {
             Kind::Inbox(_) => "inbox",
             Kind::Webhook(_) => "webhook",
             Kind::Alertmanager(_) => "alertmanager",
+            Kind::PagerDuty(_) => "pagerduty",
         };
         write!(f, "Receiver({}, {kind})", self.name)
     }

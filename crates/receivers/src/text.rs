@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use wire::Severity;
 use wire::page::{Page, PageKind};
 
 /// `text` in at most `bytes` bytes; what was cut ends in `…`.
@@ -40,6 +41,16 @@ pub fn summary(page: &Page) -> String {
     };
     let line = format!("{drill}{} {over}{}", incident.severity.name().to_uppercase(), incident.title);
     clip(&printable(&line), 300).into_owned()
+}
+
+/// The words that most receivers know for how bad it is, and that their users route on.
+pub(crate) const fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Sev1 => "critical",
+        Severity::Sev2 => "error",
+        Severity::Sev3 => "warning",
+        Severity::Sev4 => "info",
+    }
 }
 
 /// What, where, since when, what next: four lines. Times are event time in UTC but for the last line, which is the clock's.
@@ -90,8 +101,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
     use wire::incident::{Context, Contributor};
     use wire::{
-        AlertKey, Change, Effect, Evidence, Family, Incident, NotificationId, Severity, Source, Subject,
-        Timestamp,
+        AlertKey, Change, Effect, Evidence, Family, Incident, NotificationId, Source, Subject, Timestamp,
     };
 
     pub(crate) fn page() -> Page {

@@ -19,7 +19,7 @@ pub use body::WEBHOOK_BYTES_MAX;
 pub use sign::SigningKeys;
 
 use crate::client::Client;
-use crate::client::guard::{Guard, Reach, reach};
+use crate::client::guard::{Guard, is_this_machine};
 use crate::client::tls::{self, TlsError};
 use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
@@ -71,8 +71,7 @@ impl TryFrom<RawWebhook> for WebhookConfig {
         let url: Endpoint = raw.url.parse().map_err(|why| format!("url {why}"))?;
         let secret = SecretSource::of("secret", raw.secret_env, raw.secret_file)?
             .ok_or("secret_env or secret_file is missing: pages are always signed")?;
-        let local = url.host == "localhost" || url.ip().is_some_and(|ip| reach(ip) == Reach::Loopback);
-        let clear_is_fine = raw.allow_private && local;
+        let clear_is_fine = raw.allow_private && is_this_machine(&url);
         if !url.tls && !clear_is_fine {
             return Err(
                 "url must be https; plain http is for this machine only, with allow_private = true".into()

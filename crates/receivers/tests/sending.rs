@@ -21,6 +21,7 @@ use wire::page::{Page, PageKind};
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OLD_KEY: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 const TOKEN: &str = "am-token-12345";
+const ROUTING_KEY: &str = "R0UT1NGKEY0123456789ABCDEFGHIJKL";
 
 /// What the server does with a request.
 #[derive(Clone, Debug)]
@@ -193,6 +194,7 @@ fn receiver(config: &str) -> Receiver {
     let secrets = |from: &SecretSource| match from {
         SecretSource::Env(name) if name == "HOOK" => Ok(Secret::new(&format!("{KEY} {OLD_KEY}\n"))),
         SecretSource::Env(name) if name == "AM" => Ok(Secret::new(TOKEN)),
+        SecretSource::Env(name) if name == "PD" => Ok(Secret::new(ROUTING_KEY)),
         SecretSource::Env(_) | SecretSource::File(_) => Err("it is not set".into()),
     };
     Receiver::build("r", &config, &secrets).unwrap()
@@ -207,6 +209,12 @@ fn webhook(port: u16) -> Receiver {
 fn alertmanager(ports: &[u16]) -> Receiver {
     let urls: Vec<_> = ports.iter().map(|p| format!("\"http://127.0.0.1:{p}/prefix/\"")).collect();
     receiver(&format!("type = \"alertmanager\"\nurls = [{}]\ntimeout_s = 1", urls.join(", ")))
+}
+
+fn pagerduty(port: u16) -> Receiver {
+    receiver(&format!(
+        "type = \"pagerduty\"\nurl = \"http://127.0.0.1:{port}/v2/enqueue\"\nrouting_key_env = \"PD\"\ntimeout_s = 1"
+    ))
 }
 
 /// A port on which nothing listens.
@@ -273,14 +281,16 @@ async fn every_status_has_its_outcome() {
         assert_eq!(got.class(), want, "webhook: {act:?}: {got:?}");
         let got = alertmanager(&[server.port]).send(&page(), 1, now()).await;
         assert_eq!(got.class(), want, "alertmanager: {act:?}: {got:?}");
-        assert_eq!(server.seen().len(), 2, "{act:?}: each was sent exactly once");
+        let got = pagerduty(server.port).send(&page(), 1, now()).await;
+        assert_eq!(got.class(), want, "pagerduty: {act:?}: {got:?}");
+        assert_eq!(server.seen().len(), 3, "{act:?}: each was sent exactly once");
     }
 }
 
 #[tokio::test]
 async fn what_never_left_is_a_retry() {
     let port = closed_port().await;
-    for receiver in [webhook(port), alertmanager(&[port])] {
+    for receiver in [webhook(port), alertmanager(&[port]), pagerduty(port)] {
         let got = receiver.send(&page(), 1, now()).await;
         assert_eq!(got.class(), "retry", "{got:?}");
     }
@@ -439,6 +449,39 @@ async fn every_peer_gets_the_alert() {
         assert_eq!(alerts[0][0]["labels"], alerts[2][0]["labels"], "trigger and resolve are one alert");
         assert_eq!(alerts[0][0]["endsAt"], "2026-03-02T10:06:02.900Z");
         assert_eq!(alerts[2][0]["endsAt"], "2026-03-02T10:01:07.900Z");
+    }
+}
+
+#[tokio::test]
+async fn pagerduty_gets_one_key_for_all_that_happens_to_an_alert() {
+    let accepted = br#"{"status":"success","message":"Event processed","dedup_key":"k"}"#;
+    let act = Do::Answer { status: 202, headers: "", body: accepted.to_vec() };
+    let server = Server::start(vec![act]).await;
+    let receiver = pagerduty(server.port);
+    for kind in [PageKind::Trigger, PageKind::Acknowledge, PageKind::Resolve] {
+        let got = receiver.send(&Page { kind, ..page() }, 1, now()).await;
+        assert_eq!(got, Outcome::Delivered { reference: Some(page().alert_key.to_string()) });
+    }
+    let seen = server.seen();
+    let events: Vec<serde_json::Value> =
+        seen.iter().map(|s| serde_json::from_slice(&s.body).unwrap()).collect();
+    for (event, action) in events.iter().zip(["trigger", "acknowledge", "resolve"]) {
+        let want = (action, page().alert_key.to_string(), ROUTING_KEY);
+        let of = |name: &str| event[name].as_str().unwrap();
+        assert_eq!((of("event_action"), of("dedup_key").to_owned(), of("routing_key")), want);
+    }
+    assert!(seen.iter().all(|s| s.target == "POST /v2/enqueue HTTP/1.1"));
+    assert_eq!(seen[0].headers["content-type"], "application/json");
+    let echo = Server::start(vec![Do::Echo]).await;
+    let refused = pagerduty(echo.port).send(&Page { kind: PageKind::Resolve, ..page() }, 1, now()).await;
+    let shown = format!("{refused:?} {receiver:?}");
+    assert!(matches!(refused, Outcome::Reject { .. }) && !shown.contains(ROUTING_KEY), "{shown}");
+    for wrong in ["", "short", "R0UT1NGKEY0123456789ABCDEFGHIJK!", "R0UT1NGKEY0123456789ABCDEFGHIJKLM"] {
+        let config: ReceiverConfig =
+            toml::from_str("type = \"pagerduty\"\nrouting_key_env = \"PD\"").unwrap();
+        let error = Receiver::build("r", &config, &|_| Ok(Secret::new(wrong))).expect_err("no key");
+        assert!(error.to_string().contains("32 letters and digits"), "{error}");
+        assert!(wrong.is_empty() || !error.to_string().contains(wrong), "{error}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use wire::page::{Page, PageKind};
-use wire::{Family, Severity, Timestamp};
+use wire::{Family, Timestamp};
 
 use crate::text;
 
@@ -71,7 +71,7 @@ fn labels(page: &Page, extra: &BTreeMap<String, String>) -> BTreeMap<String, Str
     set("kind", incident.subject.kind.name());
     set("namespace", &incident.namespace);
     set("segment", incident.subject.segment.as_deref().unwrap_or_default());
-    set("severity", severity(incident.severity));
+    set("severity", text::severity_word(incident.severity));
     set("source", incident.source.name());
     set("subject", &incident.subject.name);
     set("target", &page.target);
@@ -101,16 +101,6 @@ fn annotations(page: &Page) -> BTreeMap<&'static str, String> {
     annotations
 }
 
-/// The words that Alertmanager's users route on.
-const fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Sev1 => "critical",
-        Severity::Sev2 => "error",
-        Severity::Sev3 => "warning",
-        Severity::Sev4 => "info",
-    }
-}
-
 const fn alert_name(family: Family) -> &'static str {
     match family {
         Family::Latency => "TocsinLatency",
@@ -133,7 +123,7 @@ mod tests {
     use crate::text::tests::page;
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use wire::Change;
+    use wire::{Change, Severity};
 
     fn render(page: &Page, now: Timestamp) -> Value {
         let extra = BTreeMap::from([("team".to_owned(), "ml".to_owned())]);

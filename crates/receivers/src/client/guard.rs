@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::endpoint::Endpoint;
+
 /// Where an address leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+enum Reach {
     Public,
     Loopback,
     /// RFC 1918, unique local, carrier-grade NAT.
@@ -45,7 +47,12 @@ impl Guard {
     }
 }
 
-pub(crate) fn reach(ip: IpAddr) -> Reach {
+/// As it is written; what a name resolves to is seen when it is connected to.
+pub(crate) fn is_this_machine(endpoint: &Endpoint) -> bool {
+    endpoint.host == "localhost" || endpoint.ip().is_some_and(|ip| reach(ip) == Reach::Loopback)
+}
+
+fn reach(ip: IpAddr) -> Reach {
     match ip {
         IpAddr::V4(ip) => reach_v4(ip),
         IpAddr::V6(ip) => reach_v6(ip),

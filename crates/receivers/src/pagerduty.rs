@@ -1,0 +1,141 @@
+//! PagerDuty, Events API v2.
+//!
+//! `dedup_key` is the alert key: the same for trigger, acknowledge, update and resolve of one generation of an incident
+//! at one target, so that a repeat is never a second alert. After a resolve a trigger under the same key would open a new
+//! alert; a later generation has a key of its own.
+
+mod render;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wire::Timestamp;
+use wire::outbox::Outcome;
+use wire::page::Page;
+
+use crate::client::Client;
+use crate::client::guard::{Guard, is_this_machine};
+use crate::client::tls::{self, TlsError};
+use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
+use crate::endpoint::Endpoint;
+use crate::secret::{Secret, SecretSource};
+use crate::{RequestParts, outcome};
+
+pub use render::PAGERDUTY_BYTES_MAX;
+
+const URL: &str = "https://events.pagerduty.com/v2/enqueue";
+/// Length of an integration key.
+const KEY_CHARS: usize = 32;
+
+/// Settings of a PagerDuty integration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawPagerDuty")]
+pub struct PagerDutyConfig {
+    pub url: Endpoint,
+    pub routing_key: SecretSource,
+    pub ca_file: Option<PathBuf>,
+    pub timeout_s: u64,
+}
+
+schema_as_written!(PagerDutyConfig, RawPagerDuty);
+
+/// Sends each page as an event to one integration of PagerDuty (Events API v2).
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawPagerDuty {
+    /// Name of the environment variable that holds the integration key, 32 letters and digits. One receiver is one
+    /// integration: PagerDuty routes by this key alone.
+    #[serde(default)]
+    routing_key_env: Option<String>,
+    /// The same in a file that only tocsin can read. Exactly one of the two.
+    #[serde(default)]
+    routing_key_file: Option<PathBuf>,
+    /// Where events go. Accounts in PagerDuty's European region have a host of their own there. Plain http is for this
+    /// machine only.
+    #[serde(default = "url")]
+    url: String,
+    /// Trust the certificates in this file (PEM) instead of those that the machine trusts.
+    #[serde(default)]
+    ca_file: Option<PathBuf>,
+    /// Longest time for one attempt in seconds, 1 to 30.
+    #[serde(default = "timeout_s")]
+    timeout_s: u64,
+}
+
+fn url() -> String {
+    URL.to_owned()
+}
+
+impl TryFrom<RawPagerDuty> for PagerDutyConfig {
+    type Error = String;
+
+    fn try_from(raw: RawPagerDuty) -> Result<Self, String> {
+        let url: Endpoint = raw.url.parse().map_err(|why| format!("url {why}"))?;
+        if !url.tls && !is_this_machine(&url) {
+            return Err("url must be https: the integration key is part of every event".into());
+        }
+        let routing_key = SecretSource::of("routing_key", raw.routing_key_env, raw.routing_key_file)?
+            .ok_or("routing_key_env or routing_key_file is missing: it says which integration is meant")?;
+        Ok(Self {
+            ca_file: checked_ca_file(raw.ca_file, url.tls)?,
+            timeout_s: checked_timeout(raw.timeout_s)?,
+            url,
+            routing_key,
+        })
+    }
+}
+
+/// An integration, ready to send.
+pub struct PagerDuty {
+    client: Client,
+    routing_key: Secret,
+    timeout: Duration,
+}
+
+impl PagerDuty {
+    /// Why a key cannot be one; `None` if it can.
+    pub(crate) fn refuses(key: &Secret) -> Option<String> {
+        let text = key.reveal();
+        let fine = text.len() == KEY_CHARS && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        (!fine).then(|| format!("it is not an integration key: {KEY_CHARS} letters and digits"))
+    }
+
+    pub(crate) fn new(config: &PagerDutyConfig, routing_key: Secret) -> Result<Self, TlsError> {
+        let tls = config.url.tls.then(|| tls::connector(config.ca_file.as_deref())).transpose()?;
+        let timeout = Duration::from_secs(config.timeout_s);
+        let client = Client::new(config.url.clone(), Guard::Open, tls, timeout);
+        Ok(Self { client, routing_key, timeout })
+    }
+
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The request without the integration key.
+    #[must_use]
+    pub fn render(&self, page: &Page) -> RequestParts {
+        RequestParts {
+            path: self.client.endpoint().path.clone(),
+            headers: vec![("content-type", "application/json".into())],
+            body: render::event(page, ""),
+        }
+    }
+
+    pub(crate) async fn send(&self, page: &Page, now: Timestamp) -> Outcome {
+        let body = render::event(page, self.routing_key.reveal());
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION"))));
+        let path = self.client.endpoint().path.clone();
+        let answer = self.client.post(&path, headers, body).await;
+        let outcome = outcome::of(answer, self.client.endpoint(), &[&self.routing_key], now);
+        if matches!(outcome, Outcome::Delivered { .. }) {
+            // Taken, not yet shown: PagerDuty works on events later. The key is how to find the alert there.
+            return Outcome::Delivered { reference: Some(page.alert_key.as_str().to_owned()) };
+        }
+        outcome
+    }
+}
