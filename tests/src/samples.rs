@@ -258,6 +258,7 @@ pub fn page() -> Page {
         decided_at: at("2026-03-02T10:41:21Z"),
         escalates_at: Some(at("2026-03-02T10:46:21Z")),
         owner: None,
+        thread: None,
     }
 }
 

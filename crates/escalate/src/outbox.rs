@@ -89,6 +89,7 @@ impl IncidentState {
             target: name.into(),
             generation,
             open: false,
+            reference: None,
         });
         desk.count.pages_intended += 1;
         desk.note(self.id(), "page.intended", None, "intent".to_owned(), says(&page));
@@ -222,6 +223,11 @@ impl IncidentState {
                 let what = format!("receiver/{}", page.receiver);
                 desk.health.push(Health::Fine { what, part: page.target.clone() });
                 let reference = reference.map(|r| desk.bounded(&r, REASON_BYTES_MAX));
+                if let Some(alert) = self.alerts.get_mut(&self.pages[i].alert_key)
+                    && alert.reference.is_none()
+                {
+                    alert.reference.clone_from(&reference);
+                }
                 self.end(desk, i, PageState::Delivered { reference });
             }
             Outcome::RetryAfter { ms, reason } => {

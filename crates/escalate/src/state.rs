@@ -81,6 +81,9 @@ pub(crate) struct Alert {
     pub(crate) generation: u32,
     /// A trigger may have reached it, and no resolve was decided since.
     pub(crate) open: bool,
+    /// What the receiver called the first page that it took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<String>,
 }
 
 /// One page, without what all pages of the incident share.
@@ -280,6 +283,7 @@ impl IncidentState {
             decided_at: entry.decided_at,
             escalates_at: entry.escalates_at,
             owner: entry.owner.as_deref().map(|p| directory.name(p).to_owned()),
+            thread: self.alerts.get(&entry.alert_key).and_then(|alert| alert.reference.clone()),
         }
     }
 
@@ -299,7 +303,7 @@ impl IncidentState {
     /// The page of an alert whose own entries were dropped for their age.
     fn trigger_of(&self, key: &AlertKey, alert: &Alert, directory: &Directory) -> Page {
         let (kind, at) = (PageKind::Trigger, self.position);
-        let Alert { receiver, target, generation, open: _ } = alert;
+        let Alert { receiver, target, generation, open: _, reference } = alert;
         let unique = kind.name();
         Page {
             notification_id: NotificationId::for_page(
@@ -321,6 +325,7 @@ impl IncidentState {
             decided_at: self.since,
             escalates_at: None,
             owner: self.people.owner().map(|p| directory.name(p).to_owned()),
+            thread: reference.clone(),
         }
     }
 

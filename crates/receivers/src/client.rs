@@ -31,7 +31,7 @@ use crate::endpoint::Endpoint;
 use guard::Guard;
 use watched::{Stream, Watched, Written};
 
-/// Most bytes of an answer that are read; the rest is cut off, with its connection.
+/// Most bytes of an answer that are read unless told otherwise; the rest is cut off, with its connection.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// Connections kept for the next request, and for how long they may lie unused.
 const IDLE_MAX: usize = 4;
@@ -45,7 +45,7 @@ const CONNECT: Duration = Duration::from_secs(4);
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
-    /// At most 16 KiB of it.
+    /// At most 16 KiB of it, or as much as the client was told.
     pub(crate) body: Vec<u8>,
 }
 
@@ -65,6 +65,7 @@ pub(crate) struct Client {
     guard: Guard,
     tls: Option<TlsConnector>,
     timeout: Duration,
+    answer_bytes_max: usize,
     idle: Mutex<Vec<Live>>,
 }
 
@@ -86,7 +87,14 @@ impl Client {
         tls: Option<TlsConnector>,
         timeout: Duration,
     ) -> Self {
-        Self { endpoint, guard, tls, timeout, idle: Mutex::default() }
+        let answer_bytes_max = ANSWER_BYTES_MAX;
+        Self { endpoint, guard, tls, timeout, answer_bytes_max, idle: Mutex::default() }
+    }
+
+    /// Reads so much of an answer instead of 16 KiB.
+    pub(crate) fn with_answers_up_to(mut self, bytes: usize) -> Self {
+        self.answer_bytes_max = bytes;
+        self
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -157,7 +165,7 @@ impl Client {
                 Ok(None) => break true,
                 Ok(Some(Ok(frame))) => {
                     let data = frame.into_data().unwrap_or_default();
-                    let room = ANSWER_BYTES_MAX - bytes.len();
+                    let room = self.answer_bytes_max - bytes.len();
                     bytes.extend_from_slice(&data[..data.len().min(room)]);
                     if data.len() > room {
                         break false;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{AlertmanagerConfig, InboxConfig, PagerDutyConfig, WebhookConfig};
+use crate::{AlertmanagerConfig, InboxConfig, PagerDutyConfig, SlackConfig, WebhookConfig};
 
 /// Where pages go. The `type` says which kind; the other settings are that kind's own.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -19,6 +19,8 @@ pub enum ReceiverConfig {
     Alertmanager(AlertmanagerConfig),
     /// Sends each page as an event to one integration of PagerDuty (Events API v2).
     PagerDuty(PagerDutyConfig),
+    /// Posts each page as a message to Slack: through an incoming webhook, or as a bot that keeps a thread for each alert.
+    Slack(SlackConfig),
 }
 
 impl ReceiverConfig {
@@ -30,6 +32,7 @@ impl ReceiverConfig {
             Self::Webhook(_) => "webhook",
             Self::Alertmanager(_) => "alertmanager",
             Self::PagerDuty(_) => "pagerduty",
+            Self::Slack(_) => "slack",
         }
     }
 }
@@ -86,6 +89,8 @@ mod tests {
             ("type = \"webhook\"\nurl = \"https://example.com/h\"\nsecret_env = \"HOOK\"", "webhook"),
             ("type = \"alertmanager\"\nurls = [\"http://a:9093\", \"http://b:9093\"]", "alertmanager"),
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"", "pagerduty"),
+            ("type = \"slack\"\nwebhook_env = \"SLACK\"", "slack"),
+            ("type = \"slack\"\ntoken_file = \"/run/secrets/slack\"", "slack"),
         ] {
             let got: ReceiverConfig = toml::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(got.kind(), want);
@@ -115,6 +120,9 @@ mod tests {
                 "type = \"webhook\"\nurl = \"https://e.com/\"\nsecret_env = \"H\"\ntimeout_s = 60",
                 "timeout_s = 60",
             ),
+            ("type = \"slack\"", "webhook_env"),
+            ("type = \"slack\"\nwebhook_env = \"A\"\ntoken_env = \"B\"", "keep one"),
+            ("type = \"slack\"\ntoken_env = \"B\"\nurl = \"http://example.com/api\"", "https"),
             ("type = \"pagerduty\"", "routing_key_env"),
             ("type = \"pagerduty\"\nrouting_key = \"0123\"", "unknown field `routing_key`"),
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"\nurl = \"http://example.com/\"", "https"),

@@ -12,6 +12,7 @@ mod outcome;
 mod pagerduty;
 mod receiver;
 mod secret;
+mod slack;
 mod text;
 mod webhook;
 
@@ -23,6 +24,7 @@ pub use outcome::{RETRY_AFTER_MS_MAX, of_status};
 pub use pagerduty::{PAGERDUTY_BYTES_MAX, PagerDuty, PagerDutyConfig};
 pub use receiver::{Receiver, ReceiverError, TlsError};
 pub use secret::{Secret, SecretSource, Secrets};
+pub use slack::{Slack, SlackConfig, SlackWay};
 pub use text::{describe, summary};
 pub use webhook::{SigningKeys, WEBHOOK_BYTES_MAX, Webhook, WebhookConfig};
 

@@ -14,6 +14,7 @@ use crate::config::ReceiverConfig;
 use crate::inbox::Inbox;
 use crate::pagerduty::PagerDuty;
 use crate::secret::{SecretSource, Secrets};
+use crate::slack::Slack;
 use crate::webhook::{SigningKeys, Webhook};
 
 /// Why a receiver cannot be set up. Nothing in it repeats a secret.
@@ -37,6 +38,7 @@ enum Kind {
     Webhook(Box<Webhook>),
     Alertmanager(Box<Alertmanager>),
     PagerDuty(Box<PagerDuty>),
+    Slack(Box<Slack>),
 }
 
 impl Receiver {
@@ -74,6 +76,14 @@ impl Receiver {
                 }
                 Kind::PagerDuty(Box::new(PagerDuty::new(config, key).map_err(no_tls)?))
             }
+            ReceiverConfig::Slack(config) => {
+                let from = Slack::secret_of(config);
+                let read = secret(from)?;
+                if let Some(why) = Slack::refuses(config, &read) {
+                    return Err(unreadable(from, why));
+                }
+                Kind::Slack(Box::new(Slack::new(config, read).map_err(no_tls)?))
+            }
         };
         Ok(Self { name: name.to_owned(), kind })
     }
@@ -95,6 +105,7 @@ impl Receiver {
             Kind::Webhook(webhook) => webhook.send(page, attempt, now).await,
             Kind::Alertmanager(alertmanager) => alertmanager.send(page, now).await,
             Kind::PagerDuty(pagerduty) => pagerduty.send(page, now).await,
+            Kind::Slack(slack) => slack.send(page, attempt, now).await,
         }
     }
 
@@ -102,7 +113,7 @@ impl Receiver {
     #[must_use]
     pub fn resend_every(&self) -> Option<Duration> {
         match &self.kind {
-            Kind::Inbox(_) | Kind::Webhook(_) | Kind::PagerDuty(_) => None,
+            Kind::Inbox(_) | Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) => None,
             Kind::Alertmanager(alertmanager) => Some(alertmanager.resend_every()),
         }
     }
@@ -115,6 +126,7 @@ impl Receiver {
             Kind::Webhook(webhook) => webhook.timeout(),
             Kind::Alertmanager(alertmanager) => alertmanager.timeout(),
             Kind::PagerDuty(pagerduty) => pagerduty.timeout(),
+            Kind::Slack(slack) => slack.timeout(),
         }
     }
 
@@ -123,7 +135,7 @@ impl Receiver {
     pub fn inbox(&self) -> Option<&Arc<Inbox>> {
         match &self.kind {
             Kind::Inbox(inbox) => Some(inbox),
-            Kind::Webhook(_) | Kind::Alertmanager(_) | Kind::PagerDuty(_) => None,
+            Kind::Webhook(_) | Kind::Alertmanager(_) | Kind::PagerDuty(_) | Kind::Slack(_) => None,
         }
     }
 }
@@ -135,6 +147,7 @@ impl fmt::Debug for Receiver {
             Kind::Webhook(_) => "webhook",
             Kind::Alertmanager(_) => "alertmanager",
             Kind::PagerDuty(_) => "pagerduty",
+            Kind::Slack(_) => "slack",
         };
         write!(f, "Receiver({}, {kind})", self.name)
     }

@@ -389,3 +389,22 @@ fn a_policy_that_is_loaded_is_for_what_opens_from_then_on() {
     let [first, second] = policies;
     assert_eq!(of("policy.loaded"), [(None, first.clone(), None), (first, second, by("SIGHUP"))]);
 }
+
+/// A receiver with threads puts what follows where the first page is, also after the worker has died.
+#[test]
+fn what_follows_knows_what_the_receiver_called_the_first_page() {
+    let fraud = opened("fraud", Sev2);
+    let named = |name: &str| Some(Outcome::Delivered { reference: Some(name.into()) });
+    let script = Script::new(ONE)
+        .answers("pager", [named("C1:17.1"), named("C1:18.5"), named("C1:19.2")])
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .ask(1_000, command("c1", &fraud.incident_id, "ana", acknowledge(None)))
+        .want(1_000..=1_000, Acknowledge, "pager/ana")
+        .crash(2_000, 1_000)
+        .push(5_000, &next(&fraud, Cleared, Sev2))
+        .want(5_000..=5_000, Resolve, "pager/ana")
+        .run(60_000);
+    let threads: Vec<_> = script.sent.iter().map(|s| s.page.thread.as_deref()).collect();
+    assert_eq!(threads, [None, Some("C1:17.1"), Some("C1:17.1")]);
+}

@@ -1,226 +1,29 @@
 //! Receivers against a real server on this machine: what is on the wire, and what comes of each way to fail.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+mod alerts;
+mod made;
+mod server;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use tocsin_receivers::{Receiver, ReceiverConfig, Secret, SecretSource};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tocsin_receivers::{Receiver, ReceiverConfig, Secret};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use wire::Timestamp;
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
 
-const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const OLD_KEY: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-const TOKEN: &str = "am-token-12345";
-const ROUTING_KEY: &str = "R0UT1NGKEY0123456789ABCDEFGHIJKL";
-
-/// What the server does with a request.
-#[derive(Clone, Debug)]
-enum Do {
-    Answer {
-        status: u16,
-        headers: &'static str,
-        body: Vec<u8>,
-    },
-    /// Answers 400 with the whole request.
-    Echo,
-    /// Reads the request and never answers.
-    Hang,
-    /// Reads the request and closes.
-    Close,
-    /// Answers 200, promises a body and never sends its end.
-    Drip,
-    /// Answers 200, then closes, so that the connection cannot be used again.
-    AnswerAndClose,
-}
-
-fn status(status: u16) -> Do {
-    Do::Answer { status, headers: "", body: Vec::new() }
-}
-
-#[derive(Clone, Debug)]
-struct Seen {
-    connection: usize,
-    target: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
-struct Server {
-    port: u16,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    connections: Arc<Mutex<usize>>,
-}
-
-impl Server {
-    async fn start(script: Vec<Do>) -> Self {
-        Self::start_with(script, None).await
-    }
-
-    /// Acts on the nth request as the nth entry of `script` says, and on later ones as the last.
-    async fn start_with(script: Vec<Do>, tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self {
-            port: listener.local_addr().unwrap().port(),
-            seen: Arc::default(),
-            connections: Arc::default(),
-        };
-        let (seen, connections) = (server.seen.clone(), server.connections.clone());
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let number = {
-                    let mut connections = connections.lock().unwrap();
-                    *connections += 1;
-                    *connections
-                };
-                let (script, seen, tls) = (script.clone(), seen.clone(), tls.clone());
-                tokio::spawn(async move {
-                    match tls {
-                        None => serve(stream, number, &script, &seen).await,
-                        Some(tls) => {
-                            if let Ok(stream) = tls.accept(stream).await {
-                                serve(stream, number, &script, &seen).await;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        server
-    }
-
-    fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    fn connections(&self) -> usize {
-        *self.connections.lock().unwrap()
-    }
-}
-
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    connection: usize,
-    script: &[Do],
-    seen: &Mutex<Vec<Seen>>,
-) {
-    while let Some((raw, request)) = read(&mut stream, connection).await {
-        let nth = {
-            let mut seen = seen.lock().unwrap();
-            seen.push(request);
-            seen.len() - 1
-        };
-        let act = script[nth.min(script.len() - 1)].clone();
-        let answer = |status: u16, headers: &str, body: &[u8]| {
-            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
-            [head.as_bytes(), body].concat()
-        };
-        let bytes = match &act {
-            Do::Answer { status, headers, body } => answer(*status, headers, body),
-            Do::Echo => answer(400, "", &raw),
-            Do::AnswerAndClose => answer(200, "", b""),
-            Do::Drip => b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbegin".to_vec(),
-            Do::Hang | Do::Close => Vec::new(),
-        };
-        _ = stream.write_all(&bytes).await;
-        _ = stream.flush().await;
-        match act {
-            Do::Hang | Do::Drip => tokio::time::sleep(Duration::from_secs(60)).await,
-            Do::Close | Do::AnswerAndClose => return,
-            Do::Answer { .. } | Do::Echo => (),
-        }
-    }
-}
-
-/// One request: its bytes and its parts. `None` once the connection is closed.
-async fn read<S: AsyncRead + Unpin>(stream: &mut S, connection: usize) -> Option<(Vec<u8>, Seen)> {
-    let mut raw = Vec::new();
-    let end = loop {
-        if let Some(end) = raw.windows(4).position(|w| w == b"\r\n\r\n") {
-            break end + 4;
-        }
-        if stream.read_buf(&mut raw).await.ok()? == 0 {
-            return None;
-        }
-    };
-    let head = String::from_utf8(raw[..end].to_vec()).unwrap();
-    let mut lines = head.lines();
-    let target = lines.next().unwrap().to_owned();
-    let headers: BTreeMap<_, _> = lines
-        .filter_map(|l| l.split_once(':'))
-        .map(|(k, v)| (k.to_lowercase(), v.trim().to_owned()))
-        .collect();
-    let length: usize = headers["content-length"].parse().unwrap();
-    while raw.len() < end + length {
-        if stream.read_buf(&mut raw).await.ok()? == 0 {
-            return None;
-        }
-    }
-    let body = raw[end..].to_vec();
-    Some((raw, Seen { connection, target, headers, body }))
-}
-
-fn page() -> Page {
-    let text = r#"{
-        "notification_id": "nnnnnnnnnnnnnnnnnnnnnnnnnn", "alert_key": "kkkkkkkkkkkkkkkkkkkkkkkkkk",
-        "kind": "trigger", "receiver": "r", "target": "oncall", "round": 0, "step": 0,
-        "decided_at": "2026-03-02T10:01:01Z",
-        "incident": {"incident_id": "iiiiiiiiiiiiiiiiiiiiiiiiii", "generation": 1, "sequence": 1, "change": "opened",
-            "namespace": "default", "source": "detector", "severity": "sev1", "family": "drift",
-            "subject": {"kind": "model", "name": "fraud", "version": "7"},
-            "opened_at": "2026-03-02T10:00:00Z", "changed_at": "2026-03-02T10:00:00Z", "title": "Größe drifted",
-            "evidence": {"statistic": "drift.feature", "value": 0.5, "reference": 0.1,
-                "effect": {"estimate": 0.4, "lower": 0.3, "upper": 0.5}, "evidence": 2.0, "samples": 100,
-                "window": ["2026-03-02T10:00:00Z", "2026-03-02T10:01:00Z"]}}
-    }"#;
-    serde_json::from_str(text).unwrap()
-}
-
-fn now() -> Timestamp {
-    "2026-03-02T10:01:02.900Z".parse().unwrap()
-}
-
-fn receiver(config: &str) -> Receiver {
-    let config: ReceiverConfig = toml::from_str(config).unwrap_or_else(|e| panic!("{config}: {e}"));
-    let secrets = |from: &SecretSource| match from {
-        SecretSource::Env(name) if name == "HOOK" => Ok(Secret::new(&format!("{KEY} {OLD_KEY}\n"))),
-        SecretSource::Env(name) if name == "AM" => Ok(Secret::new(TOKEN)),
-        SecretSource::Env(name) if name == "PD" => Ok(Secret::new(ROUTING_KEY)),
-        SecretSource::Env(_) | SecretSource::File(_) => Err("it is not set".into()),
-    };
-    Receiver::build("r", &config, &secrets).unwrap()
-}
-
-fn webhook(port: u16) -> Receiver {
-    receiver(&format!(
-        "type = \"webhook\"\nurl = \"http://127.0.0.1:{port}/hook?k=1\"\nsecret_env = \"HOOK\"\nallow_private = true\ntimeout_s = 1"
-    ))
-}
-
-fn alertmanager(ports: &[u16]) -> Receiver {
-    let urls: Vec<_> = ports.iter().map(|p| format!("\"http://127.0.0.1:{p}/prefix/\"")).collect();
-    receiver(&format!("type = \"alertmanager\"\nurls = [{}]\ntimeout_s = 1", urls.join(", ")))
-}
-
-fn pagerduty(port: u16) -> Receiver {
-    receiver(&format!(
-        "type = \"pagerduty\"\nurl = \"http://127.0.0.1:{port}/v2/enqueue\"\nrouting_key_env = \"PD\"\ntimeout_s = 1"
-    ))
-}
-
-/// A port on which nothing listens.
-async fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
-}
+use made::{
+    KEY, OLD_KEY, TOKEN, alertmanager, closed_port, now, page, pagerduty, receiver, slack, slack_bot, webhook,
+};
+use server::{Do, Server, status};
 
 #[tokio::test]
 async fn webhook_is_signed_as_the_standard_says() {
@@ -283,14 +86,16 @@ async fn every_status_has_its_outcome() {
         assert_eq!(got.class(), want, "alertmanager: {act:?}: {got:?}");
         let got = pagerduty(server.port).send(&page(), 1, now()).await;
         assert_eq!(got.class(), want, "pagerduty: {act:?}: {got:?}");
-        assert_eq!(server.seen().len(), 3, "{act:?}: each was sent exactly once");
+        let got = slack(server.port).send(&page(), 1, now()).await;
+        assert_eq!(got.class(), want, "slack: {act:?}: {got:?}");
+        assert_eq!(server.seen().len(), 4, "{act:?}: each was sent exactly once");
     }
 }
 
 #[tokio::test]
 async fn what_never_left_is_a_retry() {
     let port = closed_port().await;
-    for receiver in [webhook(port), alertmanager(&[port]), pagerduty(port)] {
+    for receiver in [webhook(port), alertmanager(&[port]), pagerduty(port), slack(port), slack_bot(port)] {
         let got = receiver.send(&page(), 1, now()).await;
         assert_eq!(got.class(), "retry", "{got:?}");
     }
@@ -449,39 +254,6 @@ async fn every_peer_gets_the_alert() {
         assert_eq!(alerts[0][0]["labels"], alerts[2][0]["labels"], "trigger and resolve are one alert");
         assert_eq!(alerts[0][0]["endsAt"], "2026-03-02T10:06:02.900Z");
         assert_eq!(alerts[2][0]["endsAt"], "2026-03-02T10:01:07.900Z");
-    }
-}
-
-#[tokio::test]
-async fn pagerduty_gets_one_key_for_all_that_happens_to_an_alert() {
-    let accepted = br#"{"status":"success","message":"Event processed","dedup_key":"k"}"#;
-    let act = Do::Answer { status: 202, headers: "", body: accepted.to_vec() };
-    let server = Server::start(vec![act]).await;
-    let receiver = pagerduty(server.port);
-    for kind in [PageKind::Trigger, PageKind::Acknowledge, PageKind::Resolve] {
-        let got = receiver.send(&Page { kind, ..page() }, 1, now()).await;
-        assert_eq!(got, Outcome::Delivered { reference: Some(page().alert_key.to_string()) });
-    }
-    let seen = server.seen();
-    let events: Vec<serde_json::Value> =
-        seen.iter().map(|s| serde_json::from_slice(&s.body).unwrap()).collect();
-    for (event, action) in events.iter().zip(["trigger", "acknowledge", "resolve"]) {
-        let want = (action, page().alert_key.to_string(), ROUTING_KEY);
-        let of = |name: &str| event[name].as_str().unwrap();
-        assert_eq!((of("event_action"), of("dedup_key").to_owned(), of("routing_key")), want);
-    }
-    assert!(seen.iter().all(|s| s.target == "POST /v2/enqueue HTTP/1.1"));
-    assert_eq!(seen[0].headers["content-type"], "application/json");
-    let echo = Server::start(vec![Do::Echo]).await;
-    let refused = pagerduty(echo.port).send(&Page { kind: PageKind::Resolve, ..page() }, 1, now()).await;
-    let shown = format!("{refused:?} {receiver:?}");
-    assert!(matches!(refused, Outcome::Reject { .. }) && !shown.contains(ROUTING_KEY), "{shown}");
-    for wrong in ["", "short", "R0UT1NGKEY0123456789ABCDEFGHIJK!", "R0UT1NGKEY0123456789ABCDEFGHIJKLM"] {
-        let config: ReceiverConfig =
-            toml::from_str("type = \"pagerduty\"\nrouting_key_env = \"PD\"").unwrap();
-        let error = Receiver::build("r", &config, &|_| Ok(Secret::new(wrong))).expect_err("no key");
-        assert!(error.to_string().contains("32 letters and digits"), "{error}");
-        assert!(wrong.is_empty() || !error.to_string().contains(wrong), "{error}");
     }
 }
 
