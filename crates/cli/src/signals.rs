@@ -59,7 +59,7 @@ fn catch(reloads: bool) -> Result<Asked, Failure> {
             tokio::select! {
                 () = &mut finish => {
                     let limit_s = FINISH.as_secs();
-                    tracing::error!(limit_s, "not finished in time: ends as if killed, and what is not committed is done again by whoever comes next");
+                    tracing::error!(limit_s, at_work = at_work(), "not finished in time: ends as if killed, and what is not committed is done again by whoever comes next");
                     std::process::exit(Kind::Unfinished as i32);
                 }
                 () = next(&mut hangup) => {
@@ -80,6 +80,14 @@ fn catch(reloads: bool) -> Result<Asked, Failure> {
         .spawn(move || runtime.block_on(listens))
         .map_err(|e| Failure::new(Kind::CannotStart, format!("no thread for signals: {e}")))?;
     Ok(Asked { stop, reload })
+}
+
+/// Threads that have not ended, by name: where it hangs. Empty where the system does not say.
+fn at_work() -> String {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    let names: std::collections::BTreeSet<String> = names.map(|name| name.trim().to_owned()).collect();
+    names.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 /// Until the next one; for ever where none is listened to.
