@@ -87,10 +87,16 @@ impl Arena {
         }
     }
 
-    /// Goes on until so many processes were killed; `watch` is called now and then.
-    pub fn play(&mut self, cluster: &mut Cluster, kills: u32, mut watch: impl FnMut(&Deeds)) {
+    /// Goes on until so many processes were killed and `is_enough`; `watch` is called now and then.
+    pub fn play(
+        &mut self,
+        cluster: &mut Cluster,
+        kills: u32,
+        is_enough: impl Fn() -> bool,
+        mut watch: impl FnMut(&Deeds),
+    ) {
         let mut next = now() + BETWEEN;
-        while self.deeds.kills() < kills {
+        while self.deeds.kills() < kills || !is_enough() {
             let now = now();
             if next <= now && self.deed(now) {
                 next = now + BETWEEN / 2 + BETWEEN.mul_f64(self.random.unit());

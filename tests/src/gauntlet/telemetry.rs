@@ -24,6 +24,7 @@ const TROUBLES: [(&str, Trouble); 5] =
 pub struct Telemetry {
     end: Arc<AtomicBool>,
     records: Arc<AtomicU64>,
+    passed_ms: Arc<AtomicU64>,
     thread: JoinHandle<Timestamp>,
 }
 
@@ -33,9 +34,10 @@ impl Telemetry {
     #[expect(clippy::disallowed_methods, reason = "the pace is the clock's")]
     pub fn start(brokers: &str, topic: &str, speed: u32) -> Self {
         let (end, records) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let passed_ms = Arc::new(AtomicU64::new(0));
         let log = KafkaLog::connect(KafkaConfig::new(brokers)).expect("it is there");
         let topic: Arc<str> = topic.into();
-        let (ended, written) = (Arc::clone(&end), Arc::clone(&records));
+        let (ended, written, come_to) = (Arc::clone(&end), Arc::clone(&records), Arc::clone(&passed_ms));
         let thread = std::thread::spawn(move || {
             let mut feed = Feed::new(&[], 1.0);
             let (began, from) = (Instant::now(), feed.now);
@@ -46,10 +48,17 @@ impl Telemetry {
                 let lines = feed.lines(STEP_MS, |record| spoil(record, from));
                 append(&log, &keyed(&topic, &lines));
                 written.store(feed.records, Ordering::Relaxed);
+                come_to.store(passed, Ordering::Relaxed);
             }
             feed.now
         });
-        Self { end, records, thread }
+        Self { end, records, passed_ms, thread }
+    }
+
+    /// Event time written so far.
+    #[must_use]
+    pub fn passed(&self) -> Duration {
+        Duration::from_millis(self.passed_ms.load(Ordering::Relaxed))
     }
 
     #[must_use]
