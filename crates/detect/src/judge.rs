@@ -275,6 +275,12 @@ impl Judge {
         !self.out.incidents.is_empty()
     }
 
+    /// Whether anything waits in [`Judge::take_effects`] but state, which alone is no reason to commit.
+    #[must_use]
+    pub fn has_effects(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// Whether a profile waits in [`Judge::take_effects`]: collectors should have it soon.
     #[must_use]
     pub fn has_context(&self) -> bool {

@@ -127,11 +127,12 @@ impl<L: Log> Part<L> {
         self.judge.resume_offset().or(self.next)
     }
 
-    /// Whether a commit would say anything.
+    /// Whether a commit would say anything. A pane that closes does not always move the offset: one that is still open
+    /// may have begun before it.
     pub(super) fn has_news(&self) -> bool {
         let resume = self.resume();
         let moved = resume.is_some() && resume != self.committed;
-        moved || !self.inject.is_empty() || self.judge.is_urgent()
+        moved || !self.inject.is_empty() || self.judge.has_effects()
     }
 
     /// Whether somebody waits for what a commit would say.
