@@ -162,7 +162,9 @@ impl<L: Log> CollectLoop<L> {
                 self.profiles.insert(key, profile);
             }
         }
-        self.open_what_is_held(now)?;
+        if self.open_what_is_held(now)? {
+            return Ok(Stepped { worked: true, next: None });
+        }
         let (turns, records) = self.poll(now)?;
         let arrived = records > 0 || !turns.is_empty();
         for turn in turns {

@@ -97,7 +97,9 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
     /// # Errors
     /// What cannot be mended here; the process should end.
     pub fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
-        self.open_what_is_held(now)?;
+        if self.open_what_is_held(now)? {
+            return Ok(Stepped { worked: true, next: None });
+        }
         let mut worked = false;
         for arrived in self.poll()? {
             worked = true;

@@ -26,22 +26,24 @@ pub(crate) trait Opens {
     /// All that was due is open.
     fn is_open(&mut self);
 
-    /// To be called before anything is polled. What fails is tried again at the next step.
+    /// Opens one partition that is due: a process that is asked to end waits for no more than that. Returns whether to
+    /// come again before anything is polled. What fails is tried again at the next step.
     ///
     /// # Errors
     /// As [`Opens::open`].
-    fn open_what_is_held(&mut self, now: Now) -> Result<(), LogError> {
-        for (partition, rewind) in self.held().due(now.mono) {
+    fn open_what_is_held(&mut self, now: Now) -> Result<bool, LogError> {
+        if let Some((partition, rewind)) = self.held().due(now.mono) {
             if rewind {
                 self.rewind(partition)?;
             }
             self.open(partition, now)?;
             self.held().opened(partition);
+            return Ok(true);
         }
         if self.held().take_news() {
             self.is_open();
         }
-        Ok(())
+        Ok(false)
     }
 }
 
@@ -121,13 +123,13 @@ impl Held {
         self.partitions.values().filter_map(closed).min()
     }
 
-    /// Those to be opened now, with whether to go back to the last commit first.
-    pub(crate) fn due(&self, now: Duration) -> Vec<(u32, bool)> {
+    /// The next to be opened now, with whether to go back to the last commit first.
+    pub(crate) fn due(&self, now: Duration) -> Option<(u32, bool)> {
         let due = |(partition, place): (&u32, &Place)| match *place {
             Place::Closed { not_before, rewind } if not_before <= now => Some((*partition, rewind)),
             Place::Closed { .. } | Place::Open => None,
         };
-        self.partitions.iter().filter_map(due).collect()
+        self.partitions.iter().find_map(due)
     }
 
     pub(crate) fn opened(&mut self, partition: u32) {
@@ -150,20 +152,20 @@ mod tests {
     fn what_is_held_stays_due_until_it_is_open() {
         let mut held = Held::default();
         held.assigned([1, 2]);
-        assert_eq!(held.due(S), [(1, false), (2, false)]);
+        assert_eq!(held.due(S), Some((1, false)));
         held.opened(1);
-        assert_eq!(held.due(S), [(2, false)], "opening it failed: again at the next step");
+        assert_eq!(held.due(S), Some((2, false)), "opening it failed: again at the next step");
         held.opened(2);
-        assert!(held.due(S).is_empty() && held.take_news() && !held.take_news());
-        assert!(held.ended(1, Ended::Committed, S) && held.due(9 * S).is_empty() && held.next().is_none());
+        assert!(held.due(S).is_none() && held.take_news() && !held.take_news());
+        assert!(held.ended(1, Ended::Committed, S) && held.due(9 * S).is_none() && held.next().is_none());
         assert!(!held.ended(1, Ended::Aborted, 3 * S));
-        assert!(held.due(2 * S).is_empty());
-        assert_eq!((held.due(3 * S), held.next()), (vec![(1, true)], Some(3 * S)), "from its last commit on");
+        assert!(held.due(2 * S).is_none());
+        assert_eq!((held.due(3 * S), held.next()), (Some((1, true)), Some(3 * S)), "from its last commit on");
         held.gone(1);
         held.ended(1, Ended::Aborted, S);
-        assert!(held.due(9 * S).is_empty(), "another's now");
+        assert!(held.due(9 * S).is_none(), "another's now");
         held.assigned([1]);
-        assert_eq!(held.due(S), [(1, false)]);
+        assert_eq!(held.due(S), Some((1, false)));
     }
 
     #[test]
@@ -173,11 +175,11 @@ mod tests {
         for how in [Ended::Fenced, Ended::Lost] {
             held.opened(1);
             held.ended(1, how, S);
-            assert!(held.due(10 * S).is_empty() && held.refusal().is_ok());
-            assert_eq!(held.due(S + FENCED_REST), [(1, true)]);
+            assert!(held.due(10 * S).is_none() && held.refusal().is_ok());
+            assert_eq!(held.due(S + FENCED_REST), Some((1, true)));
         }
         held.ended(1, Ended::Refused(LogError::retriable("raise it")), S);
-        assert_eq!(held.due(S), [(1, true)]);
+        assert_eq!(held.due(S), Some((1, true)));
         assert!(held.refusal().is_err() && held.refusal().is_ok());
     }
 }

@@ -106,7 +106,9 @@ impl<L: Log> JudgeLoop<L> {
             let here: Vec<u32> = self.parts.keys().copied().collect();
             here.into_iter().for_each(|partition| self.pass_on_config(partition));
         }
-        self.open_what_is_held(now)?;
+        if self.open_what_is_held(now)? {
+            return Ok(Stepped { worked: true, next: None });
+        }
         self.parts.values_mut().for_each(|part| part.listen(now));
         let arrived = self.poll()?;
         let mut worked = !arrived.is_empty();

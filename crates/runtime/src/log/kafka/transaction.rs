@@ -18,8 +18,9 @@ use crate::log::{LogError, NewRecord, Offset, Progress, TopicPartition, Transact
 
 /// How long the outcome of a commit is pursued before it is called unknown.
 const COMMIT_WAIT: Duration = Duration::from_secs(60);
-/// How long a coordinator may be busy ending the older holder's transaction.
-const TAKE_WAIT: Duration = Duration::from_secs(60);
+/// How long a coordinator may be busy ending the older holder's transaction, before whoever wants the id is asked
+/// whether it still does.
+const TAKE_WAIT: Duration = Duration::from_secs(8);
 /// How long a member may be behind its group's generation before its transaction is given up.
 const STALE_WAIT: Duration = Duration::from_secs(3);
 const BETWEEN: Duration = Duration::from_millis(20);
@@ -60,7 +61,7 @@ impl KafkaTransaction {
         let producer = Producer::new(log.config(), Some(id))?;
         let deadline = Deadline::after(TAKE_WAIT);
         loop {
-            let error = match producer.client().init_transactions(log.config().timeout) {
+            let error = match producer.client().init_transactions(log.config().timeout.min(deadline.left())) {
                 Ok(()) => return Ok(Self { log, id: id.to_owned(), producer, over: None }),
                 Err(error) => error,
             };
