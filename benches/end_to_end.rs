@@ -7,12 +7,12 @@
     reason = "a benchmark is set up by the environment and reads the clock"
 )]
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use runtime::log::{Cleanup, KafkaConfig, KafkaLog, Log as _, NewRecord, TopicPartition, TopicSpec};
+use tocsin_benches::running::Running;
 use tocsin_benches::{cpu_time, machine, predictions};
 
 const RECORDS: usize = 2_000_000;
@@ -68,24 +68,9 @@ fn drain(brokers: &str, topic: &str) -> Duration {
 }
 
 fn run(log: &KafkaLog, brokers: &str, namespace: &str, topic: &str) -> (Duration, Duration) {
-    let dir = std::env::temp_dir().join(namespace);
-    std::fs::create_dir_all(&dir).expect("a folder");
-    let binary = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/tocsin");
-    let template = Command::new(binary).args(["init", "-"]).output().expect("cargo build --release");
-    let text = String::from_utf8(template.stdout).expect("text");
-    let text = text
-        .replace("namespace = \"default\"", &format!("namespace = \"{namespace}\""))
-        .replace("path = \"tocsin.log\"", &format!("brokers = \"{brokers}\""))
-        .replace("[telemetry]\n", &format!("[telemetry]\ntopic = \"{topic}\"\n"))
-        .replace("127.0.0.1:7311", "127.0.0.1:0");
-    std::fs::write(dir.join("tocsin.toml"), text).expect("a config");
-    let mut process = Command::new(binary)
-        .args(["run", "--config"])
-        .arg(dir.join("tocsin.toml"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary");
+    let process = Running::start(brokers, namespace, &[], |text| {
+        text.replace("[telemetry]\n", &format!("[telemetry]\ntopic = \"{topic}\"\n"))
+    });
     let group = format!("tocsin-{namespace}-collect-{topic}");
     let all: Vec<_> = (0..PARTITIONS).map(|p| TopicPartition::new(topic, p)).collect();
     let began = Instant::now();
@@ -100,9 +85,7 @@ fn run(log: &KafkaLog, brokers: &str, namespace: &str, topic: &str) -> (Duration
     }
     let wall = began.elapsed();
     let cpu = cpu_time(process.id());
-    process.kill().expect("ours");
-    process.wait().expect("ours");
-    std::fs::remove_dir_all(&dir).expect("ours");
+    process.kill();
     (cpu, wall)
 }
 

@@ -10,9 +10,8 @@
     reason = "a benchmark is set up by the environment and reads the clock"
 )]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +27,7 @@ use runtime::log::{
 };
 use runtime::topics::{Partitions, owned};
 use tocsin_benches::panes::{flushes, references};
+use tocsin_benches::running::Running;
 use tocsin_benches::{machine, predictions};
 use wire::topic::Topics;
 
@@ -212,55 +212,12 @@ fn span(flushes: &[Flush]) -> i64 {
 
 /// A judge from nothing until it is ready, and what it said.
 fn start(brokers: &str, namespace: &str) -> (Duration, String) {
-    let dir = std::env::temp_dir().join(namespace);
-    std::fs::create_dir_all(&dir).expect("a folder");
-    let binary = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/tocsin");
-    let template = Command::new(binary).args(["init", "-"]).output().expect("cargo build --release");
-    let text = String::from_utf8(template.stdout).expect("text");
-    let text = text
-        .replace("namespace = \"default\"", &format!("namespace = \"{namespace}\""))
-        .replace("path = \"tocsin.log\"", &format!("brokers = \"{brokers}\""))
-        .replace("127.0.0.1:7311", "127.0.0.1:0");
-    std::fs::write(dir.join("tocsin.toml"), text).expect("a config");
     let began = Instant::now();
-    let mut process = Command::new(binary)
-        .args(["run", "--roles", "judge", "--json", "--log-format", "json", "--config"])
-        .arg(dir.join("tocsin.toml"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary");
-    let mut said = process.stderr.take().expect("piped");
-    let told = std::thread::spawn(move || {
-        let mut text = String::new();
-        said.read_to_string(&mut text).map(|_| text)
-    });
-    let address = listens(&mut process);
-    while !is_ready(&address) {
-        assert!(process.try_wait().expect("ours").is_none(), "it ended");
+    let mut process = Running::start(brokers, namespace, &["--roles", "judge"], |text| text);
+    while !process.is_ready() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let ready = began.elapsed();
-    process.kill().expect("ours");
-    process.wait().expect("ours");
-    std::fs::remove_dir_all(&dir).expect("ours");
-    (ready, told.join().expect("read").expect("text"))
-}
-
-fn listens(process: &mut Child) -> String {
-    let mut first = String::new();
-    BufReader::new(process.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
-    let announced: serde_json::Value = serde_json::from_str(&first).expect("it says where it listens");
-    announced["address"].as_str().and_then(|a| a.strip_prefix("http://")).expect("an address").to_owned()
-}
-
-fn is_ready(address: &str) -> bool {
-    let mut answer = String::new();
-    let asked = TcpStream::connect(address).and_then(|mut stream| {
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        stream.read_to_string(&mut answer)
-    });
-    asked.is_ok() && answer.starts_with("HTTP/1.1 200")
+    (began.elapsed(), process.kill())
 }
 
 /// This program again, as the judge's predecessor, killed when it has written some of a transaction.

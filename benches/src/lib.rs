@@ -1,6 +1,7 @@
 //! Support for the benchmarks beside it: realistic records, CPU time, the machine.
 
 pub mod panes;
+pub mod running;
 
 use std::fs;
 use std::time::Duration;
