@@ -45,11 +45,15 @@ pub enum Point {
     OffsetsSent,
     /// All of it is committed, and the caller does not know.
     Committed,
+    /// A request to a receiver is about to be written.
+    Send,
+    /// It is written, and the caller has not heard of it.
+    Sent,
     Close,
 }
 
 impl Point {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Poll,
         Self::Polled,
         Self::Join,
@@ -62,6 +66,8 @@ impl Point {
         Self::Produced,
         Self::OffsetsSent,
         Self::Committed,
+        Self::Send,
+        Self::Sent,
         Self::Close,
     ];
 }

@@ -5,6 +5,7 @@
 
 pub mod chaos;
 pub mod laws;
+pub mod pager;
 pub mod schedule;
 pub mod story;
 pub mod telemetry;

@@ -299,17 +299,19 @@ impl<L: Log> CollectLoop<L> {
             if !part.read && !due && part.silence.said_idle {
                 continue;
             }
-            let idle = part.silence.is_idle(&self.log, &self.consumer, &part.predictions, now.mono, after);
+            let quiet = part.silence.is_idle(&self.log, &self.consumer, &part.predictions, now.mono, after);
+            let unread = part.labels.as_ref().is_some_and(|labels| {
+                (quiet || part.collector.waits_for_labels())
+                    && !part.labels_end.all_read(&self.log, &self.consumer, labels, now.mono)
+            });
+            // Whoever is idle lets time pass without its labels too; those that wait for predictions wait for longer.
+            let idle = quiet && (!unread || part.labels_paused);
             if !part.read && !due && idle == part.silence.said_idle {
                 continue;
             }
             part.silence.said_idle = idle;
             part.last_progress = now.mono;
-            if let Some(labels) = &part.labels {
-                let unread = part.collector.waits_for_labels()
-                    && !part.labels_end.all_read(&self.log, &self.consumer, labels, now.mono);
-                part.collector.set_labels_unread(unread);
-            }
+            part.collector.set_labels_unread(unread);
             let flush = part.collector.flush(part.silence.end.delivered, idle);
             self.views.dead_letters.fetch_add(flush.dead_letters.len() as u64, Ordering::Relaxed);
             let at = wire::partition::of_model(&part.source.to_string(), self.settings.collect_partitions);

@@ -256,20 +256,20 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         let read = (&mut self.consumer, offsets.as_slice());
         let how = commit(ROLE, self.clock, &mut part.transaction, records, read, &[])?;
         if self.held.ended(partition, how, now.mono) {
-            self.committed(partition, carry);
+            self.committed(partition, carry, now);
         } else {
             self.let_go(partition);
         }
         Ok(true)
     }
 
-    fn committed(&mut self, partition: u32, carry: Vec<Carry>) {
+    fn committed(&mut self, partition: u32, carry: Vec<Carry>, now: Now) {
         let Some(part) = self.parts.get_mut(&partition) else { return };
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
         for one in carry {
             match one {
-                Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, lease),
+                Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, now.mono + lease),
                 Carry::Response(r) => self.views.tell(views::Event::Response { response: Arc::new(r) }),
                 Carry::Incident(i) => count_incident(&i),
                 Carry::Outbox(_) | Carry::Audit(_) | Carry::Context(_) | Carry::State { .. } => (),

@@ -29,8 +29,9 @@ pub struct Sent {
 
 /// The world outside, as the escalate loop sees it: start an attempt, later hear its outcome.
 pub trait Sends: Send {
-    /// Begins an attempt; never blocks. The caller has committed its `sending` record.
-    fn start(&mut self, page: Page, attempt: u32, lease: Duration);
+    /// Begins an attempt; never blocks. The caller has committed its `sending` record. `until`, on the monotonic clock, its
+    /// lease ends: nothing begins from then on, as a new owner may have repeated it.
+    fn start(&mut self, page: Page, attempt: u32, until: Duration);
     /// Outcomes that have come in since the last call.
     fn outcomes(&mut self) -> Vec<Sent>;
     /// Alerts that stand open, as their last pages say: receivers that forget are to hear of them from now on.
@@ -109,7 +110,7 @@ impl Receivers {
 }
 
 impl Sends for Receivers {
-    fn start(&mut self, page: Page, attempt: u32, lease: Duration) {
+    fn start(&mut self, page: Page, attempt: u32, until: Duration) {
         let done = self.sender.clone();
         let Some((receiver, gate)) = self.receivers.get(&page.receiver) else {
             let reason = format!("no receiver is called {:?}", page.receiver);
@@ -120,12 +121,17 @@ impl Sends for Receivers {
             (Arc::clone(receiver), Arc::clone(gate), Arc::clone(&self.views), self.clock);
         self.remember(&page, &receiver);
         self.handle.spawn(async move {
-            // The lease bounds waiting for a turn and the request together: after it a new owner may repeat.
-            let attempted = tokio::time::timeout(lease, async {
+            let left = until.saturating_sub(clock.now().mono);
+            let attempted = tokio::time::timeout(left, async {
                 let Ok(_turn) = gate.acquire().await else {
                     return Outcome::Retry { reason: "shutting down".into() };
                 };
-                receiver.send(&page, attempt, clock.now().wall).await
+                // The process may have stood still.
+                let now = clock.now();
+                if until <= now.mono {
+                    return Outcome::Retry { reason: "its turn came after the lease".into() };
+                }
+                receiver.send(&page, attempt, now.wall).await
             });
             let outcome =
                 attempted.await.unwrap_or_else(|_| Outcome::Unknown { reason: "no answer in time".into() });

@@ -157,7 +157,7 @@ fn a_judge_commits_when_it_is_time_and_gives_up_who_is_silent_when_the_time_is_o
 struct Noted(Arc<Mutex<Vec<Page>>>);
 
 impl Sends for Noted {
-    fn start(&mut self, page: Page, _attempt: u32, _lease: Duration) {
+    fn start(&mut self, page: Page, _attempt: u32, _until: Duration) {
         self.0.lock().unwrap().push(page);
     }
     fn outcomes(&mut self) -> Vec<Sent> {

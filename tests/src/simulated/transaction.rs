@@ -123,7 +123,18 @@ impl SimTransaction {
                 let what = key.iter().position(|byte| *byte == 0).and_then(|zero| key.get(zero + 1));
                 !at.topic.contains(".state.collect") || what != Some(&1)
             }),
-            Some(Bug::OffsetBeforeEffect | Bug::StaleGroupMetadata | Bug::IdleBySilence) | None => (),
+            Some(Bug::AnswerNotSaved) => {
+                let taken = records.iter().any(|(at, record)| {
+                    let value = record.value.as_deref().unwrap_or_default();
+                    at.topic.contains(".audit.")
+                        && String::from_utf8_lossy(value).contains(r#""action":"command.acknowledge""#)
+                });
+                records.retain(|(at, _)| !taken || !at.topic.contains(".state.escalate"));
+            }
+            Some(
+                Bug::OffsetBeforeEffect | Bug::StaleGroupMetadata | Bug::IdleBySilence | Bug::SentBeyondLease,
+            )
+            | None => (),
         }
         records
     }

@@ -35,6 +35,10 @@ pub enum Bug {
     WatermarkNotSaved,
     /// A collector does not write which ids it has seen.
     DuplicateWindowLost,
+    /// The state of an incident is not written where somebody takes it.
+    AnswerNotSaved,
+    /// A request is begun however long ago its lease has ended.
+    SentBeyondLease,
 }
 
 /// What goes wrong, and how often.
@@ -164,7 +168,7 @@ impl World {
                 LogError::Aborted { why: what, source: None }
             }
             // What is done is done.
-            Point::Committed | Point::Polled | Point::Close => return Ok(()),
+            Point::Committed | Point::Polled | Point::Send | Point::Sent | Point::Close => return Ok(()),
             Point::Poll
             | Point::Join
             | Point::Fence

@@ -54,6 +54,8 @@ impl Chaos {
             | Point::Read
             | Point::Ends
             | Point::Append
+            | Point::Send
+            | Point::Sent
             | Point::Close => 1.0,
         };
         let slow = random.chance(self.delay * often);
@@ -84,7 +86,7 @@ pub enum What {
 /// Something to do to a process at some point, or wherever it comes next.
 #[must_use]
 pub fn any_deed(random: &mut Random, longest_stop: Duration) -> (Deed, Option<Point>) {
-    let point = Point::ALL.get(usize::try_from(random.below(16)).unwrap_or(0)).copied();
+    let point = Point::ALL.get(usize::try_from(random.below(18)).unwrap_or(0)).copied();
     let most = u64::try_from(longest_stop.as_millis()).unwrap_or(u64::MAX);
     let stop = Deed::Stop(Duration::from_millis(300 + random.below(most)));
     (if random.chance(0.7) { Deed::Kill } else { stop }, point)

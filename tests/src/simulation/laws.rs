@@ -1,5 +1,7 @@
 //! What must hold at the end of a story. Each law has a name; what it says stands in `ARCHITECTURE.md`.
 
+mod pages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,9 +12,9 @@ use detect::progress::SourceId;
 use detect::record::PanesRecord;
 use runtime::log::TopicPartition;
 use wire::history::History;
-use wire::{Digest, Incident, Timestamp};
+use wire::{Digest, Incident, Source, Timestamp};
 
-use super::story::{Kind, Told};
+use super::story::{ESCALATES, Kind, Told};
 use super::telemetry::{JUDGES, SOURCES, TOPIC, judge_config};
 use crate::simulated::{Stored, lock};
 
@@ -30,7 +32,7 @@ pub struct Seen {
     panes: Vec<Vec<(i64, PanesRecord)>>,
     /// Committed panes, summed by model, version, segment, start and profile.
     sums: Result<Vec<(String, Pane)>, String>,
-    /// Key and value, by incident and sequence: several judges write to the topic, in any order.
+    /// What judges told: key and value, by incident and sequence. Several write to the topic, in any order.
     pub incidents: Vec<(String, String)>,
     /// By model, version and window.
     history: Vec<(String, String)>,
@@ -39,12 +41,20 @@ pub struct Seen {
 type Law = fn(&Seen, &Seen) -> Result<(), String>;
 
 /// Laws of every story.
-const ALWAYS: [(&str, Law); 5] = [
+const ALWAYS: [(&str, Law); 13] = [
     ("no_role_fails_without_a_cause", no_role_fails_without_a_cause),
     ("offsets_never_pass_effects", offsets_never_pass_effects),
     ("no_pane_closes_early", no_pane_closes_early),
     ("a_second_fold_tells_the_same", a_second_fold_tells_the_same),
     ("nothing_stays_unread", nothing_stays_unread),
+    ("no_page_is_lost", pages::no_page_is_lost),
+    ("no_page_is_decided_twice", pages::no_page_is_decided_twice),
+    ("every_page_comes_to_an_end", pages::every_page_comes_to_an_end),
+    ("who_has_answered_is_left_alone", pages::who_has_answered_is_left_alone),
+    ("one_request_at_a_time", pages::one_request_at_a_time),
+    ("nothing_is_sent_beyond_its_lease", pages::nothing_is_sent_beyond_its_lease),
+    ("the_audit_is_whole", pages::the_audit_is_whole),
+    ("no_incident_is_forgotten", pages::no_incident_is_forgotten),
 ];
 /// Where no profile changes.
 const ONE_PROFILE: [(&str, Law); 1] =
@@ -116,11 +126,14 @@ fn incidents(told: &Told) -> Vec<(String, String)> {
     let read = |stored: &Arc<Stored>| {
         let value = text(stored.value.as_deref());
         let incident: Incident = serde_json::from_str(&value).expect("its own record");
-        ((incident.incident_id, incident.generation, incident.sequence), (text(stored.key.as_deref()), value))
+        let source = incident.source;
+        let which = (incident.incident_id, incident.generation, incident.sequence);
+        (which, (text(stored.key.as_deref()), value), source)
     };
-    let mut all: Vec<_> = shown(told, &told.topics.incidents, 2).iter().map(read).collect();
+    let told = shown(told, &told.topics.incidents, ESCALATES);
+    let mut all: Vec<_> = told.iter().map(read).filter(|(.., source)| *source != Source::Own).collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));
-    all.into_iter().map(|(_, incident)| incident).collect()
+    all.into_iter().map(|(_, incident, _)| incident).collect()
 }
 
 fn history(told: &Told) -> Vec<(String, String)> {

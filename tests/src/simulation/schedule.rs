@@ -142,9 +142,9 @@ impl TaskHost {
         deed
     }
 
-    fn run<W: Step>(&self, build: impl FnOnce(&Self) -> Result<W, LogError>) -> Ended {
+    fn run<W: Step>(&self, build: impl FnOnce() -> Result<W, LogError>) -> Ended {
         self.wait_to_go();
-        let mut work = match build(self) {
+        let mut work = match build() {
             Ok(work) => work,
             Err(error) => return Ended::Failed(error),
         };
@@ -236,7 +236,7 @@ impl Scheduler {
     pub fn spawn<W: Step>(
         &mut self,
         process: usize,
-        build: impl FnOnce(SimLog, &TaskHost) -> Result<W, LogError> + Send + 'static,
+        build: impl FnOnce(SimLog, &Arc<TaskHost>) -> Result<W, LogError> + Send + 'static,
     ) {
         let (go, going) = channel();
         let (saying, said) = channel();
@@ -252,7 +252,7 @@ impl Scheduler {
         let world = Arc::clone(&self.world);
         let body = move || {
             let log = SimLog::new(world, Arc::clone(&host) as Arc<dyn Host>);
-            let ran = catch_unwind(AssertUnwindSafe(|| host.run(|host| build(log, host))));
+            let ran = catch_unwind(AssertUnwindSafe(|| host.run(|| build(log, &host))));
             let ended = ran.unwrap_or_else(|thrown| {
                 if thrown.is::<Killed>() {
                     return Ended::Killed;

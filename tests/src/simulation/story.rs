@@ -8,10 +8,11 @@ use detect::config::JudgeConfig;
 use runtime::clock::Clock;
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::context_records;
+use runtime::escalate::EscalateLoop;
 use runtime::judge::JudgeLoop;
 use runtime::live::Live;
 use runtime::log::{Cleanup, Log, TopicSpec};
-use runtime::settings::Settings;
+use runtime::settings::{Settings, command_record};
 use runtime::topics::{Partitions, owned};
 use runtime::views::Views;
 use wire::context::ContextRecord;
@@ -19,6 +20,7 @@ use wire::profile::Profile;
 use wire::topic::Topics;
 
 use super::chaos::{self, Act, Chaos, What};
+use super::pager::{self, Line, Person, SimSends};
 use super::schedule::{Coverage, Scheduler};
 use super::telemetry::{
     JUDGES, LABELS, SOURCES, TOPIC, WRITTEN, another_judge_config, collect_config, event_time, judge_config,
@@ -35,6 +37,11 @@ const QUIET: Duration = Duration::from_secs(40);
 /// Before it nothing is written and nothing goes wrong: references of the config are in the panes when the first record
 /// comes. A judge that starts later than the telemetry would begin with what it has.
 const CALM: Duration = Duration::from_secs(2);
+/// Time for processes to end when they are asked to.
+const CLOSING: Duration = Duration::from_secs(5);
+/// When somebody takes on all that nobody has taken by then.
+pub const ANSWERED: Duration = Duration::from_secs(CALM.as_secs() + WRITTEN.as_secs() + QUIET.as_secs() / 2);
+pub const ESCALATES: u32 = 2;
 const TICK: Duration = Duration::from_millis(200);
 
 /// What a story is about.
@@ -104,6 +111,9 @@ pub struct Told {
     pub coverage: Coverage,
     pub failures: Vec<(usize, &'static str, String)>,
     pub kills: usize,
+    /// When its last moment was.
+    pub end: Duration,
+    pub line: Arc<Mutex<Line>>,
 }
 
 /// The host of whoever stands outside: nothing happens to it.
@@ -131,7 +141,7 @@ fn settings(instance: usize, hold_max: Duration) -> Settings {
         instance: format!("host-{instance}"),
         topics: Arc::new(Topics::of(NAMESPACE)),
         judge_partitions: JUDGES,
-        escalate_partitions: 2,
+        escalate_partitions: ESCALATES,
         collect_partitions: 2,
         commit_every: Duration::from_millis(100),
         progress_every: Duration::from_secs(1),
@@ -162,11 +172,18 @@ fn prepare(world: &Arc<Mutex<World>>, settings: &Settings) {
 /// The config files of the machines.
 type Files = Vec<Arc<Live<JudgeConfig>>>;
 
-fn start_process(scheduler: &mut Scheduler, slot: usize, files: &Files, telling: &Telling) -> usize {
+fn start_process(
+    scheduler: &mut Scheduler,
+    slot: usize,
+    files: &Files,
+    telling: &Telling,
+    line: &Arc<Mutex<Line>>,
+) -> usize {
     let process = scheduler.process();
     let settings = settings(slot, telling.hold_max());
     let (clock, views, prepare) = (Clock::start(), Arc::new(Views::default()), telling.prepare);
     let (of, its, file) = (settings.clone(), Arc::clone(&views), Arc::clone(&files[slot]));
+    let (pages, theirs, line) = (settings.clone(), Arc::clone(&views), Arc::clone(line));
     scheduler.spawn(process, move |log, _| {
         prepare();
         let spec = SourceSpec { topic: TOPIC.to_owned(), labels_topic: Some(LABELS.to_owned()) };
@@ -175,6 +192,12 @@ fn start_process(scheduler: &mut Scheduler, slot: usize, files: &Files, telling:
     scheduler.spawn(process, move |log, _| {
         prepare();
         JudgeLoop::new(log, settings, file, references(), views, clock)
+    });
+    scheduler.spawn(process, move |log, host| {
+        prepare();
+        let (policy, sends) = (pager::policy(), SimSends::new(Arc::clone(host), line));
+        let make = move |partition| escalate::Machine::new(partition, Arc::clone(&policy));
+        EscalateLoop::new(log, pages, Box::new(make), Live::new(pager::loaded()), sends, theirs, clock)
     });
     process
 }
@@ -204,10 +227,11 @@ pub fn tell(telling: &Telling) -> Told {
     prepare(&world, &settings(0, telling.hold_max()));
     let mut scheduler = Scheduler::new(telling.seed, Arc::clone(&world), start(), Chaos::none());
     let outside = SimLog::new(Arc::clone(&world), Arc::new(Outside));
+    let (line, mut person) = (Line::new(telling.seed, telling.bug), Person::new(telling.seed));
     // A slot is a machine: what dies on it is started again on it.
     let files: Files = (0..telling.processes()).map(|_| Live::new(judge_config())).collect();
     let mut slots: Vec<Option<usize>> = (0..telling.processes())
-        .map(|slot| Some(start_process(&mut scheduler, slot, &files, telling)))
+        .map(|slot| Some(start_process(&mut scheduler, slot, &files, telling, &line)))
         .collect();
     let mut again: BTreeMap<usize, Duration> = BTreeMap::new();
     let longest_stop = Duration::from_secs(18);
@@ -220,11 +244,17 @@ pub fn tell(telling: &Telling) -> Told {
         if trouble && now == CALM {
             scheduler.set_chaos(chaos.clone());
             lock(&world).faults = faults.clone();
+            pager::lock(&line).set_bad(true);
         }
         if trouble && now == CALM + WRITTEN {
             scheduler.calm();
             lock(&world).faults = Faults { bug: telling.bug, ..Faults::default() };
+            pager::lock(&line).set_bad(false);
         }
+        if now == ANSWERED {
+            person.see_to_all(now);
+        }
+        look_and_answer(&mut person, &outside, &world, now);
         let batch: Vec<_> =
             std::iter::from_fn(|| written.next_if(|w| w.at + CALM <= now)).map(|w| w.record).collect();
         outside.append(&batch).expect("producers are not refused");
@@ -244,12 +274,12 @@ pub fn tell(telling: &Telling) -> Told {
             }
         }
         for slot in again.extract_if(.., |_, at| *at <= now).map(|(slot, _)| slot).collect::<Vec<_>>() {
-            let process = start_process(&mut scheduler, slot, &files, telling);
+            let process = start_process(&mut scheduler, slot, &files, telling, &line);
             slots[slot] = Some(process);
             // What begins may end before it has begun.
             if now < CALM + WRITTEN && random.chance(0.3) {
                 let (deed, point) = chaos::any_deed(&mut random, longest_stop);
-                let role = ["collect", "judge"][usize::from(random.chance(0.5))];
+                let role = ["collect", "judge", "escalate"][usize::try_from(random.below(3)).unwrap_or(0)];
                 scheduler.arm(process, deed, point, Some(role));
             }
         }
@@ -257,10 +287,26 @@ pub fn tell(telling: &Telling) -> Told {
     for process in scheduler.running() {
         scheduler.ask_to_stop(process);
     }
-    scheduler.run_until(now + Duration::from_secs(5));
+    scheduler.run_until(now + CLOSING);
     let (coverage, failures) = (scheduler.coverage(), std::mem::take(&mut scheduler.failures));
     drop(scheduler);
-    Told { world, topics: Topics::of(NAMESPACE), coverage, failures, kills }
+    let end = now + CLOSING;
+    Told { world, topics: Topics::of(NAMESPACE), coverage, failures, kills, end, line }
+}
+
+/// What is told of incidents is seen, and some of it answered.
+fn look_and_answer(person: &mut Person, outside: &SimLog, world: &Arc<Mutex<World>>, now: Duration) {
+    let settings = settings(0, Duration::ZERO);
+    for partition in 0..settings.escalate_partitions {
+        let told = lock(world).shown(&settings.topics.incidents, partition);
+        for incident in told.iter().filter_map(|stored| serde_json::from_slice(stored.value.as_deref()?).ok())
+        {
+            person.see(&incident, now);
+        }
+    }
+    let wall = start().plus_ms(i64::try_from(now.as_millis()).unwrap_or(0));
+    let asked: Vec<_> = person.commands(now, wall).iter().map(|c| command_record(&settings, c)).collect();
+    outside.append(&asked).expect("people are not refused");
 }
 
 /// Two of three files change while requests fail, a second apart; the first of them changes back later.

@@ -1,0 +1,273 @@
+//! What must hold of pages: nobody is forgotten, nothing is decided twice, and who has answered is left alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use escalate::{Checker, Machine};
+use wire::audit::AuditRecord;
+use wire::outbox::{OutboxRecord, OutboxState};
+use wire::page::PageKind;
+use wire::{AlertKey, Incident, IncidentId, Timestamp};
+
+use super::Seen;
+use crate::simulated::lock;
+use crate::simulation::pager::{self, Begun};
+use crate::simulation::story::{ANSWERED, ESCALATES};
+use crate::simulation::telemetry::start;
+
+/// When the last person took the rest on, as the machines' clocks have it.
+fn answered_at() -> Timestamp {
+    wall(ANSWERED)
+}
+
+fn wall(at: Duration) -> Timestamp {
+    start().plus_ms(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Committed records of a topic, each with the number of its commit.
+fn committed<T: serde::de::DeserializeOwned>(told: &Seen, topic: &str) -> Vec<(usize, T)> {
+    let world = lock(&told.told.world);
+    let of = |(i, commit): (usize, &crate::simulated::Commit)| {
+        let records = commit.records.iter().filter(|(at, _)| *at.topic == *topic);
+        let read = records.filter_map(|(_, stored)| serde_json::from_slice(stored.value.as_deref()?).ok());
+        read.map(|record| (i, record)).collect::<Vec<_>>()
+    };
+    world.commits.iter().enumerate().flat_map(of).collect()
+}
+
+fn outbox(told: &Seen) -> Vec<(usize, OutboxRecord)> {
+    committed(told, &told.told.topics.outbox)
+}
+
+/// The last word on each page.
+fn last_words(told: &Seen) -> BTreeMap<String, OutboxRecord> {
+    outbox(told).into_iter().map(|(_, record)| (record.page.notification_id.to_string(), record)).collect()
+}
+
+fn audit(told: &Seen) -> Vec<(usize, AuditRecord)> {
+    committed(told, &told.told.topics.audit)
+}
+
+fn detected(told: &Seen) -> impl Iterator<Item = Incident> {
+    let read = |(_, value): &(String, String)| serde_json::from_str(value).expect("its own record");
+    told.incidents.iter().map(read)
+}
+
+fn takes(action: &str) -> bool {
+    matches!(action, "command.acknowledge" | "incident.cleared")
+}
+
+/// Of an incident that nobody took, and that did not clear, somebody has heard.
+pub(super) fn no_page_is_lost(told: &Seen, _: &Seen) -> Result<(), String> {
+    let heard: BTreeSet<(IncidentId, u32)> = pager::lock(&told.told.line)
+        .taken
+        .iter()
+        .filter(|(_, page)| page.kind == PageKind::Trigger)
+        .map(|(_, page)| (page.incident.incident_id.clone(), page.incident.generation))
+        .collect();
+    let answered: BTreeSet<IncidentId> = audit(told)
+        .into_iter()
+        .filter(|(_, record)| takes(&record.action) && record.at < answered_at())
+        .filter_map(|(_, record)| record.incident_id)
+        .collect();
+    let decided: BTreeSet<(IncidentId, u32)> = outbox(told)
+        .into_iter()
+        .filter(|(_, record)| record.page.kind == PageKind::Trigger)
+        .map(|(_, record)| (record.page.incident.incident_id, record.page.incident.generation))
+        .collect();
+    for incident in detected(told) {
+        let which = (incident.incident_id.clone(), incident.generation);
+        if !decided.contains(&which) {
+            return Err(format!("nobody was to be paged for {}, generation {}", which.0, which.1));
+        }
+        if !heard.contains(&which) && !answered.contains(&which.0) {
+            return Err(format!("nobody has heard of {}, generation {}", which.0, which.1));
+        }
+    }
+    Ok(())
+}
+
+/// What is called delivered was taken, and what failed went to somebody else; in the end nothing is overdue.
+pub(super) fn every_page_comes_to_an_end(told: &Seen, _: &Seen) -> Result<(), String> {
+    let line = pager::lock(&told.told.line);
+    let taken: BTreeSet<&str> = line.taken.iter().map(|(_, page)| page.notification_id.as_str()).collect();
+    let words = last_words(told);
+    for (id, record) in &words {
+        let page = &record.page;
+        match &record.state {
+            OutboxState::Delivered { .. } if !taken.contains(id.as_str()) => {
+                return Err(format!("{id} is called delivered, and never was"));
+            }
+            OutboxState::Failed { reason } if page.kind == PageKind::Trigger && page.receiver == "pager" => {
+                let instead = words.values().any(|other| {
+                    other.page.receiver == "backup"
+                        && other.page.incident.incident_id == page.incident.incident_id
+                });
+                let wanted = !audit(told).iter().any(|(_, r)| {
+                    takes(&r.action)
+                        && r.incident_id.as_ref() == Some(&page.incident.incident_id)
+                        && r.at <= record.at
+                });
+                if wanted && !instead {
+                    return Err(format!("{id} failed ({reason}) and nobody else was paged"));
+                }
+            }
+            OutboxState::Retrying { at, .. } if *at >= wall(told.told.end) => (),
+            OutboxState::Delivered { .. } | OutboxState::Failed { .. } | OutboxState::Cancelled { .. } => (),
+            state => return Err(format!("{id} was left at {state:?} from {} on", record.at)),
+        }
+    }
+    Ok(())
+}
+
+/// One step of one round calls a target once.
+pub(super) fn no_page_is_decided_twice(told: &Seen, _: &Seen) -> Result<(), String> {
+    let mut decided = BTreeMap::new();
+    for (id, record) in last_words(told) {
+        let page = record.page;
+        if page.kind != PageKind::Trigger {
+            continue;
+        }
+        let incident = (page.incident.incident_id, page.incident.generation);
+        let step = (incident, page.round, page.step, page.receiver, page.target);
+        if let Some(other) = decided.insert(step.clone(), id.clone()) {
+            return Err(format!("{other} and {id} are both for {step:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Once it is committed that somebody has it, no call about it is begun: not before it is nobody's again.
+pub(super) fn who_has_answered_is_left_alone(told: &Seen, _: &Seen) -> Result<(), String> {
+    let mut marks: BTreeMap<usize, Vec<(IncidentId, bool)>> = BTreeMap::new();
+    for (commit, record) in audit(told) {
+        let held = match record.action.as_str() {
+            "command.acknowledge" => true,
+            "policy.restarted" | "incident.reopened" | "incident.returned" => false,
+            _ => continue,
+        };
+        marks.entry(commit).or_default().extend(record.incident_id.map(|id| (id, held)));
+    }
+    let mut held: BTreeSet<IncidentId> = BTreeSet::new();
+    let mut begun: BTreeMap<usize, Vec<OutboxRecord>> = BTreeMap::new();
+    outbox(told).into_iter().for_each(|(commit, record)| begun.entry(commit).or_default().push(record));
+    let commits: BTreeSet<usize> = marks.keys().chain(begun.keys()).copied().collect();
+    for commit in commits {
+        for record in begun.get(&commit).into_iter().flatten() {
+            let is_call =
+                record.page.kind == PageKind::Trigger && matches!(record.state, OutboxState::Sending { .. });
+            let id = &record.page.incident.incident_id;
+            let freed = marks.get(&commit).is_some_and(|marks| marks.contains(&(id.clone(), false)));
+            if is_call && held.contains(id) && !freed {
+                return Err(format!("{} was begun though somebody has {id}", record.page.notification_id));
+            }
+        }
+        for (id, is_held) in marks.remove(&commit).into_iter().flatten() {
+            if is_held {
+                held.insert(id)
+            } else {
+                held.remove(&id)
+            };
+        }
+    }
+    Ok(())
+}
+
+/// No two requests about one alert are under way at once, whichever processes they are of: their order is kept.
+pub(super) fn one_request_at_a_time(told: &Seen, _: &Seen) -> Result<(), String> {
+    let line = pager::lock(&told.told.line);
+    let mut last: BTreeMap<&AlertKey, &Begun> = BTreeMap::new();
+    let mut begun: Vec<&Begun> = line.begun.iter().collect();
+    begun.sort_by_key(|begun| begun.at);
+    for one in begun {
+        if let Some(before) = last.insert(&one.page.alert_key, one)
+            && one.at < before.over
+        {
+            return Err(format!(
+                "{} attempt {} at {:?}, while {} attempt {} was under way until {:?}",
+                one.page.notification_id,
+                one.attempt,
+                one.at,
+                before.page.notification_id,
+                before.attempt,
+                before.over
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A request is begun after the commit of its attempt, and within its lease.
+pub(super) fn nothing_is_sent_beyond_its_lease(told: &Seen, _: &Seen) -> Result<(), String> {
+    let mut leases = BTreeMap::new();
+    for (_, record) in outbox(told) {
+        if let OutboxState::Sending { attempt, lease_ms, .. } = record.state {
+            let until = record.at.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
+            leases.insert((record.page.notification_id, attempt), until);
+        }
+    }
+    for Begun { page, attempt, at, .. } in &pager::lock(&told.told.line).begun {
+        match leases.get(&(page.notification_id.clone(), *attempt)) {
+            None => {
+                return Err(format!(
+                    "{} attempt {attempt} was begun and never committed",
+                    page.notification_id
+                ));
+            }
+            Some(until) if *until <= wall(*at) => {
+                return Err(format!(
+                    "{} attempt {attempt} was begun at {}, when its lease had ended at {until}",
+                    page.notification_id,
+                    wall(*at)
+                ));
+            }
+            Some(_) => (),
+        }
+    }
+    Ok(())
+}
+
+/// The chain of each partition is whole from its first record.
+pub(super) fn the_audit_is_whole(told: &Seen, _: &Seen) -> Result<(), String> {
+    for partition in 0..ESCALATES {
+        let mut checker = Checker::new(partition, &[]).map_err(|e| e.to_string())?;
+        let stored = lock(&told.told.world).shown(&told.told.topics.audit, partition);
+        for stored in &stored {
+            let record = serde_json::from_slice(stored.value.as_deref().unwrap_or_default());
+            checker.record(&record.expect("its own record")).map_err(|e| e.to_string())?;
+        }
+        let verified = checker.end().map_err(|e| e.to_string())?;
+        if !stored.is_empty() && !verified.from_start {
+            return Err(format!("the chain of {partition} does not begin at its start"));
+        }
+    }
+    Ok(())
+}
+
+/// What the committed state comes to: every incident that was told is known, and each that nobody has will page again.
+pub(super) fn no_incident_is_forgotten(told: &Seen, _: &Seen) -> Result<(), String> {
+    let mut known = BTreeSet::new();
+    for partition in 0..ESCALATES {
+        let mut machine = Machine::new(partition, pager::policy());
+        let mut state = BTreeMap::new();
+        for stored in lock(&told.told.world).shown(&told.told.topics.state_escalate, partition) {
+            let key = stored.key.clone().unwrap_or_default();
+            match &stored.value {
+                Some(value) => drop(state.insert(key, value.clone())),
+                None => drop(state.remove(&key)),
+            }
+        }
+        for (key, value) in &state {
+            machine.restore(key, value).map_err(|e| e.to_string())?;
+        }
+        let silent = machine.counts().silent;
+        if silent > 0 {
+            return Err(format!("{silent} incidents of {partition} are nobody's and will never page"));
+        }
+        known.extend(machine.take_changed().into_iter().filter_map(|(id, view)| view.map(|_| id)));
+    }
+    match detected(told).find(|incident| !known.contains(&incident.incident_id)) {
+        Some(incident) => Err(format!("{} is not known to whoever escalates", incident.incident_id)),
+        None => Ok(()),
+    }
+}
