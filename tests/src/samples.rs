@@ -231,6 +231,7 @@ pub fn response() -> Response {
         by: "p-4u2k7d".into(),
         why: Some("on it".into()),
         until: Some(at("2026-03-02T11:42:03.150Z")),
+        to: None,
         not_actionable: false,
     }
 }
@@ -258,6 +259,8 @@ pub fn page() -> Page {
         decided_at: at("2026-03-02T10:41:21Z"),
         escalates_at: Some(at("2026-03-02T10:46:21Z")),
         owner: None,
+        person: None,
+        text: None,
         thread: None,
     }
 }

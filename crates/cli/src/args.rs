@@ -74,6 +74,12 @@ pub(crate) enum Command {
     Close(CloseArgs),
     /// Write a note on an incident
     Note(NoteArgs),
+    /// Page nobody about an incident for a time
+    Snooze(SnoozeArgs),
+    /// Hand an incident to somebody, who is paged
+    Assign(AssignArgs),
+    /// Say that an incident is the same trouble as another one, which is worked on in its place
+    Merge(MergeArgs),
     /// Follow incidents, pages and answers as they happen
     Tail(TailArgs),
     /// List the records that could not be read, and why
@@ -273,6 +279,9 @@ pub(crate) struct InitArgs {
     /// Overwrite
     #[arg(long)]
     pub force: bool,
+    /// Write people, policies and templates into a folder `response` beside it, for a team
+    #[arg(long)]
+    pub response: bool,
 }
 
 #[derive(Debug, Args)]
@@ -332,6 +341,38 @@ pub(crate) struct CloseArgs {
     /// As of `resolve`: for what has resolved by itself
     #[arg(long)]
     pub not_actionable: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnoozeArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+    /// Seconds until it pages again, from the first step
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub for_s: u64,
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AssignArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+    /// `person:NAME`, `team:NAME` or `role:NAME` of the response bundle
+    pub to: String,
+    #[arg(long)]
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+    /// The incident that is worked on
+    #[arg(long)]
+    pub into: String,
+    #[arg(long)]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -159,8 +159,11 @@ impl<L: Log> http_api::Backend for Backend<L> {
         Ok(Ingested { records: count })
     }
 
-    fn command(&self, new: NewCommand) -> Result<CommandReceipt, BackendError> {
+    fn command(&self, mut new: NewCommand) -> Result<CommandReceipt, BackendError> {
         let (incident_id, view) = self.find(&new.incident)?;
+        if let wire::command::Action::Merge { into, .. } = &mut new.action {
+            *into = self.find(into.as_str())?.0;
+        }
         if let Some(command_id) = new.command_id.clone()
             && self.views.answer_to(&command_id).is_some()
         {
@@ -194,6 +197,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
         let (answer, why) = match self.views.answer_to(id) {
             None => (AnswerState::Unknown, None),
             Some(escalate::Answer::Accepted) => (AnswerState::Accepted, None),
+            Some(escalate::Answer::Noted { why }) => (AnswerState::Noted, Some(why)),
             Some(escalate::Answer::Refused { why }) => (AnswerState::Refused, Some(why)),
         };
         Ok(CommandAnswer { command_id: id.clone(), answer, why })

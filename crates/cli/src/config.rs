@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 mod fault;
 mod log;
+pub mod response;
 mod template;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use detect::collect::CollectConfig;
 use detect::config::{BudgetSettings, JudgeConfig, JudgeSettings, ModelSettings};
 use detect::reference::Reference;
+use escalate::ConfigError;
 use escalate::config::{At, Bundle, EscalateConfig, PolicyConfig, RouteConfig};
 use http_api::HttpConfig;
 use receivers::ReceiverConfig;
@@ -22,7 +24,8 @@ use wire::parts::WHOLE_BYTES_MAX;
 pub use audit::AuditConfig;
 pub use fault::{Fault, Part};
 pub use log::LogConfig;
-pub use template::TEMPLATE;
+use response::{Folder, Response};
+pub use template::{TEMPLATE, with_response};
 
 /// Everything that an operator says. Unknown keys are refused.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -51,9 +54,14 @@ pub struct Config {
     /// what healthy looks like is learned from the first panes.
     #[serde(default)]
     pub references: Option<PathBuf>,
+    /// Folder of the response bundle, relative to this file: people, policies, templates. In place of `route` and `policy`.
+    #[serde(default)]
+    pub response: Option<PathBuf>,
     /// Which incident goes to which policy: the first that matches.
+    #[serde(default)]
     pub route: Vec<RouteConfig>,
     /// Who is paged one after the other.
+    #[serde(default)]
     pub policy: BTreeMap<String, PolicyConfig>,
     /// Where pages go.
     pub receiver: BTreeMap<String, ReceiverConfig>,
@@ -125,15 +133,14 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
         let why = http_api::BindError::OpenToAll { address: config.http.address }.to_string();
         faults.push(Fault::of_key(file, source, &[Part::Key("http"), Part::Key("address")], why));
     }
-    let policy = match policy(&config) {
-        Ok(policy) => Some(policy),
-        Err(errors) => {
-            for error in errors.0 {
-                let path: Vec<Part<'_>> = error.path.iter().map(part).collect();
-                faults.push(Fault::of_key(file, source, &path, error.why));
-            }
-            None
-        }
+    let folder = response(&config, &dir, (file, source)).unwrap_or_else(|wrong| {
+        faults.extend(wrong);
+        None
+    });
+    let policy = if faults.is_empty() {
+        policy(&config, folder.as_ref(), (file, source)).map_err(|wrong| faults.extend(wrong)).ok()
+    } else {
+        None
     };
     for (name, receiver) in &config.receiver {
         if let Err(why) = check_secrets(name, receiver, &dir) {
@@ -203,21 +210,67 @@ fn keyed(telemetry: &CollectConfig, dir: &Path) -> Result<CollectConfig, String>
     Ok(telemetry.clone().keyed(secret.as_bytes()))
 }
 
-fn policy(config: &Config) -> Result<escalate::Policy, escalate::config::ConfigErrors> {
-    let bundle = Bundle {
-        namespace: config.namespace.clone(),
-        route: config.route.clone(),
-        policy: config.policy.clone(),
-        escalate: config.escalate.clone(),
-    };
-    escalate::Policy::new(bundle, &config.receiver.keys().cloned().collect())
+/// The folder of the response bundle, if there is one.
+fn response(
+    config: &Config,
+    dir: &Path,
+    (file, source): (&Path, &str),
+) -> Result<Option<Folder>, Vec<Fault>> {
+    let Some(folder) = &config.response else { return Ok(None) };
+    let twice = [("route", config.route.is_empty()), ("policy", config.policy.is_empty())];
+    if let Some((key, _)) = twice.into_iter().find(|(_, is_empty)| !is_empty) {
+        let why = format!(
+            "who is paged stands in the folder {} (`response`): move this to its policy.toml",
+            folder.display()
+        );
+        return Err(vec![Fault::of_key(file, source, &[Part::Key(key)], why)]);
+    }
+    Folder::read(&dir.join(folder)).map(Some)
 }
 
-fn part(at: &At) -> Part<'_> {
-    match at {
-        At::Key(key) => Part::Key(key),
-        At::Index(index) => Part::Index(*index),
+fn policy(
+    config: &Config,
+    folder: Option<&Folder>,
+    (file, source): (&Path, &str),
+) -> Result<escalate::Policy, Vec<Fault>> {
+    let Response { route, policy, people, templates } = match folder {
+        Some(folder) => folder.parse()?,
+        None => {
+            Response { route: config.route.clone(), policy: config.policy.clone(), ..Response::default() }
+        }
+    };
+    let namespace = config.namespace.clone();
+    let bundle = Bundle { namespace, route, policy, escalate: config.escalate.clone(), people, templates };
+    escalate::Policy::new(bundle, &config.receiver.keys().cloned().collect()).map_err(|errors| {
+        let fault = |error: ConfigError| {
+            let there = folder.and_then(|folder| folder.fault(&error));
+            there.unwrap_or_else(|| Fault::of_key(file, source, &parts(&error.path), error.why))
+        };
+        errors.0.into_iter().map(fault).collect()
+    })
+}
+
+/// The text of a config and of the response bundle that it names: what has changed if this has.
+pub(crate) fn whole(file: &Path, source: &str) -> String {
+    let named = source.parse::<toml::Table>().ok();
+    let folder = named.as_ref().and_then(|table| table.get("response")?.as_str());
+    let dir = file.parent().unwrap_or(Path::new("."));
+    match folder.map(|folder| Folder::read(&dir.join(folder))) {
+        None => source.to_owned(),
+        Some(Ok(folder)) => format!("{source}\0{}", folder.whole()),
+        Some(Err(faults)) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            format!("{source}\0{}", faults.join("\0"))
+        }
     }
+}
+
+fn parts(path: &[At]) -> Vec<Part<'_>> {
+    let part = |at| match at {
+        &At::Key(ref key) => Part::Key(key),
+        At::Index(index) => Part::Index(*index),
+    };
+    path.iter().map(part).collect()
 }
 
 fn check_namespace(name: &str) -> Result<(), String> {

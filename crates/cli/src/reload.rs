@@ -107,7 +107,7 @@ impl<L: Log> Watch<L> {
         in_force: InForce,
         asked: Arc<AtomicBool>,
     ) -> Self {
-        let settle = Settle::new(digest(Some(&source)));
+        let settle = Settle::new(digest(Some(&config::whole(&file, &source))));
         // Whatever was wrong with it before this process started no longer is.
         let unsaid = Some(None);
         let (started_with, next) = (source, Duration::ZERO);
@@ -128,7 +128,7 @@ impl<L: Log> Watch<L> {
 
     fn look(&mut self, asked: bool, now: Now) {
         let read = std::fs::read_to_string(&self.file);
-        let found = digest(read.as_deref().ok());
+        let found = digest(read.as_deref().ok().map(|text| config::whole(&self.file, text)).as_deref());
         if !self.settle.look(&found, asked) {
             return;
         }

@@ -6,7 +6,10 @@ use http_api::TailEvent;
 use runtime::views::Event;
 use serde_json::{Value, json};
 
-use crate::args::{AckArgs, CloseArgs, Global, IdArgs, IncidentsArgs, NoteArgs, ResolveArgs, TailArgs};
+use crate::args::{
+    AckArgs, AssignArgs, CloseArgs, Global, IdArgs, IncidentsArgs, MergeArgs, NoteArgs, ResolveArgs,
+    SnoozeArgs, TailArgs,
+};
 use crate::client::Client;
 use crate::demo::screen;
 use crate::failure::{Failure, Kind};
@@ -123,7 +126,9 @@ pub(crate) fn show(args: &IdArgs, global: &Global, out: &Out) -> Result<(), Fail
         let why =
             r.get("why").and_then(Value::as_str).map(|w| format!(": {}", visible(w))).unwrap_or_default();
         let idle = if r["not_actionable"] == true { ", not actionable," } else { "" };
-        out.line(format!("  {}  {}{idle} by {}{why}", text(r, "at"), text(r, "change"), text(r, "by")));
+        let to = r.get("to").and_then(Value::as_str).map(|to| format!(" to {}", visible(to)));
+        let (at, change, by) = (text(r, "at"), text(r, "change"), text(r, "by"));
+        out.line(format!("  {at}  {change}{}{idle} by {by}{why}", to.unwrap_or_default()));
     }
     Ok(())
 }
@@ -179,6 +184,24 @@ pub(crate) fn note(args: &NoteArgs, global: &Global, out: &Out) -> Result<(), Fa
     command(&args.id.id, "note", &json!({"text": args.text}), global, out)
 }
 
+/// # Errors
+/// As [`ack`].
+pub(crate) fn snooze(args: &SnoozeArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    command(&args.id.id, "snooze", &json!({"for_s": args.for_s, "reason": args.reason}), global, out)
+}
+
+/// # Errors
+/// As [`ack`].
+pub(crate) fn assign(args: &AssignArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    command(&args.id.id, "assign", &json!({"to": args.to, "note": args.note}), global, out)
+}
+
+/// # Errors
+/// As [`ack`].
+pub(crate) fn merge(args: &MergeArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    command(&args.id.id, "merge", &json!({"into": args.into, "reason": args.reason}), global, out)
+}
+
 /// Sends a command and waits until it was carried out or refused.
 fn command(id: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Result<(), Failure> {
     let client = Client::new(global)?;
@@ -194,7 +217,11 @@ fn command(id: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Re
         out.json(&without_nulls(&told));
     }
     match text(&answer, "answer") {
-        "accepted" if out.json => Ok(()),
+        "accepted" | "noted" if out.json => Ok(()),
+        "noted" => {
+            out.line(out.paint(Look::Yellow, visible(text(&answer, "why"))));
+            Ok(())
+        }
         "accepted" => say_done(&client, text(&told, "incident_id"), what, out),
         "refused" => Err(Failure::new(Kind::No, format!("refused: {}", visible(text(&answer, "why"))))),
         _ => Err(Failure::new(
@@ -224,9 +251,13 @@ fn say_done(client: &Client, id: &str, what: &str, out: &Out) -> Result<(), Fail
         "ack" => "acknowledged",
         "resolve" => "resolved",
         "close" => "closed",
+        "snooze" => "nobody is paged",
+        "assign" => "handed on",
+        "merge" => "merged",
         _ => "noted",
     };
-    let until = view.get("acknowledged_until").and_then(Value::as_str).filter(|_| what == "ack");
+    let key = if what == "snooze" { "snoozed_until" } else { "acknowledged_until" };
+    let until = view.get(key).and_then(Value::as_str).filter(|_| matches!(what, "ack" | "snooze"));
     let until = until.map(|u| format!(" until {u}")).unwrap_or_default();
     let title = visible(text(&view["incident"], "title"));
     out.line(format!("{}{until}: {title}", out.paint(Look::Green, done)));

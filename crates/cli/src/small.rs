@@ -12,7 +12,7 @@ use crate::term::{Look, Out};
 pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
     match config::load(&args.config) {
         Ok(checked) => {
-            let c = &checked.config;
+            let (c, bundle) = (&checked.config, checked.policy.bundle());
             if out.json {
                 out.json(&serde_json::json!({"valid": true, "digest": checked.judge.digest(), "faults": []}));
                 return Ok(());
@@ -35,10 +35,21 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
             out.line(format!("  references  {references}"));
             out.line(format!(
                 "  routing     routes: {}, policies: {}, receivers: {}",
-                c.route.len(),
-                c.policy.len(),
+                bundle.route.len(),
+                bundle.policy.len(),
                 c.receiver.len()
             ));
+            if let Some(folder) = &c.response {
+                out.line(format!(
+                    "  response    {}: people: {}, teams: {}, roles: {}, templates: {}; digest {}",
+                    folder.display(),
+                    bundle.people.person.len(),
+                    bundle.people.team.len(),
+                    bundle.people.role.len(),
+                    bundle.templates.len(),
+                    checked.policy.digest()
+                ));
+            }
             out.line(format!("  people      {}", people(&checked)));
             out.line(format!("  http        {}", c.http.address));
             out.line(format!("  digest      {}", checked.judge.digest()));
@@ -79,24 +90,37 @@ fn people(checked: &Checked) -> String {
 /// # Errors
 /// When the file is there already, or cannot be written.
 pub(crate) fn init(args: &InitArgs, out: &Out) -> Result<(), Failure> {
+    let text = if args.response { config::with_response() } else { TEMPLATE.to_owned() };
     if args.path == Path::new("-") {
-        out.line(TEMPLATE.trim_end());
+        out.line(text.trim_end());
         return Ok(());
     }
-    let file = args.path.display();
-    if args.path.exists() && !args.force {
+    let dir = args.path.parent().unwrap_or(Path::new(".")).join("response");
+    let mut files = vec![(args.path.clone(), text)];
+    if args.response {
+        files.extend(config::response::starting(&dir));
+    }
+    if let Some((there, _)) = files.iter().find(|(path, _)| path.exists() && !args.force) {
+        let there = there.display();
         return Err(Failure::new(
             Kind::CannotStart,
-            format!("{file} is there already; --force overwrites it"),
+            format!("{there} is there already; --force overwrites it"),
         ));
     }
-    std::fs::write(&args.path, TEMPLATE)
-        .map_err(|e| Failure::new(Kind::CannotStart, format!("{file}: {e}")))?;
+    for (path, text) in &files {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let written =
+            folder.map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
+        written.map_err(|e| Failure::new(Kind::CannotStart, format!("{}: {e}", path.display())))?;
+    }
     if out.json {
-        out.json(&serde_json::json!({"written": args.path}));
+        let written: Vec<_> = files.iter().map(|(path, _)| path).collect();
+        out.json(&serde_json::json!({"written": written}));
     } else {
+        let file = args.path.display();
+        let with = if args.response { format!(" and {}", dir.display()) } else { String::new() };
         out.line(format!(
-            "{file} written. Next: `tocsin check --config {file}`, `tocsin run --config {file}`"
+            "{file}{with} written. Next: `tocsin check --config {file}`, `tocsin run --config {file}`"
         ));
     }
     Ok(())

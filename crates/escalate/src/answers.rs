@@ -10,6 +10,10 @@ use wire::CommandId;
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Answer {
     Accepted,
+    /// It was written down, and stops nothing yet: why, and what would.
+    Noted {
+        why: String,
+    },
     /// Nothing changed, and why.
     Refused {
         why: String,

@@ -1,4 +1,6 @@
-//! The tables of `tocsin.toml` that say who is paged, when, and until when.
+//! The tables that say who is paged, when, and until when.
+
+mod people;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,6 +8,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::{Family, Severity, Source};
+
+pub use people::{Class, ContactConfig, ENGINEER, PeopleConfig, PersonConfig, RoleConfig, TeamConfig};
 
 /// Everything that decides about pages, as written. [`crate::Policy::new`] checks it as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +24,12 @@ pub struct Bundle {
     /// Times and limits that hold for every policy.
     #[serde(default)]
     pub escalate: EscalateConfig,
+    /// Who there is.
+    #[serde(default, skip_serializing_if = "PeopleConfig::is_empty")]
+    pub people: PeopleConfig,
+    /// Templates of pages, by audience and kind: `engineer`, `engineer.resolve`, `default`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub templates: BTreeMap<String, String>,
 }
 
 /// One `[[route]]`. Every condition that is given must hold; a list holds when one of its entries does.
@@ -71,16 +81,80 @@ pub struct PolicyConfig {
     /// `receiver/target` that is paged at once when a receiver refuses a page or cannot be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
+    /// Whose acknowledgement stops the pages: `person:NAME`, `team:NAME`, `role:NAME`. Empty: anyone's. That of others is
+    /// written down as `seen`, and stops nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acknowledge_by: Vec<String>,
+    /// How many different people of these it takes.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub acknowledge_quorum: u32,
+    /// It takes somebody of each entry of `acknowledge_by`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acknowledge_each: bool,
+    /// Seconds in which whoever acknowledged must write a note, mitigate or resolve. Then the next step pages. 0: any time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub respond_within_s: u32,
+}
+
+impl PolicyConfig {
+    /// A policy of these steps, with the defaults of the file.
+    #[must_use]
+    pub fn of(steps: Vec<StepConfig>) -> Self {
+        Self {
+            steps,
+            repeat: one(),
+            until_owned: yes(),
+            acknowledge_expires_s: hour(),
+            mitigation_expires_s: four_hours(),
+            fallback: None,
+            acknowledge_by: vec![],
+            acknowledge_quorum: one(),
+            acknowledge_each: false,
+            respond_within_s: 0,
+        }
+    }
 }
 
 /// One step of a policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepConfig {
-    /// Who is paged, each as `receiver/target`: a receiver of this config, and a person, team or channel in it.
+    /// Who is paged: `person:NAME`, `team:NAME` and `role:NAME` of the people there are, or `receiver/target`, a place at a
+    /// receiver of this config.
     pub targets: Vec<String>,
+    /// By which of their contacts people are paged.
+    #[serde(default, skip_serializing_if = "Class::is_page")]
+    pub by: Class,
+    /// When this step pages. Where it does not hold, the next step pages in its place, at once.
+    #[serde(default, skip_serializing_if = "WhenConfig::is_empty")]
+    pub when: WhenConfig,
     /// Seconds after this step's pages before the next step pages.
     pub delay_s: u32,
+}
+
+/// Conditions of a step. All that are given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WhenConfig {
+    /// Severities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub severity: Vec<Severity>,
+    /// Hours of the day, such as `09:00-17:30`; `22:00-06:00` goes over midnight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
+    /// Days of the week: `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<String>,
+    /// Time zone of hours and days; that of `people.toml` if it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+impl WhenConfig {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `[escalate]`: times and limits that hold for every policy.
@@ -131,6 +205,14 @@ impl Default for EscalateConfig {
 
 const fn one() -> u32 {
     1
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_one(n: &u32) -> bool {
+    *n == 1
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 const fn yes() -> bool {
     true

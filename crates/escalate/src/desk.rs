@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wire::command::Principal;
 use wire::{Digest, IncidentId, Timestamp};
 
 use crate::audit::{Anchor, Entry, cut};
@@ -115,11 +114,11 @@ impl Desk {
     }
 
     /// Pseudonym of a person, remembered unless they are to be forgotten.
-    pub(crate) fn person(&mut self, principal: &Principal) -> String {
-        let pseudonym = Directory::pseudonym(self.current.people_key(), &principal.name);
-        let forgotten = self.current.forgotten().contains(&principal.name);
-        if !forgotten && self.people.learn(&pseudonym, &principal.name) {
-            self.effects.push(store::person(&pseudonym, Some(&principal.name)));
+    pub(crate) fn pseudonym(&mut self, name: &str) -> String {
+        let pseudonym = Directory::pseudonym(self.current.people_key(), name);
+        let forgotten = self.current.forgotten().contains(name);
+        if !forgotten && self.people.learn(&pseudonym, name) {
+            self.effects.push(store::person(&pseudonym, Some(name)));
         }
         pseudonym
     }

@@ -20,16 +20,20 @@ mod policy;
 mod route;
 mod state;
 mod store;
+mod template;
 mod view;
 
 pub use answers::Answer;
 pub use audit::{Anchor, Broken, Checker, Verified, verify};
-pub use config::{Bundle, ConfigError, ConfigErrors, EscalateConfig, PolicyConfig, RouteConfig, StepConfig};
+pub use config::{
+    Bundle, ConfigError, ConfigErrors, EscalateConfig, PeopleConfig, PolicyConfig, RouteConfig, StepConfig,
+};
 pub use counts::{Counters, Counts};
 pub use effect::{Effect, Input, Loaded};
 pub use life::{Decision, Event, Signal, Stage};
 pub use machine::Machine;
-pub use policy::{Plan, Policy, Position, Step, Target};
+pub use policy::{Plan, Policy, Position, Step, Taking, Target, When, Whom};
 pub use state::Timer;
 pub use store::{StateError, anchor};
+pub use template::BUILT_IN as BUILT_IN_TEMPLATES;
 pub use view::{IncidentView, PageView};

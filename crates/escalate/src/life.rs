@@ -46,11 +46,18 @@ pub enum Event {
     StepDue,
     /// An acknowledgement or mitigation has run out.
     HoldExpired,
+    /// Who acknowledged did nothing in the time that the policy gives.
+    ResponseDue,
+    /// Nobody was to be paged until now, or whom it was handed to has not taken it.
+    WaitOver,
     Acknowledge,
     Mitigate,
     Resolve,
     Close,
     Note,
+    Snooze,
+    Assign,
+    Merge,
 }
 
 /// What to do about it.
@@ -66,6 +73,8 @@ pub enum Decision {
     Reroute,
     /// The next step of the policy pages.
     NextStep,
+    /// Whoever held it holds it no longer; the next step pages, now.
+    Unanswered,
     /// A new round pages from the first step, now: whoever held it holds it no longer.
     PageAnew,
     /// Old alerts are resolved; the first step pages under new alert keys, now.
@@ -78,6 +87,10 @@ pub enum Decision {
     ResolveAlerts,
     Close,
     Note,
+    /// No further page starts until a time; then as `PageAnew`.
+    Snooze,
+    /// Whoever held it holds it no longer; somebody is paged by name, and if they do not take it as `PageAnew`.
+    Assign,
     /// Nothing changes, and the person is told why.
     Refuse(&'static str),
 }
@@ -139,9 +152,13 @@ const fn open(signal: Signal, event: Event) -> Decision {
         (E::Resolve, S::Open | S::Cleared) => D::Resolve,
         (E::Close, S::Open | S::Cleared) => D::Refuse("it is open: resolve it first"),
         (E::Note, S::Open | S::Cleared) => D::Note,
+        (E::WaitOver, S::Open | S::Cleared) => D::PageAnew,
+        (E::Snooze, S::Open | S::Cleared) => D::Snooze,
+        (E::Assign, S::Open | S::Cleared) => D::Assign,
+        (E::Merge, S::Open | S::Cleared) => D::Resolve,
         (E::Refreshed | E::Eased | E::Worsened | E::BecamePage, S::Cleared)
         | (E::Returned, S::Open)
-        | (E::HoldExpired, S::Open | S::Cleared) => D::Ignore,
+        | (E::HoldExpired | E::ResponseDue, S::Open | S::Cleared) => D::Ignore,
     }
 }
 
@@ -158,13 +175,21 @@ const fn acknowledged(signal: Signal, event: Event) -> Decision {
         (E::Reopened, S::Open | S::Cleared) => D::NewGeneration,
         (E::HoldExpired, S::Open) => D::PageAnew,
         (E::HoldExpired, S::Cleared) => D::Resolve,
+        (E::ResponseDue, S::Open) => D::Unanswered,
+        // There is nothing to answer any more.
+        (E::ResponseDue, S::Cleared) => D::Record,
+        (E::Snooze, S::Open | S::Cleared) => {
+            D::Refuse("somebody has it, and nobody is paged: acknowledge it again to hold it for longer")
+        }
+        (E::Assign, S::Open | S::Cleared) => D::Assign,
+        (E::Merge, S::Open | S::Cleared) => D::Resolve,
         (E::Acknowledge | E::Mitigate, S::Open | S::Cleared) => D::Hold,
         (E::Resolve, S::Open | S::Cleared) => D::Resolve,
         (E::Close, S::Open | S::Cleared) => D::Refuse("it is acknowledged: resolve it first"),
         (E::Note, S::Open | S::Cleared) => D::Note,
         (E::Refreshed | E::Eased | E::Worsened | E::BecamePage, S::Cleared)
         | (E::Returned, S::Open)
-        | (E::StepDue, S::Open | S::Cleared) => D::Ignore,
+        | (E::StepDue | E::WaitOver, S::Open | S::Cleared) => D::Ignore,
     }
 }
 
@@ -187,9 +212,14 @@ const fn mitigated(signal: Signal, event: Event) -> Decision {
         (E::Resolve, S::Open | S::Cleared) => D::Resolve,
         (E::Close, S::Open | S::Cleared) => D::Refuse("it is mitigated: resolve it first"),
         (E::Note, S::Open | S::Cleared) => D::Note,
+        (E::Snooze, S::Open | S::Cleared) => {
+            D::Refuse("it is mitigated, and nobody is paged: mitigate it again to hold it for longer")
+        }
+        (E::Assign, S::Open | S::Cleared) => D::Assign,
+        (E::Merge, S::Open | S::Cleared) => D::Resolve,
         (E::Refreshed | E::Eased | E::Worsened | E::BecamePage, S::Cleared)
         | (E::Returned, S::Open)
-        | (E::StepDue, S::Open | S::Cleared) => D::Ignore,
+        | (E::StepDue | E::WaitOver | E::ResponseDue, S::Open | S::Cleared) => D::Ignore,
     }
 }
 
@@ -202,14 +232,15 @@ const fn resolved(signal: Signal, event: Event) -> Decision {
         (E::Cleared, S::Open | S::Cleared) => D::Record,
         (E::Returned, S::Cleared) => D::PageAnew,
         (E::Reopened, S::Open | S::Cleared) => D::NewGeneration,
-        (E::Acknowledge | E::Mitigate | E::Resolve, S::Open | S::Cleared) => {
-            D::Refuse("it is resolved already")
-        }
+        (
+            E::Acknowledge | E::Mitigate | E::Resolve | E::Snooze | E::Assign | E::Merge,
+            S::Open | S::Cleared,
+        ) => D::Refuse("it is resolved already"),
         (E::Close, S::Open | S::Cleared) => D::Close,
         (E::Note, S::Open | S::Cleared) => D::Note,
         (E::Refreshed | E::Eased | E::Worsened | E::BecamePage, S::Cleared)
         | (E::Returned, S::Open)
-        | (E::StepDue | E::HoldExpired, S::Open | S::Cleared) => D::Ignore,
+        | (E::StepDue | E::HoldExpired | E::ResponseDue | E::WaitOver, S::Open | S::Cleared) => D::Ignore,
     }
 }
 
@@ -221,12 +252,13 @@ const fn closed(signal: Signal, event: Event) -> Decision {
         (E::Cleared, S::Open | S::Cleared) => D::Record,
         (E::Returned, S::Cleared) => D::PageAnew,
         (E::Reopened, S::Open | S::Cleared) => D::NewGeneration,
-        (E::Acknowledge | E::Mitigate | E::Resolve | E::Close, S::Open | S::Cleared) => {
-            D::Refuse("it is closed already")
-        }
+        (
+            E::Acknowledge | E::Mitigate | E::Resolve | E::Close | E::Snooze | E::Assign | E::Merge,
+            S::Open | S::Cleared,
+        ) => D::Refuse("it is closed already"),
         (E::Note, S::Open | S::Cleared) => D::Note,
         (E::Refreshed | E::Eased | E::Worsened | E::BecamePage, S::Cleared)
         | (E::Returned, S::Open)
-        | (E::StepDue | E::HoldExpired, S::Open | S::Cleared) => D::Ignore,
+        | (E::StepDue | E::HoldExpired | E::ResponseDue | E::WaitOver, S::Open | S::Cleared) => D::Ignore,
     }
 }

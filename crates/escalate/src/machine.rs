@@ -178,19 +178,20 @@ impl Machine {
             self.desk.count.duplicates += 1;
             return;
         }
-        let by = self.desk.person(&principal);
+        let who = self.desk.current.roster().person_of(&principal.name).to_owned();
+        let by = self.desk.pseudonym(&who);
         let name = command::name(&action);
         let done = if principal.role < Role::Responder {
             Err(format!("{} may look, not act: it takes a responder", principal.role.name()))
         } else {
             let text = command::text(&action).map(str::to_owned);
-            let acted = self.with(&incident_id, |state, desk| state.command(desk, &by, action, text));
+            let acted = self.with(&incident_id, |state, desk| state.command(desk, &who, &by, &action, text));
             acted.unwrap_or_else(|| Err("there is no such incident, or it ended long ago".into()))
         };
         let answer = match done {
-            Ok(()) => {
+            Ok(answer) => {
                 self.desk.count.commands_accepted += 1;
-                Answer::Accepted
+                answer
             }
             Err(why) => {
                 self.desk.count.commands_refused += 1;

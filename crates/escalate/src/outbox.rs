@@ -7,7 +7,7 @@ use wire::{AlertKey, NotificationId, Timestamp, id};
 use crate::desk::{Desk, Health};
 use crate::effect::Effect;
 use crate::own::PAGES;
-use crate::policy::Target;
+use crate::policy::Addressed;
 use crate::state::{Alert, IncidentState, PageEntry, PageState, People};
 
 /// Longest wait that a receiver may ask for.
@@ -27,7 +27,7 @@ fn backoff_ms(notification: &NotificationId, attempt: u32) -> i64 {
 /// What a page is decided for.
 pub(crate) struct Intent<'a> {
     pub(crate) kind: PageKind,
-    pub(crate) target: &'a Target,
+    pub(crate) to: &'a Addressed,
     /// Of the alert, which outlives its generation until it is resolved.
     pub(crate) generation: u32,
     pub(crate) escalates_at: Option<Timestamp>,
@@ -37,14 +37,14 @@ pub(crate) struct Intent<'a> {
 impl IncidentState {
     /// Writes down that a page is to be sent. The same page is never decided twice.
     pub(crate) fn intend(&mut self, desk: &mut Desk, intent: &Intent<'_>) {
-        let Intent { kind, target, generation, escalates_at, fallback } = *intent;
+        let Intent { kind, to, generation, escalates_at, fallback } = *intent;
         let unique = match kind {
             PageKind::Trigger | PageKind::Resolve => kind.name().to_owned(),
             // These may come more than once in a step: told apart by what they are about.
             PageKind::Acknowledge => format!("acknowledge/{}", self.responses),
             PageKind::Update => format!("update/{}", self.incident.sequence),
         };
-        let (receiver, name) = (target.receiver.as_str(), target.target.as_str());
+        let (receiver, name) = (to.target.receiver.as_str(), to.target.target.as_str());
         let at = self.position;
         let page = PageEntry {
             notification_id: NotificationId::for_page(
@@ -60,6 +60,7 @@ impl IncidentState {
             kind,
             receiver: receiver.into(),
             target: name.into(),
+            person: to.person.clone(),
             generation,
             at,
             sequence: self.incident.sequence,
@@ -88,6 +89,7 @@ impl IncidentState {
             receiver: receiver.into(),
             target: name.into(),
             generation,
+            person: to.person.clone(),
             open: false,
             reference: None,
         });
@@ -187,7 +189,7 @@ impl IncidentState {
             PageState::Sending { lease_ms, owner, until },
             Some(&format!("attempt {attempt}")),
         );
-        let page = Box::new(self.page(&self.pages[i], &desk.people));
+        let page = Box::new(self.worded(self.page(&self.pages[i], &desk.people), &desk.policy(&self.bundle)));
         desk.sends.push(Effect::Send { page, attempt, lease_ms });
     }
 
@@ -297,7 +299,8 @@ impl IncidentState {
         let (generation, escalates_at) = (page.generation, page.escalates_at);
         desk.count.fallbacks += 1;
         let kind = PageKind::Trigger;
-        self.intend(desk, &Intent { kind, target, generation, escalates_at, fallback: true });
+        let to = &Addressed { target: target.clone(), person: None };
+        self.intend(desk, &Intent { kind, to, generation, escalates_at, fallback: true });
     }
 
     /// Moves on what waited for `now`: attempts whose lease ended, retries that are due.

@@ -5,18 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wire::{Digest, Incident};
 
-use crate::config::{Bundle, ConfigErrors, EscalateConfig};
+use crate::config::{Bundle, Class, ConfigErrors, EscalateConfig};
 use crate::people::PeopleKey;
+use crate::template::Templates;
 
 mod check;
+mod taking;
+mod when;
+mod whom;
+
+pub(crate) use taking::Taken;
+pub use taking::Taking;
+pub use when::When;
+pub use whom::Whom;
+pub(crate) use whom::{Addressed, Reader, Roster};
 
 /// A checked bundle of routes, policies and limits. Only [`Policy::new`] builds one, so every one is total:
 /// each incident has a route, each route a policy, each target a receiver.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     bundle: Bundle,
     digest: Digest,
     plans: BTreeMap<String, Plan>,
+    roster: Roster,
+    templates: Templates,
     people_key: PeopleKey,
     forgotten: BTreeSet<String>,
 }
@@ -32,12 +44,17 @@ pub struct Plan {
     pub acknowledge_expires_ms: i64,
     pub mitigation_expires_ms: i64,
     pub fallback: Option<Target>,
+    pub taking: Taking,
+    /// Time in which whoever acknowledged must do something.
+    pub respond_within_ms: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// At least one, each once.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Whom>,
+    pub by: Class,
+    pub when: When,
     pub delay_ms: i64,
 }
 
@@ -79,12 +96,14 @@ impl Policy {
     }
 
     fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
-        let plans = check::plans(&bundle, receivers)?;
+        let check::Checked { plans, roster, templates } = check::all(&bundle, receivers)?;
         let text = serde_json::to_vec(&bundle).expect("a bundle has text keys only");
         Ok(Self {
             digest: Digest::of(&[&text]),
             bundle,
             plans,
+            roster,
+            templates,
             people_key: PeopleKey::default(),
             forgotten: BTreeSet::new(),
         })
@@ -142,6 +161,14 @@ impl Policy {
         &self.bundle.namespace
     }
 
+    pub(crate) const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    pub(crate) const fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
     pub(crate) const fn people_key(&self) -> &PeopleKey {
         &self.people_key
     }
@@ -185,7 +212,9 @@ mod tests {
     #[test]
     fn the_list_is_gone_through_and_then_the_last_step_repeats() {
         let step = |name: &str| Step {
-            targets: vec![Target { receiver: "inbox".into(), target: name.into() }],
+            targets: vec![Whom::At(Target { receiver: "inbox".into(), target: name.into() })],
+            by: Class::Page,
+            when: When::always(),
             delay_ms: 1000,
         };
         let plan = |until_owned| Plan {
@@ -195,6 +224,8 @@ mod tests {
             acknowledge_expires_ms: 1,
             mitigation_expires_ms: 1,
             fallback: None,
+            taking: Taking::by_anyone(),
+            respond_within_ms: None,
         };
         let walk = |plan: Plan| {
             let mut at = Some(Position::default());

@@ -11,7 +11,7 @@ use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Timestamp};
 
 use crate::life::{Signal, Stage};
 use crate::people::Directory;
-use crate::policy::Position;
+use crate::policy::{Addressed, Policy, Position, Taken, Target};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct IncidentState {
@@ -25,6 +25,9 @@ pub(crate) struct IncidentState {
     pub(crate) plan: String,
     /// Step that paged last.
     pub(crate) position: Position,
+    /// Who has acknowledged while it takes more than one.
+    #[serde(default, skip_serializing_if = "Taken::is_empty")]
+    pub(crate) taken: Taken,
     /// Responses so far.
     pub(crate) responses: u32,
     /// The latest responses; older ones are only on the topic.
@@ -56,10 +59,15 @@ pub(crate) enum People {
     Open {
         nominal: Timestamp,
         due: Option<Timestamp>,
+        #[serde(default, skip_serializing_if = "Waits::is_for_next_step")]
+        waits: Waits,
     },
+    /// `respond_by` is when the next step pages unless they have done something.
     Acknowledged {
         by: String,
         until: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        respond_by: Option<Timestamp>,
     },
     Mitigated {
         by: String,
@@ -73,17 +81,45 @@ pub(crate) enum People {
     },
 }
 
+/// What an open incident waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Waits {
+    #[default]
+    NextStep,
+    /// Somebody said that nobody is to be paged until then.
+    Snooze,
+    /// That whoever it was handed to takes it: as a step names them, a person by pseudonym.
+    Assigned(String),
+}
+
+impl Waits {
+    fn is_for_next_step(&self) -> bool {
+        *self == Self::NextStep
+    }
+}
+
 /// One alert at a receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Alert {
     pub(crate) receiver: String,
     pub(crate) target: String,
     pub(crate) generation: u32,
+    /// Key of the person who is called there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) person: Option<String>,
     /// A trigger may have reached it, and no resolve was decided since.
     pub(crate) open: bool,
     /// What the receiver called the first page that it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<String>,
+}
+
+impl Alert {
+    pub(crate) fn addressed(&self) -> Addressed {
+        let target = Target { receiver: self.receiver.clone(), target: self.target.clone() };
+        Addressed { target, person: self.person.clone() }
+    }
 }
 
 /// One page, without what all pages of the incident share.
@@ -94,6 +130,9 @@ pub(crate) struct PageEntry {
     pub(crate) kind: PageKind,
     pub(crate) receiver: String,
     pub(crate) target: String,
+    /// Key of the person who is called there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) person: Option<String>,
     pub(crate) generation: u32,
     pub(crate) at: Position,
     /// Which word of the signal it carries.
@@ -168,7 +207,11 @@ pub enum Timer {
     /// The next step pages.
     Escalation,
     AcknowledgementExpires,
+    /// Who acknowledged must have done something by then.
+    Response,
     MitigationExpires,
+    /// It pages again.
+    SnoozeEnds,
     /// A page may be sent again.
     Retry,
     /// An attempt has had its time.
@@ -242,10 +285,18 @@ impl IncidentState {
     /// Everything this incident waits for, in no order.
     pub(crate) fn timers(&self, ended_keep_ms: i64) -> Vec<(Timestamp, Timer)> {
         let people = match &self.people {
+            People::Open { due, waits: Waits::Snooze, .. } => due.map(|due| (due, Timer::SnoozeEnds)),
             People::Open { due, .. } => due.map(|due| (due, Timer::Escalation)),
             People::Acknowledged { until, .. } => Some((*until, Timer::AcknowledgementExpires)),
             People::Mitigated { until, .. } => Some((*until, Timer::MitigationExpires)),
             People::Resolved { .. } | People::Closed { .. } => None,
+        };
+        let respond = match &self.people {
+            People::Acknowledged { respond_by, .. } => respond_by.map(|at| (at, Timer::Response)),
+            People::Open { .. }
+            | People::Mitigated { .. }
+            | People::Resolved { .. }
+            | People::Closed { .. } => None,
         };
         let pages = self.pages.iter().filter_map(|p| match &p.state {
             PageState::Sending { until, .. } | PageState::Unknown { until, .. } => {
@@ -258,7 +309,7 @@ impl IncidentState {
             | PageState::Cancelled { .. } => None,
         });
         let forget = self.ended_at.map(|at| (at.plus_ms(ended_keep_ms), Timer::Forget));
-        people.into_iter().chain(pages).chain(forget).collect()
+        people.into_iter().chain(respond).chain(pages).chain(forget).collect()
     }
 
     /// Nothing is left to do: the signal is over, people are done, every page has ended.
@@ -283,19 +334,29 @@ impl IncidentState {
             decided_at: entry.decided_at,
             escalates_at: entry.escalates_at,
             owner: entry.owner.as_deref().map(|p| directory.name(p).to_owned()),
+            person: entry.person.clone(),
+            text: None,
             thread: self.alerts.get(&entry.alert_key).and_then(|alert| alert.reference.clone()),
         }
     }
 
+    /// A page with its words, as it leaves.
+    pub(crate) fn worded(&self, mut page: Page, policy: &Policy) -> Page {
+        let reader = policy.roster().reader(&page.receiver, &page.target, page.person.as_deref());
+        page.text = Some(policy.templates().words(&page, reader));
+        page
+    }
+
     /// The last page of each alert that is open, with what is known of the incident now.
-    pub(crate) fn standing(&self, directory: &Directory) -> Vec<Page> {
+    pub(crate) fn standing(&self, directory: &Directory, policy: &Policy) -> Vec<Page> {
         let open = self.alerts.iter().filter(|(_, alert)| alert.open);
         open.map(|(key, alert)| {
             let sent = |p: &&PageEntry| p.alert_key == *key && p.attempts > 0 && p.kind != PageKind::Resolve;
-            match self.pages.iter().rev().find(sent) {
+            let page = match self.pages.iter().rev().find(sent) {
                 Some(entry) => self.page(entry, directory),
                 None => self.trigger_of(key, alert, directory),
-            }
+            };
+            self.worded(page, policy)
         })
         .collect()
     }
@@ -303,7 +364,7 @@ impl IncidentState {
     /// The page of an alert whose own entries were dropped for their age.
     fn trigger_of(&self, key: &AlertKey, alert: &Alert, directory: &Directory) -> Page {
         let (kind, at) = (PageKind::Trigger, self.position);
-        let Alert { receiver, target, generation, open: _, reference } = alert;
+        let Alert { receiver, target, generation, person, open: _, reference } = alert;
         let unique = kind.name();
         Page {
             notification_id: NotificationId::for_page(
@@ -325,6 +386,8 @@ impl IncidentState {
             decided_at: self.since,
             escalates_at: None,
             owner: self.people.owner().map(|p| directory.name(p).to_owned()),
+            person: person.clone(),
+            text: None,
             thread: reference.clone(),
         }
     }

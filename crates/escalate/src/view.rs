@@ -9,7 +9,7 @@ use wire::{AlertKey, Digest, Incident, NotificationId, Timestamp};
 
 use crate::life::{Signal, Stage};
 use crate::people::Directory;
-use crate::state::{IncidentState, People};
+use crate::state::{IncidentState, People, Waits};
 
 /// An incident and everything people and pages did about it. People are named, not by pseudonym,
 /// unless they were forgotten.
@@ -32,6 +32,18 @@ pub struct IncidentView {
     /// When the next step pages unless someone takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_step_at: Option<Timestamp>,
+    /// Nobody is paged until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snoozed_until: Option<Timestamp>,
+    /// Whom it was handed to, who has not taken it yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assigned_to: Option<String>,
+    /// When the next step pages unless whoever has it writes a note, mitigates or resolves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub respond_by: Option<Timestamp>,
+    /// Who has acknowledged, where the policy asks for more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taken_by: Vec<String>,
     /// The policy it follows, and the bundle that policy is from.
     pub policy: String,
     pub bundle: Digest,
@@ -58,6 +70,9 @@ pub struct PageView {
     pub kind: PageKind,
     pub receiver: String,
     pub target: String,
+    /// Who is called there, by the key in `people.toml`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     pub generation: u32,
     pub round: u32,
     pub step: u32,
@@ -73,9 +88,19 @@ impl IncidentView {
         let name = |pseudonym: &str| directory.name(pseudonym).to_owned();
         let (mut acknowledged_until, mut mitigated_until) = (None, None);
         let (mut next_step_at, mut done_by) = (None, None);
+        let (mut snoozed_until, mut assigned_to, mut respond_by) = (None, None, None);
         match &state.people {
-            People::Open { due, .. } => next_step_at = *due,
-            People::Acknowledged { until, .. } => acknowledged_until = Some(*until),
+            People::Open { due, waits: Waits::Snooze, .. } => snoozed_until = *due,
+            People::Open { due, waits, .. } => {
+                next_step_at = *due;
+                if let Waits::Assigned(to) = waits {
+                    assigned_to = Some(name(to));
+                }
+            }
+            People::Acknowledged { until, respond_by: by, .. } => {
+                acknowledged_until = Some(*until);
+                respond_by = *by;
+            }
             People::Mitigated { until, .. } => mitigated_until = Some(*until),
             People::Resolved { by } | People::Closed { by } => done_by = Some(name(by)),
         }
@@ -85,6 +110,7 @@ impl IncidentView {
             kind: p.kind,
             receiver: p.receiver.clone(),
             target: p.target.clone(),
+            person: p.person.clone(),
             generation: p.generation,
             round: p.at.round,
             step: p.at.step,
@@ -93,7 +119,11 @@ impl IncidentView {
             attempts: p.attempts,
             state: p.outbox(),
         });
-        let timeline = state.timeline.iter().map(|r| Response { by: name(&r.by), ..r.clone() });
+        let timeline = state.timeline.iter().map(|r| Response {
+            by: name(&r.by),
+            to: r.to.as_deref().map(name),
+            ..r.clone()
+        });
         Self {
             incident: Incident::clone(&state.incident),
             signal: state.signal,
@@ -103,6 +133,10 @@ impl IncidentView {
             acknowledged_until,
             mitigated_until,
             next_step_at,
+            snoozed_until,
+            assigned_to,
+            respond_by,
+            taken_by: state.taken.keys().map(|p| name(p)).collect(),
             policy: state.plan.clone(),
             bundle: state.bundle.clone(),
             round: state.position.round,

@@ -120,6 +120,8 @@ pub enum AnswerState {
     /// Not taken in yet, never sent, or so long ago that it is not kept.
     Unknown,
     Accepted,
+    /// Written down, and it stops nothing yet: `why` says what would.
+    Noted,
     Refused,
 }
 

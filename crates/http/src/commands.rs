@@ -53,6 +53,30 @@ struct Noted {
     text: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Snoozed {
+    for_s: u64,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Assigned {
+    to: String,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Merged {
+    into: String,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
 type Id = Path<String>;
 
 pub(crate) async fn acknowledge(
@@ -111,6 +135,44 @@ pub(crate) async fn note(
 ) -> Result<Response, Problem> {
     write(&shared, id, auth, request, |Noted { text }| Ok(Action::Note { text: checked_text("text", text)? }))
         .await
+}
+
+pub(crate) async fn snooze(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Snoozed { for_s, reason }| {
+        let for_s = checked_span(Some(for_s))?.unwrap_or(for_s);
+        Ok(Action::Snooze { for_s, reason: checked_option("reason", reason)? })
+    })
+    .await
+}
+
+pub(crate) async fn assign(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Assigned { to, note }| {
+        Ok(Action::Assign { to: checked_text("to", to)?, note: checked_option("note", note)? })
+    })
+    .await
+}
+
+pub(crate) async fn merge(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Merged { into, reason }| {
+        let into = wire::IncidentId::new(checked_id(into)?);
+        Ok(Action::Merge { into, reason: checked_option("reason", reason)? })
+    })
+    .await
 }
 
 pub(crate) async fn answer(

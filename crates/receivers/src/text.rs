@@ -155,6 +155,8 @@ pub(crate) mod tests {
             decided_at: at.plus_ms(61_000),
             escalates_at: Some(at.plus_ms(361_000)),
             owner: None,
+            person: None,
+            text: None,
             thread: None,
         }
     }

@@ -87,4 +87,23 @@ pub enum Action {
     Note {
         text: String,
     },
+    /// Nobody is paged for `for_s` seconds, then it pages from the first step. Nobody owns it meanwhile.
+    Snooze {
+        for_s: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Somebody else is to take it: `to`, as a step of a policy names them. They are paged now, the policy's first step
+    /// if they do not take it.
+    Assign {
+        to: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// It is the same trouble as another incident, which is worked on in its place.
+    Merge {
+        into: IncidentId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
 }

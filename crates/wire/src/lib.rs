@@ -18,9 +18,12 @@ pub mod parts;
 pub mod prediction;
 pub mod profile;
 pub mod response;
+pub mod text;
 pub mod time;
 pub mod topic;
+pub mod zone;
 
 pub use id::{AlertKey, CommandId, Digest, IncidentId, NotificationId};
 pub use incident::{Change, Effect, Evidence, Family, Incident, Severity, Source, Subject, SubjectKind};
 pub use time::Timestamp;
+pub use zone::Zone;

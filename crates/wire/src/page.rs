@@ -26,9 +26,24 @@ pub struct Page {
     /// Who has it, once acknowledged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// Who is called, by the key in `people.toml`; `None` for a channel, or where no people are described.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// What it says to whoever reads it there. Written when it is sent, in no topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<PageText>,
     /// What the receiver called the first page of this alert that it took: where what follows belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
+}
+
+/// A page in words, by the template of its reader's audience.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PageText {
+    /// One line.
+    pub title: String,
+    /// Plain text: what, where, since when, what next.
+    pub body: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

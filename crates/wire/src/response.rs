@@ -19,9 +19,12 @@ pub struct Response {
     pub by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// End of an acknowledgement.
+    /// End of an acknowledgement, a mitigation or a snooze.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// To whom it was handed: a team or a role as a step of a policy names them, a person by pseudonymous id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
     /// Who resolved or closed it said that there was nothing to do about it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_actionable: bool,
@@ -32,7 +35,17 @@ pub struct Response {
 pub enum ResponseChange {
     Opened,
     Acknowledged,
+    /// Somebody acknowledged whose word alone does not stop the pages.
+    Seen,
     AcknowledgementExpired,
+    /// Who had it did nothing in time: the next step pages.
+    Unanswered,
+    /// Nobody is paged until a time.
+    Snoozed,
+    /// Handed to somebody, who is paged.
+    Assigned,
+    /// Another incident is worked on in its place.
+    Merged,
     Mitigated,
     Resolved,
     Closed,

@@ -92,6 +92,15 @@ pub fn any_deed(random: &mut Random, longest_stop: Duration) -> (Deed, Option<Po
     (if random.chance(0.7) { Deed::Kill } else { stop }, point)
 }
 
+/// As `any_deed`, for a process that has just begun: half of them at what it does first, which it does seldom.
+#[must_use]
+pub fn early_deed(random: &mut Random, longest_stop: Duration) -> (Deed, Option<Point>) {
+    const FIRST: [Point; 5] = [Point::Join, Point::Fence, Point::Fenced, Point::Read, Point::Ends];
+    let (deed, point) = any_deed(random, longest_stop);
+    let first = FIRST.get(usize::try_from(random.below(10)).unwrap_or(0)).copied();
+    (deed, first.or(point))
+}
+
 /// What is done in a story, in the order of time. `until`: nothing after this.
 #[must_use]
 pub fn plan(random: &mut Random, until: Duration, longest_stop: Duration) -> Vec<Act> {

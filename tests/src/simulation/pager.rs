@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use escalate::{Bundle, EscalateConfig, Loaded, Policy, PolicyConfig, RouteConfig, StepConfig};
+use escalate::{Bundle, EscalateConfig, Loaded, PeopleConfig, Policy, PolicyConfig, RouteConfig, StepConfig};
 use runtime::sends::{Sends, Sent};
 use wire::command::{Action, Command, Principal, Role};
 use wire::outbox::Outcome;
@@ -141,14 +141,16 @@ impl Sends for SimSends {
 }
 
 fn bundle() -> Bundle {
-    let step = |target: &str| StepConfig { targets: vec![format!("pager/{target}")], delay_s: DELAY_S };
+    let step = |target: &str| StepConfig {
+        targets: vec![format!("pager/{target}")],
+        delay_s: DELAY_S,
+        ..StepConfig::default()
+    };
     let policy = |steps: Vec<StepConfig>, until_owned| PolicyConfig {
-        steps,
-        repeat: 1,
         until_owned,
-        acknowledge_expires_s: 3600,
         mitigation_expires_s: 3600,
         fallback: Some("backup/everyone".into()),
+        ..PolicyConfig::of(steps)
     };
     let severity = vec![Severity::Sev3, Severity::Sev4];
     let tickets = RouteConfig { severity, policy: "ticket".into(), ..RouteConfig::default() };
@@ -162,6 +164,8 @@ fn bundle() -> Bundle {
         ]
         .into(),
         escalate: EscalateConfig { catch_up_delay_s: 5, lease_s: LEASE_S, ..EscalateConfig::default() },
+        people: PeopleConfig::default(),
+        templates: BTreeMap::new(),
     }
 }
 

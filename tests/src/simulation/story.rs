@@ -278,7 +278,7 @@ pub fn tell(telling: &Telling) -> Told {
             slots[slot] = Some(process);
             // What begins may end before it has begun.
             if now < CALM + WRITTEN && random.chance(0.3) {
-                let (deed, point) = chaos::any_deed(&mut random, longest_stop);
+                let (deed, point) = chaos::early_deed(&mut random, longest_stop);
                 let role = ["collect", "judge", "escalate"][usize::try_from(random.below(3)).unwrap_or(0)];
                 scheduler.arm(process, deed, point, Some(role));
             }

@@ -53,6 +53,12 @@ impl Fault {
     #[must_use]
     pub fn unreadable(file: &Path, error: &std::io::Error) -> Self {
         let message = format!("cannot be read: {error}; `tocsin init` writes one to start from");
+        Self::of_file(file, message)
+    }
+
+    /// A fault of a file or folder as a whole.
+    #[must_use]
+    pub fn of_file(file: &Path, message: String) -> Self {
         let (file, text) = (file.to_owned(), String::new());
         Self { file, line: 0, column: 0, text, message, key: None, needs_restart: false }
     }

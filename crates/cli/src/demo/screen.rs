@@ -63,6 +63,11 @@ pub(crate) fn show(out: &Out, event: &Event) {
                 ResponseChange::Resolved => "resolved",
                 ResponseChange::Closed => "closed",
                 ResponseChange::Noted => "noted",
+                ResponseChange::Seen => "seen",
+                ResponseChange::Unanswered => "not answered in time",
+                ResponseChange::Snoozed => "put off",
+                ResponseChange::Assigned => "handed on",
+                ResponseChange::Merged => "merged",
             };
             let why = response.why.as_deref().map(|w| format!(": {}", visible(w))).unwrap_or_default();
             out.line(out.paint(

@@ -8,9 +8,9 @@ use toml::{Table, Value};
 use crate::config::{Checked, Fault, Part};
 
 /// Tables that are taken up.
-const LIVE: [&str; 6] = ["judge", "budget", "models", "route", "policy", "escalate"];
+const LIVE: [&str; 7] = ["judge", "budget", "models", "response", "route", "policy", "escalate"];
 /// Those of them that say who is paged.
-const PAGING: [&str; 3] = ["route", "policy", "escalate"];
+const PAGING: [&str; 4] = ["response", "route", "policy", "escalate"];
 const RECEIVER: &str = "receiver";
 
 /// What must stay as it is for anything of the file to be taken up: incidents and panes are told apart by it.

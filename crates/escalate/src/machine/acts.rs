@@ -3,7 +3,7 @@
 use wire::outbox::OutboxRecord;
 use wire::page::PageKind;
 use wire::response::{Response, ResponseChange};
-use wire::{Source, SubjectKind, Timestamp};
+use wire::{AlertKey, Source, SubjectKind, Timestamp};
 
 use super::signal::schedule;
 use crate::audit::TOCSIN;
@@ -12,8 +12,8 @@ use crate::effect::Effect;
 use crate::life::{Decision, Event, decide};
 use crate::outbox::Intent;
 use crate::own::PAGES;
-use crate::policy::{Plan, Position, Step, Target};
-use crate::state::{IncidentState, People};
+use crate::policy::{Addressed, Plan, Policy, Position, Step, Whom};
+use crate::state::{IncidentState, People, Waits};
 
 /// What people, or tocsin for them, did.
 #[derive(Clone, Copy, Debug)]
@@ -23,19 +23,21 @@ pub(crate) struct Said<'a> {
     pub(crate) by: &'a str,
     pub(crate) why: Option<&'a str>,
     pub(crate) until: Option<Timestamp>,
+    /// To whom it was handed, a person by pseudonym.
+    pub(crate) to: Option<&'a str>,
     pub(crate) not_actionable: bool,
 }
 
 impl<'a> Said<'a> {
     pub(crate) fn of(change: ResponseChange, by: &'a str, why: Option<&'a str>) -> Self {
-        Self { change, by, why, until: None, not_actionable: false }
+        Self { change, by, why, until: None, to: None, not_actionable: false }
     }
 }
 
 impl IncidentState {
     /// Writes it down.
     pub(crate) fn respond(&mut self, desk: &mut Desk, said: Said<'_>) {
-        let Said { change, by, why, until, not_actionable } = said;
+        let Said { change, by, why, until, to, not_actionable } = said;
         self.responses += 1;
         let response = Response {
             incident_id: self.id().clone(),
@@ -46,6 +48,7 @@ impl IncidentState {
             by: by.into(),
             why: why.map(Into::into),
             until,
+            to: to.map(Into::into),
             not_actionable,
         };
         self.timeline.push_back(response.clone());
@@ -57,19 +60,33 @@ impl IncidentState {
         desk.effects.push(Effect::Response(response));
     }
 
-    /// The step at the present position pages, now.
+    /// The step at the present position pages, now; where it does not hold or nobody is behind it, one after it does.
     fn page_step(&mut self, desk: &mut Desk, nominal: Timestamp) {
         let policy = desk.policy(&self.bundle);
         let plan = policy.plan(&self.plan).expect("an incident follows a policy of its bundle");
+        let mut targets = self.targets(desk, &policy, plan);
+        // A round is at most gone through once: then the policy is at its end, or nobody is left to call.
+        for _ in 0..plan.steps.len() {
+            let Some(next) = plan.next(self.position).filter(|_| targets.is_empty()) else { break };
+            self.position = next;
+            targets = self.targets(desk, &policy, plan);
+        }
+        if targets.is_empty() {
+            targets.extend(plan.fallback.iter().map(|t| Addressed { target: t.clone(), person: None }));
+        }
         let step = plan.step(self.position);
         let catch_up_ms = i64::from(desk.current.limits().catch_up_delay_s) * 1000;
         let (nominal, due) = schedule(nominal, step.delay_ms, desk.now, catch_up_ms);
         let due = plan.next(self.position).map(|_| due);
-        self.people = People::Open { nominal, due };
-        for target in self.targets(plan, step) {
+        self.people = People::Open { nominal, due, waits: Waits::NextStep };
+        self.call(desk, &targets, due);
+    }
+
+    /// Pages these, now.
+    fn call(&mut self, desk: &mut Desk, targets: &[Addressed], escalates_at: Option<Timestamp>) {
+        for to in targets {
             let (kind, generation) = (PageKind::Trigger, self.incident.generation);
-            let target = &target;
-            self.intend(desk, &Intent { kind, target, generation, escalates_at: due, fallback: false });
+            self.intend(desk, &Intent { kind, to, generation, escalates_at, fallback: false });
         }
     }
 
@@ -77,20 +94,66 @@ impl IncidentState {
         self.page_step(desk, desk.now);
     }
 
-    /// Whom a step pages. An incident about a receiver goes around that receiver, if there is a way.
-    fn targets(&self, plan: &Plan, step: &Step) -> Vec<Target> {
+    /// Whom the step at the present position pages: nobody where it does not hold now, or nobody is behind it.
+    fn targets(&self, desk: &mut Desk, policy: &Policy, plan: &Plan) -> Vec<Addressed> {
+        let at = self.position;
+        let step = plan.step(at);
+        let says = format!("round {} step {}", at.round, at.step);
+        if !step.when.holds(&self.incident, desk.now) {
+            desk.note(self.id(), "step.skipped", None, None, format!("{says} is for {}", step.when));
+            return vec![];
+        }
+        let mut targets = Vec::new();
+        for whom in &step.targets {
+            let reached = policy.roster().reach(whom, step.by);
+            if matches!(whom, Whom::Role(_)) {
+                let (what, part) = (format!("slot/{whom}"), "coverage".to_owned());
+                let health = if reached.is_empty() {
+                    desk.note(
+                        self.id(),
+                        "step.empty",
+                        None,
+                        None,
+                        format!("{says}: nobody is behind {whom}"),
+                    );
+                    Health::Broken {
+                        what,
+                        part,
+                        why: "nobody has it, so what calls it goes on at once".into(),
+                    }
+                } else {
+                    Health::Fine { what, part }
+                };
+                desk.health.push(health);
+            }
+            targets.extend(reached);
+        }
+        self.around(policy, plan, step, targets)
+    }
+
+    /// The same, but for whoever has acknowledged already. An incident about a receiver goes around that receiver, if there
+    /// is a way.
+    fn around(&self, policy: &Policy, plan: &Plan, step: &Step, targets: Vec<Addressed>) -> Vec<Addressed> {
         let broken = self.broken_receiver();
-        let mut targets: Vec<Target> = Vec::new();
-        for target in &step.targets {
-            let works = |t: &&Target| broken != Some(&t.receiver);
-            let all = || plan.fallback.iter().chain(plan.steps.iter().flat_map(|s| &s.targets));
-            let around = if works(&target) { Some(target) } else { all().find(works) };
-            let target = around.unwrap_or(target);
-            if !targets.contains(target) {
-                targets.push(target.clone());
+        let works = |a: &Addressed| broken != Some(&a.target.receiver);
+        let mut kept: Vec<Addressed> = Vec::new();
+        for target in targets {
+            let target = if works(&target) {
+                target
+            } else {
+                let fallback = plan.fallback.iter().map(|t| Addressed { target: t.clone(), person: None });
+                let reach = |s: &Step| {
+                    let by = s.by;
+                    s.targets.iter().flat_map(|w| policy.roster().reach(w, by)).collect::<Vec<_>>()
+                };
+                let others = [step].into_iter().chain(&plan.steps).flat_map(reach);
+                fallback.chain(others).find(works).unwrap_or(target)
+            };
+            if !kept.iter().any(|k| k.target == target.target) {
+                kept.push(target);
             }
         }
-        targets
+        kept
     }
 
     /// The receiver that tocsin's own incident is about.
@@ -104,7 +167,13 @@ impl IncidentState {
     pub(crate) fn timers_due(&mut self, desk: &mut Desk) {
         self.page_timers(desk);
         let event = match &self.people {
-            People::Open { due, .. } if due.is_some_and(|due| due <= desk.now) => Event::StepDue,
+            People::Open { due, waits, .. } if due.is_some_and(|due| due <= desk.now) => match waits {
+                Waits::NextStep => Event::StepDue,
+                Waits::Snooze | Waits::Assigned(_) => Event::WaitOver,
+            },
+            People::Acknowledged { until, respond_by: Some(at), .. } if *at <= desk.now.min(*until) => {
+                Event::ResponseDue
+            }
             People::Acknowledged { until, .. } | People::Mitigated { until, .. } if *until <= desk.now => {
                 Event::HoldExpired
             }
@@ -119,10 +188,12 @@ impl IncidentState {
         }
         match decide(self.people.stage(), self.signal, event) {
             Decision::NextStep => self.next_step(desk),
-            Decision::PageAnew => self.page_anew(desk, "it had its time and nobody was done"),
-            Decision::Resolve => self.resolve(desk, TOCSIN, Some("the signal had cleared"), false),
+            Decision::PageAnew => self.page_anew(desk, self.why_anew()),
+            Decision::Unanswered => self.unanswered(desk),
+            // Once the signal has cleared there is nothing to answer.
+            Decision::Record => self.has_responded(),
+            Decision::Resolve => self.resolve(desk, TOCSIN, Some("the signal had cleared")),
             Decision::Ignore
-            | Decision::Record
             | Decision::Tell
             | Decision::Reroute
             | Decision::NewGeneration
@@ -130,6 +201,8 @@ impl IncidentState {
             | Decision::ResolveAlerts
             | Decision::Close
             | Decision::Note
+            | Decision::Snooze
+            | Decision::Assign
             | Decision::Refuse(_) => (), // only the signal and people bring this about
         }
     }
@@ -143,12 +216,69 @@ impl IncidentState {
         }
     }
 
+    /// Why it pages again after a time that ran out.
+    fn why_anew(&self) -> &'static str {
+        match &self.people {
+            People::Open { waits: Waits::Snooze, .. } => "it was put off until now",
+            People::Open { waits: Waits::Assigned(_), .. } => "whom it was handed to has not taken it",
+            People::Open { .. }
+            | People::Acknowledged { .. }
+            | People::Mitigated { .. }
+            | People::Resolved { .. }
+            | People::Closed { .. } => "it had its time and nobody was done",
+        }
+    }
+
+    /// Whoever acknowledged has done something, or need not any more.
+    pub(crate) fn has_responded(&mut self) {
+        if let People::Acknowledged { respond_by, .. } = &mut self.people {
+            *respond_by = None;
+        }
+    }
+
+    /// Whoever acknowledged did nothing: the next step pages.
+    fn unanswered(&mut self, desk: &mut Desk) {
+        let why = "acknowledged, and nothing done in the time that the policy gives (respond_within_s)";
+        desk.count.unanswered += 1;
+        desk.note(self.id(), "hold.unanswered", self.people.stage().name().to_owned(), None, why.to_owned());
+        self.respond(desk, Said::of(ResponseChange::Unanswered, TOCSIN, Some(why)));
+        self.taken.clear();
+        self.cancel(desk, &[PageKind::Acknowledge, PageKind::Update], why);
+        let policy = desk.policy(&self.bundle);
+        let next = policy.plan(&self.plan).and_then(|plan| plan.next(self.position));
+        // A ticket that has been told as often as its policy says is told once more, to its last step.
+        let again = Position { round: self.position.round.saturating_add(1), step: self.position.step };
+        self.position = next.unwrap_or(again);
+        self.page_step(desk, desk.now);
+    }
+
+    /// Nobody is paged until then.
+    pub(crate) fn snooze(&mut self, desk: &mut Desk, until: Timestamp) {
+        self.taken.clear();
+        self.people = People::Open { nominal: until, due: Some(until), waits: Waits::Snooze };
+        self.cancel(desk, &[PageKind::Trigger], "it is put off");
+    }
+
+    /// These are paged; if they do not take it in the time of a first step, it pages anew.
+    pub(crate) fn assign(&mut self, desk: &mut Desk, to: String, targets: &[Addressed]) {
+        self.taken.clear();
+        let why = "it was handed to somebody";
+        self.cancel(desk, &[PageKind::Trigger, PageKind::Acknowledge, PageKind::Update], why);
+        self.cancel_resolves(desk, why);
+        let policy = desk.policy(&self.bundle);
+        let delay_ms = policy.plan(&self.plan).map_or(300_000, |plan| plan.steps[0].delay_ms);
+        self.position = Position { round: self.position.round.saturating_add(1), step: 0 };
+        let due = desk.now.plus_ms(delay_ms);
+        self.people = People::Open { nominal: due, due: Some(due), waits: Waits::Assigned(to) };
+        self.call(desk, targets, Some(due));
+    }
+
     fn next_step(&mut self, desk: &mut Desk) {
-        let People::Open { nominal, due: Some(due) } = self.people else { return };
+        let People::Open { nominal, due: Some(due), .. } = self.people else { return };
         let policy = desk.policy(&self.bundle);
         let next = policy.plan(&self.plan).and_then(|plan| plan.next(self.position));
         let Some(next) = next else {
-            self.people = People::Open { nominal, due: None };
+            self.people = People::Open { nominal, due: None, waits: Waits::NextStep };
             return;
         };
         let says = |at: Position| format!("round {} step {}", at.round, at.step);
@@ -164,6 +294,7 @@ impl IncidentState {
 
     /// Whoever held it holds it no longer: a new round, from the first step of the policy that is right now.
     pub(crate) fn page_anew(&mut self, desk: &mut Desk, why: &str) {
+        self.taken.clear();
         self.cancel(desk, &[PageKind::Acknowledge, PageKind::Update], why);
         self.cancel_resolves(desk, why);
         let policy = desk.policy(&self.bundle);
@@ -179,22 +310,25 @@ impl IncidentState {
         let policy = desk.policy(&self.bundle);
         let plan = policy.route(&self.incident);
         if plan == self.plan {
-            self.tell(desk, &[]);
+            self.tell(desk);
             return;
         }
         let before = self.follows();
         plan.clone_into(&mut self.plan);
         self.position = Position { round: self.position.round.saturating_add(1), step: 0 };
         desk.note(self.id(), "policy.rerouted", before, self.follows(), None);
-        let paged = policy.plan(plan).map_or_else(Vec::new, |p| self.targets(p, p.step(self.position)));
-        self.tell(desk, &paged);
+        self.taken.clear();
+        self.cancel(desk, &[PageKind::Update], "a later page takes its place");
+        let before = self.pages.len();
         self.page_first_step(desk);
+        let paged: Vec<_> = self.pages[before..].iter().map(|p| p.alert_key.clone()).collect();
+        self.send_to_open(desk, PageKind::Update, &paged);
     }
 
-    /// Tells whoever has an open alert, except those who are paged anyway.
-    pub(crate) fn tell(&mut self, desk: &mut Desk, except: &[Target]) {
+    /// Tells whoever has an open alert.
+    pub(crate) fn tell(&mut self, desk: &mut Desk) {
         self.cancel(desk, &[PageKind::Update], "a later update takes its place");
-        self.send_to_open(desk, PageKind::Update, except);
+        self.send_to_open(desk, PageKind::Update, &[]);
     }
 
     /// Whoever was paged learns that somebody has it, and nobody else is paged.
@@ -210,10 +344,16 @@ impl IncidentState {
     }
 
     /// People are done, or nobody needs to be.
-    pub(crate) fn resolve(&mut self, desk: &mut Desk, by: &str, why: Option<&str>, not_actionable: bool) {
-        self.people = People::Resolved { by: by.into() };
-        self.respond(desk, Said { not_actionable, ..Said::of(ResponseChange::Resolved, by, why) });
-        self.resolve_alerts(desk, why.unwrap_or("resolved"));
+    pub(crate) fn resolve(&mut self, desk: &mut Desk, by: &str, why: Option<&str>) {
+        self.resolve_as(desk, Said::of(ResponseChange::Resolved, by, why));
+    }
+
+    /// As `resolve`, in other words.
+    pub(crate) fn resolve_as(&mut self, desk: &mut Desk, said: Said<'_>) {
+        self.people = People::Resolved { by: said.by.into() };
+        self.taken.clear();
+        self.respond(desk, said);
+        self.resolve_alerts(desk, said.why.unwrap_or("resolved"));
     }
 
     /// Ends every alert that a trigger may have reached, of this generation and earlier ones.
@@ -222,19 +362,18 @@ impl IncidentState {
         self.send_to_open(desk, PageKind::Resolve, &[]);
     }
 
-    fn send_to_open(&mut self, desk: &mut Desk, kind: PageKind, except: &[Target]) {
+    fn send_to_open(&mut self, desk: &mut Desk, kind: PageKind, except: &[AlertKey]) {
         let all = kind == PageKind::Resolve;
         let current = self.incident.generation;
         let open: Vec<_> = self
             .alerts
-            .values()
-            .filter(|a| a.open && (all || a.generation == current))
-            .map(|a| (a.generation, Target { receiver: a.receiver.clone(), target: a.target.clone() }))
-            .filter(|(_, target)| !except.contains(target))
+            .iter()
+            .filter(|(key, a)| a.open && (all || a.generation == current) && !except.contains(key))
+            .map(|(_, a)| (a.generation, a.addressed()))
             .collect();
-        for (generation, target) in open {
-            let target = &target;
-            self.intend(desk, &Intent { kind, target, generation, escalates_at: None, fallback: false });
+        for (generation, to) in open {
+            let to = &to;
+            self.intend(desk, &Intent { kind, to, generation, escalates_at: None, fallback: false });
         }
         if all {
             for alert in self.alerts.values_mut() {

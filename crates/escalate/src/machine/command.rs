@@ -3,13 +3,16 @@
 use wire::command::{Action, TEXT_BYTES_MAX};
 use wire::context::Feedback;
 use wire::response::ResponseChange;
-use wire::{Family, Source, SubjectKind};
+use wire::{Family, Source, SubjectKind, Timestamp};
 
 use super::acts::Said;
+use crate::answers::Answer;
 use crate::audit::Entry;
+use crate::config::Class;
 use crate::desk::Desk;
 use crate::effect::Effect;
-use crate::life::{Decision, Event, Stage, decide};
+use crate::life::{Decision, Event, Signal, Stage, decide};
+use crate::policy::{Addressed, Plan, Policy, Roster, Whom};
 use crate::state::{IncidentState, People};
 
 /// As it stands in the audit log after `command.`.
@@ -20,6 +23,9 @@ pub(crate) const fn name(action: &Action) -> &'static str {
         Action::Resolve { .. } => "resolve",
         Action::Close { .. } => "close",
         Action::Note { .. } => "note",
+        Action::Snooze { .. } => "snooze",
+        Action::Assign { .. } => "assign",
+        Action::Merge { .. } => "merge",
     }
 }
 
@@ -28,6 +34,9 @@ pub(crate) fn text(action: &Action) -> Option<&str> {
     match action {
         Action::Acknowledge { note: text, .. }
         | Action::Mitigate { note: text, .. }
+        | Action::Assign { note: text, .. }
+        | Action::Snooze { reason: text, .. }
+        | Action::Merge { reason: text, .. }
         | Action::Resolve { reason: text, .. } => text.as_deref(),
         Action::Close { reason: text, .. } | Action::Note { text } => Some(text),
     }
@@ -40,74 +49,192 @@ const fn event(action: &Action) -> (Event, &'static str) {
         Action::Resolve { .. } => (Event::Resolve, "command.resolve"),
         Action::Close { .. } => (Event::Close, "command.close"),
         Action::Note { .. } => (Event::Note, "command.note"),
+        Action::Snooze { .. } => (Event::Snooze, "command.snooze"),
+        Action::Assign { .. } => (Event::Assign, "command.assign"),
+        Action::Merge { .. } => (Event::Merge, "command.merge"),
     }
 }
 
 const fn is_not_actionable(action: &Action) -> bool {
     match action {
         Action::Resolve { not_actionable, .. } | Action::Close { not_actionable, .. } => *not_actionable,
-        Action::Acknowledge { .. } | Action::Mitigate { .. } | Action::Note { .. } => false,
+        Action::Acknowledge { .. }
+        | Action::Mitigate { .. }
+        | Action::Note { .. }
+        | Action::Snooze { .. }
+        | Action::Assign { .. }
+        | Action::Merge { .. } => false,
+    }
+}
+
+/// What a command comes to once it is known to be allowed.
+enum Doing {
+    Hold(People, ResponseChange),
+    /// The word of somebody who cannot stop the pages alone, and why not.
+    Seen(String),
+    Snooze(Timestamp),
+    Assign {
+        to: String,
+        reached: Vec<Addressed>,
+    },
+    Resolve(ResponseChange),
+    Close,
+    Note,
+}
+
+impl Doing {
+    /// What people will have made of it.
+    fn after(&self, before: Stage) -> String {
+        match self {
+            Self::Hold(people, _) => people.stage().name().into(),
+            Self::Seen(_) => format!("{}, seen", before.name()),
+            Self::Snooze(until) => format!("{}, nobody is paged until {until}", Stage::Open.name()),
+            Self::Assign { to, .. } => format!("{}, handed to {to}", Stage::Open.name()),
+            Self::Resolve(_) => Stage::Resolved.name().into(),
+            Self::Close => Stage::Closed.name().into(),
+            Self::Note => before.name().into(),
+        }
     }
 }
 
 impl IncidentState {
-    /// Does what a person asks, or says why not.
+    /// Does what a person asks, or says why not. `who` is their key in `people.toml`, `by` their pseudonym.
     pub(crate) fn command(
         &mut self,
         desk: &mut Desk,
+        who: &str,
         by: &str,
-        action: Action,
+        action: &Action,
         text: Option<String>,
-    ) -> Result<(), String> {
-        let (event, audited) = event(&action);
-        let decision = decide(self.people.stage(), self.signal, event);
+    ) -> Result<Answer, String> {
+        let (event, audited) = event(action);
+        let stage = self.people.stage();
+        let decision = decide(stage, self.signal, event);
         if let Decision::Refuse(why) = decision {
             return Err(why.into());
         }
-        let held = self.held(desk, by, &action)?;
-        let text = text.map(|t| desk.bounded(&t, TEXT_BYTES_MAX));
-        let why = text.as_deref();
-        let after = match (decision, &held) {
-            (Decision::Hold, Some((people, _))) => people.stage(),
-            (Decision::Resolve, None) => Stage::Resolved,
-            (Decision::Close, None) => Stage::Closed,
-            (_, _) => self.people.stage(),
-        };
-        let idle = is_not_actionable(&action);
-        let after = if idle { format!("{}, not actionable", after.name()) } else { after.name().into() };
+        let doing = self.doing(desk, who, by, action)?;
+        let mut text = text.map(|t| desk.bounded(&t, TEXT_BYTES_MAX));
+        if let Action::Merge { into, .. } = action {
+            let with = text.take().map_or_else(String::new, |text| format!(": {text}"));
+            text = Some(desk.bounded(&format!("into {into}{with}"), TEXT_BYTES_MAX));
+        }
+        let idle = is_not_actionable(action);
+        let after = doing.after(stage);
+        let after = if idle { format!("{after}, not actionable") } else { after };
         desk.audit(Entry {
             actor: Some(by.into()),
             action: audited,
             incident_id: Some(self.id().clone()),
-            before: Some(self.people.stage().name().into()),
+            before: Some(stage.name().into()),
             after: Some(after),
             why: text.clone(),
         });
-        match (decision, held) {
-            (Decision::Hold, Some((people, change))) => {
+        let answer = self.carry_out(desk, doing, by, text.as_deref(), idle);
+        if idle {
+            desk.effects.extend(self.feedback().map(|feedback| Effect::Feedback(Box::new(feedback))));
+        }
+        Ok(answer)
+    }
+
+    fn carry_out(
+        &mut self,
+        desk: &mut Desk,
+        doing: Doing,
+        by: &str,
+        why: Option<&str>,
+        idle: bool,
+    ) -> Answer {
+        let said = |change| Said { not_actionable: idle, ..Said::of(change, by, why) };
+        match doing {
+            Doing::Hold(people, change) => {
                 let until = match &people {
                     People::Acknowledged { until, .. } | People::Mitigated { until, .. } => Some(*until),
                     People::Open { .. } | People::Resolved { .. } | People::Closed { .. } => None,
                 };
-                self.respond(desk, Said { until, ..Said::of(change, by, why) });
+                self.respond(desk, Said { until, ..said(change) });
+                self.taken.clear();
                 self.hold(desk, people);
             }
-            (Decision::Resolve, None) => self.resolve(desk, by, why, idle),
-            (Decision::Close, None) => {
-                self.people = People::Closed { by: by.into() };
-                self.respond(
-                    desk,
-                    Said { not_actionable: idle, ..Said::of(ResponseChange::Closed, by, why) },
-                );
+            Doing::Seen(why) => {
+                self.respond(desk, said(ResponseChange::Seen));
+                return Answer::Noted { why };
             }
-            (Decision::Note, None) => self.respond(desk, Said::of(ResponseChange::Noted, by, why)),
-            // Only the signal and timers bring anything else about.
-            (_, _) => (),
+            Doing::Snooze(until) => {
+                self.respond(desk, Said { until: Some(until), ..said(ResponseChange::Snoozed) });
+                self.snooze(desk, until);
+            }
+            Doing::Assign { to, reached } => {
+                self.respond(desk, Said { to: Some(&to), ..said(ResponseChange::Assigned) });
+                self.assign(desk, to, &reached);
+            }
+            Doing::Resolve(change) => self.resolve_as(desk, said(change)),
+            Doing::Close => {
+                self.people = People::Closed { by: by.into() };
+                self.respond(desk, said(ResponseChange::Closed));
+            }
+            Doing::Note => {
+                self.respond(desk, said(ResponseChange::Noted));
+                if self.people.owner().is_some() {
+                    self.has_responded();
+                }
+            }
         }
-        if idle {
-            desk.effects.extend(self.feedback().map(|feedback| Effect::Feedback(Box::new(feedback))));
+        Answer::Accepted
+    }
+
+    fn doing(&mut self, desk: &mut Desk, who: &str, by: &str, action: &Action) -> Result<Doing, String> {
+        let policy = desk.policy(&self.bundle);
+        let plan = policy.plan(&self.plan);
+        Ok(match action {
+            Action::Acknowledge { for_s, .. } => {
+                let until = until(desk, *for_s, plan.map(|p| p.acknowledge_expires_ms))?;
+                // Who holds it already may go on without being asked again.
+                let holds = self.people.owner() == Some(by);
+                if let Some(plan) = plan.filter(|_| !holds)
+                    && let Some(why) = self.not_enough(plan, policy.roster(), who, by)
+                {
+                    return Ok(Doing::Seen(why));
+                }
+                let respond_by = plan.and_then(|p| p.respond_within_ms).map(|ms| desk.now.plus_ms(ms));
+                let respond_by = respond_by.filter(|_| !holds && self.signal == Signal::Open);
+                Doing::Hold(
+                    People::Acknowledged { by: by.into(), until, respond_by },
+                    ResponseChange::Acknowledged,
+                )
+            }
+            Action::Mitigate { for_s, .. } => {
+                let until = until(desk, *for_s, plan.map(|p| p.mitigation_expires_ms))?;
+                Doing::Hold(People::Mitigated { by: by.into(), until }, ResponseChange::Mitigated)
+            }
+            Action::Snooze { for_s, .. } => Doing::Snooze(until(desk, Some(*for_s), None)?),
+            Action::Assign { to, .. } => {
+                let (to, reached) = assigned(desk, &policy, to)?;
+                Doing::Assign { to, reached }
+            }
+            Action::Merge { into, .. } if into == self.id() => {
+                return Err("it is the same incident: name another one".into());
+            }
+            Action::Merge { .. } => Doing::Resolve(ResponseChange::Merged),
+            Action::Resolve { .. } => Doing::Resolve(ResponseChange::Resolved),
+            Action::Close { .. } => Doing::Close,
+            Action::Note { .. } => Doing::Note,
+        })
+    }
+
+    /// Counts somebody's word; why it does not stop the pages, if it does not.
+    fn not_enough(&mut self, plan: &Plan, roster: &Roster, who: &str, by: &str) -> Option<String> {
+        let taking = &plan.taking;
+        let stands_for = taking.stands_for(roster, who);
+        if stands_for.is_empty() {
+            return Some(format!("you have seen it, and pages go on: it takes {}", taking.says()));
         }
-        Ok(())
+        self.taken.insert(by.into(), stands_for);
+        if taking.is_enough(&self.taken) {
+            return None;
+        }
+        let n = self.taken.len();
+        Some(format!("you are number {n} who takes it, and pages go on: it takes {}", taking.says()))
     }
 
     /// For the judge: there was nothing to do about what this stream led. `None` where no stream did.
@@ -129,42 +256,38 @@ impl IncidentState {
             opened_at: incident.opened_at,
         })
     }
+}
 
-    /// Who would hold it until when, if the action is to hold it.
-    fn held(
-        &self,
-        desk: &Desk,
-        by: &str,
-        action: &Action,
-    ) -> Result<Option<(People, ResponseChange)>, String> {
-        let policy = desk.policy(&self.bundle);
-        let plan = policy.plan(&self.plan);
-        let limits = desk.current.limits();
-        let until = |for_s: Option<u64>, default_ms: Option<i64>| {
-            let max_ms = i64::from(limits.hold_max_s) * 1000;
-            let ms = match for_s {
-                None => default_ms.unwrap_or(3_600_000),
-                Some(s) => {
-                    i64::try_from(s).ok().filter(|s| *s > 0).and_then(|s| s.checked_mul(1000)).unwrap_or(0)
-                }
-            };
-            if (1..=max_ms).contains(&ms) {
-                Ok(desk.now.plus_ms(ms))
-            } else {
-                Err(format!("it can be held for 1 to {} seconds (hold_max_s)", limits.hold_max_s))
-            }
-        };
-        let by = by.to_owned();
-        Ok(match action {
-            Action::Acknowledge { for_s, .. } => {
-                let until = until(*for_s, plan.map(|p| p.acknowledge_expires_ms))?;
-                Some((People::Acknowledged { by, until }, ResponseChange::Acknowledged))
-            }
-            Action::Mitigate { for_s, .. } => {
-                let until = until(*for_s, plan.map(|p| p.mitigation_expires_ms))?;
-                Some((People::Mitigated { by, until }, ResponseChange::Mitigated))
-            }
-            Action::Resolve { .. } | Action::Close { .. } | Action::Note { .. } => None,
-        })
+/// When a hold ends that was asked for.
+fn until(desk: &Desk, for_s: Option<u64>, default_ms: Option<i64>) -> Result<Timestamp, String> {
+    let max_s = desk.current.limits().hold_max_s;
+    let ms = match for_s {
+        None => default_ms.unwrap_or(3_600_000),
+        Some(s) => i64::try_from(s).ok().filter(|s| *s > 0).and_then(|s| s.checked_mul(1000)).unwrap_or(0),
+    };
+    if (1..=i64::from(max_s) * 1000).contains(&ms) {
+        Ok(desk.now.plus_ms(ms))
+    } else {
+        Err(format!("it can be held for 1 to {max_s} seconds (hold_max_s)"))
     }
+}
+
+/// Whom somebody names, as the audit may know them, and where they are reached.
+fn assigned(desk: &mut Desk, policy: &Policy, to: &str) -> Result<(String, Vec<Addressed>), String> {
+    let whom =
+        Whom::parse(to).ok_or_else(|| format!("{to:?} is none of person:NAME, team:NAME, role:NAME"))?;
+    let reached = policy.roster().reach(&whom, Class::Page);
+    if matches!(whom, Whom::At(_)) {
+        return Err(format!("{to:?} is a place, not somebody: name a person, a team or a role"));
+    }
+    if reached.is_empty() {
+        return Err(format!(
+            "{to:?} is nobody who can be paged: see `person`, `team` and `role` in people.toml"
+        ));
+    }
+    let known = match &whom {
+        Whom::Person(name) => desk.pseudonym(name),
+        Whom::At(_) | Whom::Team(_) | Whom::Role(_) => whom.to_string(),
+    };
+    Ok((known, reached))
 }

@@ -90,6 +90,7 @@ fn opened(desk: &Desk, before: Option<Incident>, what: &str, why: &str) -> Incid
     let (incident_id, generation, sequence) =
         again.map_or((id, 1, 1), |b| (b.incident_id, b.generation + 1, b.sequence + 1));
     let title = match what.split_once('/') {
+        Some(("slot", name)) => format!("nobody is behind {name}: {why}"),
         Some(("receiver", name)) => format!("receiver {name} does not take pages: {why}"),
         Some((_, name)) => format!("escalation is at its limit of {name}: {why}"),
         None => format!("{what}: {why}"),

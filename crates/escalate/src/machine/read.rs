@@ -10,7 +10,7 @@ use crate::answers::Answer;
 use crate::audit::Anchor;
 use crate::counts::Counts;
 use crate::life::Stage;
-use crate::state::{People, Timer};
+use crate::state::{IncidentState, People, Timer};
 use crate::view::IncidentView;
 
 impl Machine {
@@ -41,7 +41,9 @@ impl Machine {
     /// Cost: one look at each known incident.
     #[must_use]
     pub fn standing(&self) -> Vec<Page> {
-        self.incidents.values().flat_map(|state| state.standing(&self.desk.people)).collect()
+        let standing =
+            |state: &IncidentState| state.standing(&self.desk.people, &self.desk.policy(&state.bundle));
+        self.incidents.values().flat_map(standing).collect()
     }
 
     /// What became of a command; `None` if it has not come, or too many came since.

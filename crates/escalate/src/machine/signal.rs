@@ -12,7 +12,7 @@ use crate::audit::TOCSIN;
 use crate::desk::Desk;
 use crate::life::{Decision, Event, Signal, decide};
 use crate::policy::Position;
-use crate::state::{Filed, IncidentState, People};
+use crate::state::{Filed, IncidentState, People, Waits};
 
 /// What the next word of the signal means to an incident whose last word was `last`.
 fn event(last: &Incident, signal: Signal, next: &Incident) -> Event {
@@ -48,11 +48,16 @@ const fn action_of(event: Event) -> &'static str {
         Event::Refreshed | Event::Eased | Event::Worsened | Event::BecamePage => "incident.updated",
         Event::StepDue
         | Event::HoldExpired
+        | Event::ResponseDue
+        | Event::WaitOver
         | Event::Acknowledge
         | Event::Mitigate
         | Event::Resolve
         | Event::Close
-        | Event::Note => "incident.changed",
+        | Event::Note
+        | Event::Snooze
+        | Event::Assign
+        | Event::Merge => "incident.changed",
     }
 }
 
@@ -68,11 +73,16 @@ const fn why_anew(event: Event) -> &'static str {
         | Event::Reopened
         | Event::StepDue
         | Event::HoldExpired
+        | Event::ResponseDue
+        | Event::WaitOver
         | Event::Acknowledge
         | Event::Mitigate
         | Event::Resolve
         | Event::Close
-        | Event::Note => "it changed",
+        | Event::Note
+        | Event::Snooze
+        | Event::Assign
+        | Event::Merge => "it changed",
     }
 }
 
@@ -82,7 +92,7 @@ impl IncidentState {
         let signal = signal_of(incident.change);
         let plan = desk.current.route(&incident).to_owned();
         let people = match signal {
-            Signal::Open => People::Open { nominal: desk.now, due: None },
+            Signal::Open => People::Open { nominal: desk.now, due: None, waits: Waits::NextStep },
             Signal::Cleared => People::Resolved { by: TOCSIN.into() },
         };
         let mut state = Self {
@@ -91,6 +101,7 @@ impl IncidentState {
             bundle: desk.current.digest().clone(),
             plan,
             position: Position::default(),
+            taken: BTreeMap::new(),
             responses: 0,
             timeline: VecDeque::new(),
             timeline_dropped: 0,
@@ -125,6 +136,10 @@ impl IncidentState {
         state
     }
 
+    fn is_snoozed(&self) -> bool {
+        matches!(self.people, People::Open { waits: Waits::Snooze, .. })
+    }
+
     /// Takes in the next word of the signal.
     pub(crate) fn signal(&mut self, desk: &mut Desk, next: Incident) {
         let event = event(&self.incident, self.signal, &next);
@@ -133,15 +148,26 @@ impl IncidentState {
         self.take(next);
         desk.note(self.id(), action_of(event), before, self.says(), None);
         match decision {
-            Decision::Tell => self.tell(desk, &[]),
+            Decision::Tell => self.tell(desk),
+            // What was put off was a ticket.
+            Decision::Reroute if event == Event::BecamePage && self.is_snoozed() => {
+                self.page_anew(desk, why_anew(event));
+            }
             Decision::Reroute => self.reroute(desk),
             Decision::PageAnew => self.page_anew(desk, why_anew(event)),
             Decision::NewGeneration => self.new_generation(desk),
-            Decision::Resolve => self.resolve(desk, TOCSIN, Some("the signal cleared"), false),
+            Decision::Resolve => self.resolve(desk, TOCSIN, Some("the signal cleared")),
             Decision::ResolveAlerts => self.resolve_alerts(desk, "the signal cleared"),
             Decision::Ignore | Decision::Record => (),
             // Only timers and people bring these about.
-            Decision::NextStep | Decision::Hold | Decision::Close | Decision::Note | Decision::Refuse(_) => {}
+            Decision::NextStep
+            | Decision::Unanswered
+            | Decision::Hold
+            | Decision::Close
+            | Decision::Note
+            | Decision::Snooze
+            | Decision::Assign
+            | Decision::Refuse(_) => {}
         }
     }
 
@@ -171,6 +197,7 @@ impl IncidentState {
         self.resolve_alerts(desk, &why);
         self.pin(desk, &why);
         self.position = Position::default();
+        self.taken.clear();
         self.respond(desk, Said::of(ResponseChange::Opened, TOCSIN, Some(&why)));
         self.page_first_step(desk);
     }

@@ -3,8 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use super::{Plan, Step, Target};
-use crate::config::{At, Bundle, ConfigError, ConfigErrors, EscalateConfig, PolicyConfig, RouteConfig};
+use super::taking::{Need, Taking};
+use super::{Plan, Roster, Step, Target, When, Whom};
+use crate::config::{
+    At, Bundle, ConfigError, ConfigErrors, EscalateConfig, PolicyConfig, RouteConfig, StepConfig,
+};
+use crate::template::{TEMPLATE_MAX, TEMPLATES_MAX, Templates};
+
+mod people;
 
 /// Most routes, policies, steps of one, targets of a step and of a policy: above any use, so that nothing is unbounded.
 const ROUTES_MAX: usize = 1000;
@@ -13,18 +19,36 @@ const STEPS_MAX: usize = 20;
 const TARGETS_MAX: usize = 20;
 const TARGETS_OF_POLICY_MAX: usize = 50;
 
-/// The plans of a bundle in which everything is right.
-pub(super) fn plans(
-    bundle: &Bundle,
-    receivers: Option<&BTreeSet<String>>,
-) -> Result<BTreeMap<String, Plan>, ConfigErrors> {
+/// A bundle in which everything is right.
+pub(super) struct Checked {
+    pub(super) plans: BTreeMap<String, Plan>,
+    pub(super) roster: Roster,
+    pub(super) templates: Templates,
+}
+
+/// Checks a bundle as a whole.
+pub(super) fn all(bundle: &Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Checked, ConfigErrors> {
     let mut check = Check { errors: Vec::new(), receivers };
     check.limits(&bundle.escalate);
+    let roster = check.people(&bundle.people);
     check.within(&[key("policy")], "policies", bundle.policy.len(), &(1..=POLICIES_MAX));
-    let plans: BTreeMap<_, _> =
-        bundle.policy.iter().map(|(name, policy)| (name.clone(), check.plan(name, policy))).collect();
+    let plans: BTreeMap<_, _> = bundle
+        .policy
+        .iter()
+        .map(|(name, policy)| (name.clone(), check.plan(name, policy, &roster)))
+        .collect();
     check.routes(&bundle.route, &plans);
-    if check.errors.is_empty() { Ok(plans) } else { Err(ConfigErrors(check.errors)) }
+    let templates = check.templates(&bundle.templates);
+    match templates {
+        Some(templates) if check.errors.is_empty() => {
+            check.audiences(&bundle.people, &templates);
+            if check.errors.is_empty() {
+                return Ok(Checked { plans, roster, templates });
+            }
+        }
+        _ => (),
+    }
+    Err(ConfigErrors(check.errors))
 }
 
 struct Check<'a> {
@@ -73,7 +97,7 @@ impl Check<'_> {
         }
     }
 
-    fn plan(&mut self, name: &str, policy: &PolicyConfig) -> Plan {
+    fn plan(&mut self, name: &str, policy: &PolicyConfig, roster: &Roster) -> Plan {
         let at = |field: &str| [key("policy"), key(name), key(field)];
         if name.is_empty() || name.len() > 64 {
             self.wrong(&[key("policy"), key(name)], "a policy's name has 1 to 64 bytes".into());
@@ -90,22 +114,18 @@ impl Check<'_> {
             .steps
             .iter()
             .enumerate()
-            .map(|(i, step)| {
-                let [policy, name, steps] = at("steps");
-                let path =
-                    |field: &str| [policy.clone(), name.clone(), steps.clone(), At::Index(i), key(field)];
-                self.within(&path("delay_s"), "delay_s", step.delay_s, &(1..=7 * 86_400));
-                self.within(&path("targets"), "targets", step.targets.len(), &(1..=TARGETS_MAX));
-                let targets = self.targets(&path("targets"), &step.targets);
-                Step { targets, delay_ms: i64::from(step.delay_s) * 1000 }
-            })
+            .map(|(i, step)| self.step(&[at("steps").as_slice(), &[At::Index(i)]].concat(), step, roster))
             .collect();
+        if policy.until_owned {
+            self.last_step(&at("steps"), &steps, roster);
+        }
         let targets = steps.iter().map(|s| s.targets.len()).sum();
         self.within(&at("steps"), "targets of all steps", targets, &(0..=TARGETS_OF_POLICY_MAX));
         let fallback = policy.fallback.as_ref().and_then(|text| self.target(&at("fallback"), text));
         if let Some(fallback) = &fallback {
-            let mut receivers = steps.iter().flat_map(|s| &s.targets).map(|t| &t.receiver);
-            if receivers.all(|r| *r == fallback.receiver) {
+            let reach = |s: &Step| s.targets.iter().flat_map(|w| roster.reach(w, s.by)).collect::<Vec<_>>();
+            let mut receivers = steps.iter().flat_map(reach).map(|a| a.target.receiver);
+            if receivers.all(|r| r == fallback.receiver) {
                 self.wrong(
                     &at("fallback"),
                     format!(
@@ -122,16 +142,103 @@ impl Check<'_> {
             acknowledge_expires_ms: i64::from(policy.acknowledge_expires_s) * 1000,
             mitigation_expires_ms: i64::from(policy.mitigation_expires_s) * 1000,
             fallback,
+            taking: self.taking(name, policy, roster),
+            respond_within_ms: (policy.respond_within_s > 0)
+                .then(|| i64::from(policy.respond_within_s) * 1000),
         }
     }
 
-    fn targets(&mut self, path: &[At], texts: &[String]) -> Vec<Target> {
-        let mut targets: Vec<Target> = Vec::new();
+    fn step(&mut self, at: &[At], step: &StepConfig, roster: &Roster) -> Step {
+        let path = |field: &str| [at, &[key(field)]].concat();
+        self.within(&path("delay_s"), "delay_s", step.delay_s, &(1..=7 * 86_400));
+        self.within(&path("targets"), "targets", step.targets.len(), &(1..=TARGETS_MAX));
+        let targets = self.whom(&path("targets"), "in this step", &step.targets, roster);
+        for (i, whom) in targets.iter().enumerate() {
+            // A role that nobody has is told of when it is called.
+            if !matches!(whom, Whom::Role(_)) && roster.reach(whom, step.by).is_empty() {
+                let at = [path("targets"), vec![At::Index(i)]].concat();
+                let class = step.by.name();
+                self.wrong(
+                    &at,
+                    format!("{whom} has no `{class}` in its contacts, so this step would reach nobody"),
+                );
+            }
+        }
+        let when = When::new(&step.when, &roster.anyone.zone).unwrap_or_else(|(field, why)| {
+            self.wrong(&[at, &[key("when"), key(field)]].concat(), why);
+            When::always()
+        });
+        Step { targets, by: step.by, when, delay_ms: i64::from(step.delay_s) * 1000 }
+    }
+
+    /// The one that repeats must hold always and reach somebody, or an incident could fall silent.
+    fn last_step(&mut self, at: &[At], steps: &[Step], roster: &Roster) {
+        let Some(last) = steps.last() else { return };
+        let at = [at, &[At::Index(steps.len() - 1)]].concat();
+        if !last.when.is_always() {
+            let why = "the last step repeats until somebody owns the incident, so it cannot have a condition; \
+                       add a step without `when` after it";
+            self.wrong(&[at.as_slice(), &[key("when")]].concat(), why.into());
+        }
+        if !last.targets.is_empty() && last.targets.iter().all(|w| roster.reach(w, last.by).is_empty()) {
+            let why = "the last step repeats until somebody owns the incident, and nobody would be reached by it; \
+                       add somebody who always is";
+            self.wrong(&[at.as_slice(), &[key("targets")]].concat(), why.into());
+        }
+    }
+
+    fn taking(&mut self, name: &str, policy: &PolicyConfig, roster: &Roster) -> Taking {
+        let at = |field: &str| [key("policy"), key(name), key(field)];
+        let by = self.whom(&at("acknowledge_by"), "here", &policy.acknowledge_by, roster);
+        for (i, whom) in by.iter().enumerate() {
+            if matches!(whom, Whom::At(_)) {
+                let why = format!("{whom} is a place, not somebody: name a person, a team or a role");
+                self.wrong(&[at("acknowledge_by").as_slice(), &[At::Index(i)]].concat(), why);
+            }
+        }
+        let quorum = policy.acknowledge_quorum;
+        self.within(&at("acknowledge_quorum"), "acknowledge_quorum", quorum, &(1..=20));
+        self.within(&at("respond_within_s"), "respond_within_s", policy.respond_within_s, &(0..=7 * 86_400));
+        if policy.acknowledge_each && (quorum > 1 || by.is_empty()) {
+            let why = "acknowledge_each takes one of each entry of acknowledge_by: name them, and leave acknowledge_quorum out";
+            self.wrong(&at("acknowledge_each"), why.into());
+        }
+        let people: BTreeSet<&str> = roster
+            .people
+            .keys()
+            .map(String::as_str)
+            .filter(|p| by.iter().any(|w| roster.includes(w, p)))
+            .collect();
+        if !by.is_empty() && people.len() < quorum as usize {
+            let why = format!("it takes {quorum} people of these, and there are {}", people.len());
+            self.wrong(&at("acknowledge_by"), why);
+        }
+        Taking { by, need: if policy.acknowledge_each { Need::Each } else { Need::People(quorum) } }
+    }
+
+    fn templates(&mut self, own: &BTreeMap<String, String>) -> Option<Templates> {
+        self.within(&[key("templates")], "templates", own.len(), &(0..=TEMPLATES_MAX));
+        for (name, text) in own {
+            self.within(&[key("templates"), key(name)], "bytes", text.len(), &(1..=TEMPLATE_MAX));
+        }
+        match Templates::new(own) {
+            Ok(templates) => Some(templates),
+            Err(bad) => {
+                for bad in bad {
+                    self.wrong(&[key("templates"), key(&bad.name)], bad.why);
+                }
+                None
+            }
+        }
+    }
+
+    fn whom(&mut self, path: &[At], place: &str, texts: &[String], roster: &Roster) -> Vec<Whom> {
+        let mut targets: Vec<Whom> = Vec::new();
         for (i, text) in texts.iter().enumerate() {
             let path = [path, &[At::Index(i)]].concat();
-            let Some(target) = self.target(&path, text) else { continue };
+            let Some(target) = self.one(&path, text, roster) else { continue };
             if targets.contains(&target) {
-                self.wrong(&path, format!("{text:?} stands twice in this step; name it once"));
+                self.wrong(&path, format!("{text:?} stands twice {place}; name it once"));
             } else {
                 targets.push(target);
             }
@@ -139,10 +246,32 @@ impl Check<'_> {
         targets
     }
 
+    fn one(&mut self, path: &[At], text: &str, roster: &Roster) -> Option<Whom> {
+        let whom = match Whom::parse(text) {
+            Some(whom @ (Whom::Person(_) | Whom::Team(_) | Whom::Role(_))) => whom,
+            Some(Whom::At(_)) | None => return self.target(path, text).map(Whom::At),
+        };
+        let (name, known, table): (_, Vec<&String>, _) = match &whom {
+            Whom::Person(name) => (name, roster.people.keys().collect(), "[person.NAME]"),
+            Whom::Team(name) => (name, roster.teams.keys().collect(), "[team.NAME]"),
+            Whom::Role(name) => (name, roster.roles.keys().collect(), "[role.NAME]"),
+            Whom::At(_) => return Some(whom),
+        };
+        if !known.contains(&name) {
+            let hint = hint(name, known.iter().map(|k| k.as_str()), table);
+            self.wrong(path, format!("there is no {whom}; {hint}"));
+            return None;
+        }
+        Some(whom)
+    }
+
     fn target(&mut self, path: &[At], text: &str) -> Option<Target> {
         let parts = text.split_once('/').filter(|(r, t)| !r.is_empty() && !t.is_empty());
         let Some((receiver, target)) = parts.filter(|_| text.len() <= 256) else {
-            self.wrong(path, format!("{text:?} is not `receiver/target`, such as \"inbox/on-call\""));
+            self.wrong(
+                path,
+                format!("{text:?} is not `receiver/target`, such as \"inbox/on-call\", nor `person:`, `team:` or `role:` and a name"),
+            );
             return None;
         };
         if let Some(known) = self.receivers.filter(|r| !r.contains(receiver)) {

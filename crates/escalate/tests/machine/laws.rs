@@ -30,11 +30,25 @@ const SETTINGS: &str = r#"
     ]
     repeat = 2
     acknowledge_expires_s = 90
+    respond_within_s = 30
     mitigation_expires_s = 120
     fallback = "board/desk"
     [policy.all-hands]
-    steps = [{ targets = ["pager/ana", "phone/chief"], delay_s = 15 }]
+    steps = [
+      { targets = ["role:empty"], delay_s = 15 },
+      { targets = ["pager/ana", "phone/chief"], delay_s = 15, when = { hours = "10:00-10:03" } },
+      { targets = ["team:all"], delay_s = 15 },
+    ]
     acknowledge_expires_s = 60
+    acknowledge_quorum = 2
+    [people.person.ana]
+    contact.page = ["pager/ana"]
+    [people.person.bo]
+    contact.page = ["phone/bo"]
+    [people.team.all]
+    people = ["ana", "bo"]
+    [people.role.empty]
+    people = []
     [policy.ticket]
     steps = [{ targets = ["board/ml"], delay_s = 40 }]
     until_owned = false
@@ -85,7 +99,7 @@ fn op() -> impl Strategy<Value = Op> {
     ];
     prop_oneof![
         4 => (0..MODELS.len(), severity).prop_map(|(model, severity)| Op::Signal { model, severity }),
-        3 => (0..MODELS.len(), any::<bool>(), 0u8..6).prop_map(|(model, who, what)| Op::Ask { model, who, what }),
+        3 => (0..MODELS.len(), any::<bool>(), 0u8..9).prop_map(|(model, who, what)| Op::Ask { model, who, what }),
         9 => (0usize..8, 0u8..10).prop_map(|(nth, class)| Op::Answer { nth, class }),
         6 => prop_oneof![0i64..2_000, 0i64..40_000, 0i64..400_000].prop_map(|ms| Op::Pass { ms }),
         1 => Just(Op::Restart),
@@ -253,8 +267,10 @@ impl World {
             let timers = self.machine.timers(&view.incident.incident_id);
             let count = |timer: Timer| timers.iter().filter(|(_, t)| *t == timer).count();
             let ticket = view.policy == "ticket";
+            let snoozed = usize::from(view.snoozed_until.is_some());
             let (escalation, acknowledged, mitigated) = match view.stage {
-                Stage::Open => (usize::from(!ticket || view.next_step_at.is_some()), 0, 0),
+                // A snooze takes the place of the next step by its end.
+                Stage::Open => (usize::from((!ticket || view.next_step_at.is_some()) && snoozed == 0), 0, 0),
                 Stage::Acknowledged => (0, 1, 0),
                 Stage::Mitigated => (0, 0, 1),
                 Stage::Resolved | Stage::Closed => (0, 0, 0),
@@ -262,6 +278,8 @@ impl World {
             assert_eq!(count(Timer::Escalation), escalation);
             assert_eq!(count(Timer::AcknowledgementExpires), acknowledged);
             assert_eq!(count(Timer::MitigationExpires), mitigated);
+            assert_eq!(count(Timer::SnoozeEnds), snoozed);
+            assert_eq!(count(Timer::Response), usize::from(view.respond_by.is_some()));
             assert_eq!(count(Timer::Forget), usize::from(view.ended_at.is_some()));
         }
     }
@@ -277,7 +295,12 @@ impl World {
                     2 => samples::mitigate(),
                     3 => samples::resolve(),
                     4 => Action::Close { reason: "a bad rollout".into(), not_actionable: *who },
-                    _ => Action::Note { text: "looking".into() },
+                    5 => Action::Note { text: "looking".into() },
+                    6 => Action::Snooze { for_s: 20, reason: None },
+                    7 => {
+                        Action::Assign { to: if *who { "person:bo" } else { "team:all" }.into(), note: None }
+                    }
+                    _ => Action::Merge { into: opened("other", Severity::Sev2).incident_id, reason: None },
                 };
                 let command =
                     command(&format!("c{}", self.commands), &id, if *who { "ana" } else { "bo" }, action);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use escalate::life::{Decision, Event, Signal, Stage, decide};
 
-const EVENTS: [(Event, &str); 14] = [
+const EVENTS: [(Event, &str); 19] = [
     (Event::Refreshed, "later numbers, the same severity"),
     (Event::Eased, "severity falls"),
     (Event::Worsened, "severity rises, within tickets or within pages"),
@@ -15,11 +15,16 @@ const EVENTS: [(Event, &str); 14] = [
     (Event::Reopened, "the signal is back in a later generation"),
     (Event::StepDue, "the next step is due"),
     (Event::HoldExpired, "the acknowledgement or mitigation runs out"),
+    (Event::ResponseDue, "nothing was done in the time that the policy gives (`respond_within_s`)"),
+    (Event::WaitOver, "it was put off until now, or whom it was handed to has not taken it"),
     (Event::Acknowledge, "`acknowledge`"),
     (Event::Mitigate, "`mitigate`"),
     (Event::Resolve, "`resolve`"),
     (Event::Close, "`close`"),
     (Event::Note, "`note`"),
+    (Event::Snooze, "`snooze`"),
+    (Event::Assign, "`assign`"),
+    (Event::Merge, "`merge`"),
 ];
 
 /// Short form for the table, and what it means.
@@ -34,6 +39,7 @@ const fn word(decision: Decision) -> (&'static str, &'static str) {
              update page; under the same policy, an update page to every open alert, and its timer runs on",
         ),
         Decision::NextStep => ("next step", "the next step of the policy pages"),
+        Decision::Unanswered => ("unanswered", "open again: the next step of the policy pages, now"),
         Decision::PageAnew => {
             ("page anew", "open again: the routes are asked, and a new round pages from the first step, now")
         }
@@ -55,6 +61,16 @@ const fn word(decision: Decision) -> (&'static str, &'static str) {
         ),
         Decision::Close => ("close", "looked back on"),
         Decision::Note => ("note", "written into the timeline"),
+        Decision::Snooze => (
+            "snooze",
+            "nobody is paged until a time, and nobody owns it; then as *page anew*. What becomes a page meanwhile pages anew \
+             at once",
+        ),
+        Decision::Assign => (
+            "assign",
+            "whoever held it holds it no longer; a person, team or role is paged now, and if they do not take it in the time \
+             of a first step, as *page anew*",
+        ),
         Decision::Refuse(_) => ("refuse", "nothing changes; the person is told why, and it is audited"),
     }
 }
@@ -140,11 +156,14 @@ fn each_kind_of_event_brings_about_only_what_its_code_carries_out() {
                             | D::Resolve
                             | D::ResolveAlerts
                     ),
-                    Event::StepDue | Event::HoldExpired => {
+                    Event::StepDue | Event::HoldExpired | Event::WaitOver => {
                         matches!(decision, D::Ignore | D::NextStep | D::PageAnew | D::Resolve)
                     }
+                    Event::ResponseDue => matches!(decision, D::Ignore | D::Unanswered | D::Record),
+                    Event::Snooze => matches!(decision, D::Snooze | D::Refuse(_)),
+                    Event::Assign => matches!(decision, D::Assign | D::Refuse(_)),
                     Event::Acknowledge | Event::Mitigate => matches!(decision, D::Hold | D::Refuse(_)),
-                    Event::Resolve => matches!(decision, D::Resolve | D::Refuse(_)),
+                    Event::Resolve | Event::Merge => matches!(decision, D::Resolve | D::Refuse(_)),
                     Event::Close => matches!(decision, D::Close | D::Refuse(_)),
                     Event::Note => decision == D::Note,
                 };

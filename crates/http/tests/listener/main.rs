@@ -27,6 +27,9 @@ fn fine(route: &Route) -> (String, &'static str) {
         }
         Endpoint::Close => r#"{"reason":"done"}"#,
         Endpoint::Note => r#"{"text":"hm"}"#,
+        Endpoint::Snooze => r#"{"for_s":60}"#,
+        Endpoint::Assign => r#"{"to":"team:ml"}"#,
+        Endpoint::Merge => r#"{"into":"abd"}"#,
         Endpoint::Acknowledge | Endpoint::Mitigate | Endpoint::Resolve => "{}",
         Endpoint::Status
         | Endpoint::Incidents
@@ -168,6 +171,13 @@ async fn commands_say_who_what_and_under_which_key() {
             "close",
             r#"{"reason":"a test","not_actionable":true}"#,
             Action::Close { reason: "a test".into(), not_actionable: true },
+        ),
+        ("snooze", r#"{"for_s":60}"#, Action::Snooze { for_s: 60, reason: None }),
+        ("assign", r#"{"to":"team:ml"}"#, Action::Assign { to: "team:ml".into(), note: None }),
+        (
+            "merge",
+            r#"{"into":"abc","reason":"one cause"}"#,
+            Action::Merge { into: wire::IncidentId::new("abc"), reason: note("one cause") },
         ),
         ("note", "{\"text\":\"Größe\\nzwei\"}", Action::Note { text: "Größe\nzwei".into() }),
     ] {

@@ -1,0 +1,172 @@
+//! Whom a step calls, and where that reaches somebody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use wire::Zone;
+
+use super::Target;
+use crate::config::Class;
+
+/// Whom a step of a policy names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whom {
+    /// A place at a receiver, as it is.
+    At(Target),
+    Person(String),
+    Team(String),
+    Role(String),
+}
+
+/// Where a page goes, and who is meant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Addressed {
+    pub(crate) target: Target,
+    /// Key of the person; `None` for a channel.
+    pub(crate) person: Option<String>,
+}
+
+/// Who reads a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reader {
+    /// As messages name them.
+    pub(crate) name: String,
+    pub(crate) zone: Zone,
+    pub(crate) audience: String,
+    pub(crate) contacts: BTreeMap<Class, Vec<Target>>,
+}
+
+/// A team: its people, and its own channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Team {
+    pub(crate) people: Vec<String>,
+    pub(crate) channels: Reader,
+}
+
+/// Everybody, as `people.toml` has them. Only a check builds one: every name in it leads somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Roster {
+    pub(crate) people: BTreeMap<String, Reader>,
+    pub(crate) teams: BTreeMap<String, Team>,
+    pub(crate) roles: BTreeMap<String, Vec<String>>,
+    /// Other names under which people act.
+    pub(crate) accounts: BTreeMap<String, String>,
+    /// For whoever reads a channel that is nobody's.
+    pub(crate) anyone: Reader,
+}
+
+impl Whom {
+    /// Reads `receiver/target`, `person:NAME`, `team:NAME` or `role:NAME`; `None` if it is none of them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+        match text.split_once(':') {
+            Some(("person", name)) => named(name).map(Self::Person),
+            Some(("team", name)) => named(name).map(Self::Team),
+            Some(("role", name)) => named(name).map(Self::Role),
+            _ => {
+                let (receiver, target) = text.split_once('/')?;
+                let target = Target { receiver: named(receiver)?, target: named(target)? };
+                Some(Self::At(target))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(target) => write!(f, "{target}"),
+            Self::Person(name) => write!(f, "person:{name}"),
+            Self::Team(name) => write!(f, "team:{name}"),
+            Self::Role(name) => write!(f, "role:{name}"),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.receiver, self.target)
+    }
+}
+
+impl Roster {
+    /// Key of whoever acts under this name; the name itself if it is nobody's.
+    pub(crate) fn person_of<'a>(&'a self, name: &'a str) -> &'a str {
+        self.accounts.get(name).map_or(name, String::as_str)
+    }
+
+    /// Whether somebody is meant by this.
+    pub(crate) fn includes(&self, whom: &Whom, person: &str) -> bool {
+        match whom {
+            Whom::At(_) => false,
+            Whom::Person(name) => name == person,
+            Whom::Team(name) => self.teams.get(name).is_some_and(|t| t.people.iter().any(|p| p == person)),
+            Whom::Role(name) => self.roles.get(name).is_some_and(|people| people.iter().any(|p| p == person)),
+        }
+    }
+
+    /// Where these are reached, each place once, in order. Empty when nobody is.
+    pub(crate) fn reach(&self, whom: &Whom, class: Class) -> Vec<Addressed> {
+        let mut seen = BTreeSet::new();
+        let all: Vec<Addressed> = match whom {
+            Whom::At(target) => vec![Addressed { target: target.clone(), person: None }],
+            Whom::Person(name) => self.person(name, class),
+            Whom::Team(name) => self.teams.get(name).map_or_else(Vec::new, |team| {
+                let people = team.people.iter().flat_map(|p| self.person(p, class));
+                let channels = team.channels.contacts.get(&class).into_iter().flatten();
+                people.chain(channels.map(|t| Addressed { target: t.clone(), person: None })).collect()
+            }),
+            Whom::Role(name) => {
+                let people = self.roles.get(name).into_iter().flatten();
+                people.flat_map(|p| self.person(p, class)).collect()
+            }
+        };
+        all.into_iter().filter(|a| seen.insert(a.target.clone())).collect()
+    }
+
+    fn person(&self, name: &str, class: Class) -> Vec<Addressed> {
+        let contacts = self.people.get(name).and_then(|reader| reader.contacts.get(&class));
+        let of = |target: &Target| Addressed { target: target.clone(), person: Some(name.to_owned()) };
+        contacts.into_iter().flatten().map(of).collect()
+    }
+
+    /// Who reads what is sent there.
+    pub(crate) fn reader(&self, receiver: &str, target: &str, person: Option<&str>) -> &Reader {
+        if let Some(reader) = person.and_then(|p| self.people.get(p)) {
+            return reader;
+        }
+        let has = |reader: &Reader| {
+            reader.contacts.values().flatten().any(|t| t.receiver == receiver && t.target == target)
+        };
+        let team = self.teams.values().map(|team| &team.channels).find(|channels| has(channels));
+        team.unwrap_or(&self.anyone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_as_they_are_written() {
+        let at = |receiver: &str, target: &str| {
+            Some(Whom::At(Target { receiver: receiver.into(), target: target.into() }))
+        };
+        for (text, want) in [
+            ("person:ada", Some(Whom::Person("ada".into()))),
+            ("team:risk/eu", Some(Whom::Team("risk/eu".into()))),
+            ("role:lead", Some(Whom::Role("lead".into()))),
+            ("slack/#a:b", at("slack", "#a:b")),
+            ("mail/ada@example.org", at("mail", "ada@example.org")),
+            ("person:", None),
+            ("/x", None),
+            ("x/", None),
+            ("x", None),
+        ] {
+            let got = Whom::parse(text);
+            assert_eq!(got, want, "{text}");
+            assert!(got.is_none_or(|whom| whom.to_string() == text), "{text}");
+        }
+    }
+}
