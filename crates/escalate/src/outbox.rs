@@ -37,13 +37,19 @@ pub(crate) struct Intent<'a> {
 impl IncidentState {
     /// Writes down that a page is to be sent. The same page is never decided twice.
     pub(crate) fn intend(&mut self, desk: &mut Desk, intent: &Intent<'_>) {
-        let Intent { kind, to, generation, escalates_at, fallback } = *intent;
+        let kind = intent.kind;
         let unique = match kind {
             PageKind::Trigger | PageKind::Resolve => kind.name().to_owned(),
             // These may come more than once in a step: told apart by what they are about.
             PageKind::Acknowledge => format!("acknowledge/{}", self.responses),
             PageKind::Update => format!("update/{}", self.incident.sequence),
         };
+        self.intend_as(desk, intent, &unique);
+    }
+
+    /// As `intend`, told apart from others of its step and target by `unique`.
+    fn intend_as(&mut self, desk: &mut Desk, intent: &Intent<'_>, unique: &str) {
+        let Intent { kind, to, generation, escalates_at, fallback } = *intent;
         let (receiver, name) = (to.target.receiver.as_str(), to.target.target.as_str());
         let at = self.position;
         let page = PageEntry {
@@ -54,7 +60,7 @@ impl IncidentState {
                 at.step,
                 name,
                 receiver,
-                &unique,
+                unique,
             ),
             alert_key: AlertKey::for_alert(self.id(), generation, receiver, name),
             kind,
@@ -91,6 +97,7 @@ impl IncidentState {
             generation,
             person: to.person.clone(),
             open: false,
+            haunted: false,
             reference: None,
         });
         desk.count.pages_intended += 1;
@@ -231,6 +238,9 @@ impl IncidentState {
                     alert.reference.clone_from(&reference);
                 }
                 self.end(desk, i, PageState::Delivered { reference });
+                if self.pages[i].kind == PageKind::Resolve {
+                    self.resolve_once_more(desk, i, lease_ms);
+                }
             }
             Outcome::RetryAfter { ms, reason } => {
                 let wait = i64::try_from(ms).unwrap_or(i64::MAX).clamp(1, RETRY_AFTER_MAX_MS);
@@ -248,6 +258,24 @@ impl IncidentState {
             Outcome::Config { reason } | Outcome::Reject { reason } => self.fail(desk, i, &reason),
         }
         true
+    }
+
+    /// Says the end of an alert once more when whoever was lost has had its time to finish what it had begun.
+    fn resolve_once_more(&mut self, desk: &mut Desk, i: usize, lease_ms: u64) {
+        let page = &self.pages[i];
+        let Some(alert) = self.alerts.get_mut(&page.alert_key).filter(|alert| alert.haunted) else { return };
+        alert.haunted = false;
+        let (to, generation) = (alert.addressed(), page.generation);
+        desk.count.resolves_repeated += 1;
+        let intent =
+            Intent { kind: PageKind::Resolve, to: &to, generation, escalates_at: None, fallback: false };
+        let known = self.pages.len();
+        self.intend_as(desk, &intent, "resolve/again");
+        if self.pages.len() > known {
+            let reason = "a process that was lost may have opened it again".to_owned();
+            let at = desk.now.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
+            self.enter(desk, known, PageState::Retrying { at, reason: reason.clone() }, Some(&reason));
+        }
     }
 
     /// Another attempt after `wait_ms`, unless it is no longer wanted or there were enough.
@@ -336,6 +364,11 @@ impl IncidentState {
                 PageState::Sending { lease_ms, until, .. } | PageState::Unknown { lease_ms, until, .. } => {
                     *until = desk.now.plus_ms(i64::try_from(*lease_ms).unwrap_or(i64::MAX));
                     restarted += 1;
+                    if page.kind != PageKind::Resolve
+                        && let Some(alert) = self.alerts.get_mut(&page.alert_key)
+                    {
+                        alert.haunted = true;
+                    }
                 }
                 PageState::Intent
                 | PageState::Retrying { .. }

@@ -110,6 +110,10 @@ pub(crate) struct Alert {
     pub(crate) person: Option<String>,
     /// A trigger may have reached it, and no resolve was decided since.
     pub(crate) open: bool,
+    /// A request was on its way when its process was lost. If that only stood still, it may write it yet, and open the alert
+    /// after its end: the end is said once more, a lease later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) haunted: bool,
     /// What the receiver called the first page that it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<String>,
@@ -364,7 +368,7 @@ impl IncidentState {
     /// The page of an alert whose own entries were dropped for their age.
     fn trigger_of(&self, key: &AlertKey, alert: &Alert, directory: &Directory) -> Page {
         let (kind, at) = (PageKind::Trigger, self.position);
-        let Alert { receiver, target, generation, person, open: _, reference } = alert;
+        let Alert { receiver, target, generation, person, open: _, haunted: _, reference } = alert;
         let unique = kind.name();
         Page {
             notification_id: NotificationId::for_page(

@@ -147,6 +147,8 @@ impl Told {
             ("outcomes_late", c.outcomes_late),
             ("catch_ups", c.catch_ups),
             ("acknowledgements_expired", c.acknowledgements_expired),
+            ("unanswered", c.unanswered),
+            ("resolves_repeated", c.resolves_repeated),
             ("timeline_dropped", c.timeline_dropped),
             ("texts_cut", c.texts_cut),
             ("own_incidents", c.own_incidents),

@@ -145,10 +145,14 @@ fn what(incident: &Incident) -> String {
         return incident.title.clone();
     }
     let Evidence { statistic, value, reference, unit, effect, .. } = &incident.evidence;
-    let number =
-        |x: f64| if unit == "share" { format!("{:.3} %", x * 100.0) } else { format!("{x:.4} {unit}") };
-    let [value, reference, lower, upper] = [*value, *reference, effect.lower, effect.upper].map(number);
-    format!("{statistic} is {value}, usually {reference}; off by {lower} to {upper}")
+    let number = |x: f64| {
+        if unit == "share" { format!("{:.1} %", x * 100.0) } else { format!("{x:.3} {unit}") }
+    };
+    // The smallest size that the effect can have, as far as is known.
+    let least = effect.lower.max(-effect.upper).max(0.0);
+    let [value, reference, least_said] = [*value, *reference, least].map(number);
+    let off = if least > 0.0 { format!(", off by at least {least_said}") } else { String::new() };
+    format!("{statistic} is {value}, usually {reference}{off}")
 }
 
 /// Model, version, owner.

@@ -29,7 +29,7 @@ fn each_audience_is_told_in_its_words_and_in_its_time() {
     let templates = own(&[]).unwrap();
     let page = &facts::samples()[0];
     let words = templates.words(page, &reader("engineer", "Europe/Berlin"));
-    let want = "What: latency.share_over_objective is 31.400 %, usually 2.100 %; off by 21.100 % to 37.300 %\n\
+    let want = "What: latency.share_over_objective is 31.4 %, usually 2.1 %, off by at least 21.1 %\n\
                 Where: model sample-model 2026-03-01.7, owned by sample-team\n\
                 Since: Mon 2026-03-02 11:00 CET\n\
                 Next: take it, or the next step is paged at Mon 2026-03-02 11:05 CET\n\

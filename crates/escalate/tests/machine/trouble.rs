@@ -154,6 +154,42 @@ fn without_an_answer_the_page_is_sent_again_when_the_lease_has_ended() {
 }
 
 #[test]
+fn the_end_of_what_a_lost_process_may_open_again_is_said_once_more() {
+    let fraud = opened("fraud", Sev2);
+    let script = Script::new(ONE)
+        // Its process dies while it waits for the answer: if it only stood still, it may go on.
+        .answers("pager", [None])
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .crash(20, 5_000)
+        .push(6_000, &next(&fraud, Cleared, Sev2))
+        // A lease after the takeover, and another one after that.
+        .want(25_020..=25_020, Resolve, "pager/ana")
+        .want(45_070..=45_070, Resolve, "pager/ana")
+        .run(120_000);
+    let ids: Vec<_> = script.sent.iter().map(|s| &s.page.notification_id).collect();
+    assert_ne!(ids[1], ids[2], "a receiver that knows ids would drop the same one");
+    assert_eq!(script.machine().counts().total.resolves_repeated, 1);
+    assert!(script.machine().incident_view(&fraud.incident_id).is_some_and(|v| v.ended_at.is_some()));
+}
+
+#[test]
+fn an_alert_that_is_open_again_is_not_ended_by_what_would_have_been_said_once_more() {
+    let fraud = opened("fraud", Sev2);
+    let cleared = next(&fraud, Cleared, Sev2);
+    Script::new(ONE)
+        .answers("pager", [None])
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .crash(20, 5_000)
+        .push(6_000, &cleared)
+        .want(25_020..=25_020, Resolve, "pager/ana")
+        .push(30_000, &next(&cleared, Updated, Sev2))
+        .want(30_000..=30_000, Trigger, "pager/ana")
+        .run(50_000);
+}
+
+#[test]
 fn a_new_owner_waits_out_a_full_lease_before_it_repeats_a_page() {
     let script = Script::new(ONE)
         .push(0, &opened("fraud", Sev2))
