@@ -74,6 +74,10 @@ pub(crate) enum Command {
     Close(CloseArgs),
     /// Write a note on an incident
     Note(NoteArgs),
+    /// Raise an incident that no detector found
+    Declare(DeclareArgs),
+    /// Say that what was raised so is over
+    Clear(ClearArgs),
     /// Page nobody about an incident for a time
     Snooze(SnoozeArgs),
     /// Hand an incident to somebody, who is paged
@@ -344,6 +348,37 @@ pub(crate) struct CloseArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DeclareArgs {
+    /// What is wrong, in one line
+    pub title: String,
+    /// How bad it is: sev1 and sev2 page, sev3 is a ticket, sev4 is for the record
+    #[arg(long)]
+    pub severity: wire::Severity,
+    /// The model it is about
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Its version
+    #[arg(long, requires = "model")]
+    pub model_version: Option<String>,
+    /// The team whose it is
+    #[arg(long)]
+    pub owner: Option<String>,
+    #[arg(long, default_value = "other")]
+    pub family: wire::Family,
+    /// An exercise
+    #[arg(long)]
+    pub drill: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClearArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SnoozeArgs {
     #[command(flatten)]
     pub id: IdArgs,
@@ -432,4 +467,16 @@ pub(crate) struct TokenArgs {
     /// May write telemetry and context
     #[arg(long)]
     pub ingest: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_asked_for() {
+        Cli::command().debug_assert();
+    }
 }

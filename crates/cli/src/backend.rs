@@ -12,7 +12,7 @@ use detect::decode::{Attributes, Decoded, Kind as RecordKind};
 use http_api::{
     AnswerState, AuditPage, AuditQuery, AuditReport, BackendError, CommandAnswer, CommandReceipt,
     DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery, IncidentsState, IngestRecord, Ingested,
-    NewCommand, Readiness, RoleReadiness, TailEvent,
+    NewCommand, NewIncident, Readiness, RoleReadiness, TailEvent,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use receivers::Inbox;
@@ -23,10 +23,10 @@ use runtime::settings::Settings;
 use runtime::views::Views;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use wire::command::Command;
+use wire::command::{Action, Command, Raised};
 use wire::context::ContextRecord;
 use wire::page::InboxEntry;
-use wire::{CommandId, IncidentId};
+use wire::{CommandId, Incident, IncidentId};
 
 use crate::config::Checked;
 use crate::reload::Status;
@@ -161,7 +161,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
 
     fn command(&self, mut new: NewCommand) -> Result<CommandReceipt, BackendError> {
         let (incident_id, view) = self.find(&new.incident)?;
-        if let wire::command::Action::Merge { into, .. } = &mut new.action {
+        if let Action::Merge { into, .. } = &mut new.action {
             *into = self.find(into.as_str())?.0;
         }
         if let Some(command_id) = new.command_id.clone()
@@ -187,6 +187,50 @@ impl<L: Log> http_api::Backend for Backend<L> {
             issued_at: now,
             principal: new.principal,
             action: new.action,
+        };
+        self.log.append(&[runtime::command_record(&self.settings, &command)]).map_err(unavailable)?;
+        Ok(CommandReceipt { command_id, incident_id, repeated: false })
+    }
+
+    fn raise(&self, new: NewIncident) -> Result<CommandReceipt, BackendError> {
+        self.here()?;
+        let NewIncident {
+            command_id,
+            principal,
+            source,
+            severity,
+            family,
+            subject,
+            title,
+            owner,
+            opened_at,
+            drill,
+        } = new;
+        let now = self.clock.now().wall;
+        let same = self.views.incidents.iter().find(|view| {
+            let is = |field: &str, value: &str| view["incident"][field] == *value;
+            let name = &view["incident"]["subject"]["name"];
+            view["signal"] == "open"
+                && is("source", source.name())
+                && is("family", family.name())
+                && *name == subject.name
+        });
+        if let Some(view) = same {
+            let incident_id = view.key().clone();
+            let command_id = command_id.unwrap_or_else(|| CommandId::of(&[incident_id.as_str().as_bytes()]));
+            return Ok(CommandReceipt { command_id, incident_id, repeated: true });
+        }
+        let opened_at = opened_at.unwrap_or(now);
+        let incident_id = Incident::id_of(&self.settings.namespace, source, &subject, family, opened_at);
+        let command_id =
+            command_id.unwrap_or_else(|| CommandId::of(&[b"raise", incident_id.as_str().as_bytes()]));
+        let raised = Raised { source, severity, family, subject, title, owner, opened_at, drill };
+        let command = Command {
+            command_id: command_id.clone(),
+            incident_id: incident_id.clone(),
+            issued_at: now,
+            principal,
+            action: Action::Raise(Box::new(raised)),
         };
         self.log.append(&[runtime::command_record(&self.settings, &command)]).map_err(unavailable)?;
         Ok(CommandReceipt { command_id, incident_id, repeated: false })

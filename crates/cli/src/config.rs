@@ -266,11 +266,12 @@ pub(crate) fn whole(file: &Path, source: &str) -> String {
 }
 
 fn parts(path: &[At]) -> Vec<Part<'_>> {
-    let part = |at| match at {
-        &At::Key(ref key) => Part::Key(key),
-        At::Index(index) => Part::Index(*index),
-    };
-    path.iter().map(part).collect()
+    path.iter()
+        .map(|at| match at {
+            At::Key(key) => Part::Key(key),
+            At::Index(index) => Part::Index(*index),
+        })
+        .collect()
 }
 
 fn check_namespace(name: &str) -> Result<(), String> {

@@ -76,6 +76,8 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Resolve(args) => remote::resolve(&args, global, out),
         Command::Close(args) => remote::close(&args, global, out),
         Command::Note(args) => remote::note(&args, global, out),
+        Command::Declare(args) => remote::declare(&args, global, out),
+        Command::Clear(args) => remote::clear(&args, global, out),
         Command::Snooze(args) => remote::snooze(&args, global, out),
         Command::Assign(args) => remote::assign(&args, global, out),
         Command::Merge(args) => remote::merge(&args, global, out),

@@ -7,8 +7,8 @@ use runtime::views::Event;
 use serde_json::{Value, json};
 
 use crate::args::{
-    AckArgs, AssignArgs, CloseArgs, Global, IdArgs, IncidentsArgs, MergeArgs, NoteArgs, ResolveArgs,
-    SnoozeArgs, TailArgs,
+    AckArgs, AssignArgs, ClearArgs, CloseArgs, DeclareArgs, Global, IdArgs, IncidentsArgs, MergeArgs,
+    NoteArgs, ResolveArgs, SnoozeArgs, TailArgs,
 };
 use crate::client::Client;
 use crate::demo::screen;
@@ -135,6 +135,10 @@ pub(crate) fn show(args: &IdArgs, global: &Global, out: &Out) -> Result<(), Fail
 
 fn evidence(out: &Out, e: &Value) {
     let number = |v: &Value| v.as_f64().map_or_else(|| "–".to_owned(), |x| format!("{x:.4}"));
+    if e["samples"] == 0 {
+        out.line(format!("  evidence   {}", text(e, "statistic")));
+        return;
+    }
     out.line(format!(
         "  evidence   {} = {} {}, normally {}; effect {} [{}, {}]",
         text(e, "statistic"),
@@ -202,13 +206,43 @@ pub(crate) fn merge(args: &MergeArgs, global: &Global, out: &Out) -> Result<(), 
     command(&args.id.id, "merge", &json!({"into": args.into, "reason": args.reason}), global, out)
 }
 
+/// # Errors
+/// As [`ack`].
+pub(crate) fn clear(args: &ClearArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    command(&args.id.id, "clear", &json!({"reason": args.reason}), global, out)
+}
+
+/// # Errors
+/// As [`ack`].
+pub(crate) fn declare(args: &DeclareArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    let subject = args.model.as_ref().map(|name| {
+        json!({"kind": "model", "name": name, "version": args.model_version}).as_object().map(|fields| {
+            let given = fields.clone().into_iter().filter(|(_, v)| !v.is_null());
+            Value::Object(given.collect())
+        })
+    });
+    let body = json!({
+        "title": args.title, "severity": args.severity, "family": args.family, "owner": args.owner,
+        "subject": subject.flatten(), "drill": args.drill.then_some(true),
+    });
+    send("/v1/incidents", "declare", &body, global, out)
+}
+
 /// Sends a command and waits until it was carried out or refused.
 fn command(id: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Result<(), Failure> {
-    let client = Client::new(global)?;
     let id = checked_id(id)?;
+    send(&format!("/v1/incidents/{id}/{what}"), what, body, global, out)
+}
+
+fn send(path: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Result<(), Failure> {
+    let client = Client::new(global)?;
     let random = crate::secrets::random::<16>().map_err(|e| Failure::new(Kind::CannotStart, e))?;
     let key = wire::id::base32(&random);
-    let mut told = client.post(&format!("/v1/incidents/{id}/{what}"), &key, &without_nulls(body))?;
+    let mut told = client.post(path, &key, &without_nulls(body))?;
+    if told["repeated"] == true && what == "declare" {
+        out.line(format!("it is open already: {}", text(&told, "incident_id")));
+        return Ok(());
+    }
     let answer = wait_for_answer(&client, text(&told, "command_id"))?;
     if out.json {
         for field in ["answer", "why"] {
@@ -246,6 +280,11 @@ fn wait_for_answer(client: &Client, command_id: &str) -> Result<Value, Failure> 
 }
 
 fn say_done(client: &Client, id: &str, what: &str, out: &Out) -> Result<(), Failure> {
+    if what == "declare" {
+        // It comes back through the topic before it is shown.
+        out.line(format!("{}: {id}", out.paint(Look::Green, "raised")));
+        return Ok(());
+    }
     let view = client.get(&format!("/v1/incidents/{id}"))?;
     let done = match what {
         "ack" => "acknowledged",
@@ -254,6 +293,7 @@ fn say_done(client: &Client, id: &str, what: &str, out: &Out) -> Result<(), Fail
         "snooze" => "nobody is paged",
         "assign" => "handed on",
         "merge" => "merged",
+        "clear" => "cleared",
         _ => "noted",
     };
     let key = if what == "snooze" { "snoozed_until" } else { "acknowledged_until" };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use wire::command::{Command, Role};
+use wire::command::{Action, Command, Role};
 use wire::outbox::Outcome;
 use wire::{CommandId, Incident, IncidentId, NotificationId, Source, Timestamp};
 
@@ -20,6 +20,7 @@ use crate::store::{self, Head, Record, StateError};
 mod acts;
 mod command;
 mod health;
+mod raise;
 mod read;
 mod signal;
 
@@ -184,9 +185,7 @@ impl Machine {
         let done = if principal.role < Role::Responder {
             Err(format!("{} may look, not act: it takes a responder", principal.role.name()))
         } else {
-            let text = command::text(&action).map(str::to_owned);
-            let acted = self.with(&incident_id, |state, desk| state.command(desk, &who, &by, &action, text));
-            acted.unwrap_or_else(|| Err("there is no such incident, or it ended long ago".into()))
+            self.obey(&incident_id, &who, &by, action)
         };
         let answer = match done {
             Ok(answer) => {
@@ -215,6 +214,19 @@ impl Machine {
             self.desk.effects.push(store::answer(&id, None));
             self.answered.insert(id);
         }
+    }
+
+    /// Does what somebody may ask for, or says why not.
+    fn obey(&mut self, id: &IncidentId, who: &str, by: &str, action: Action) -> Result<Answer, String> {
+        let text = command::text(&action).map(str::to_owned);
+        if let Action::Raise(raised) = action {
+            return self.raise(id, by, *raised);
+        }
+        if matches!(action, Action::Clear { .. }) {
+            return self.clear(id, by, text);
+        }
+        let acted = self.with(id, |state, desk| state.command(desk, who, by, &action, text));
+        acted.unwrap_or_else(|| Err("there is no such incident, or it ended long ago".into()))
     }
 
     fn outcome(&mut self, id: &IncidentId, page: &NotificationId, attempt: u32, outcome: Outcome) {

@@ -149,10 +149,8 @@ impl Templates {
 /// Where and what, without the name: whoever shows it knows that.
 fn says(error: &minijinja::Error) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), |d| format!("{}: {d}", error.kind()));
-    let what = match error.kind() {
-        minijinja::ErrorKind::UndefinedError => format!("{what}; known are {}", Facts::NAMES.join(", ")),
-        _ => what,
-    };
+    let unknown = error.kind() == minijinja::ErrorKind::UndefinedError;
+    let what = if unknown { format!("{what}; known are {}", Facts::NAMES.join(", ")) } else { what };
     error.line().map_or_else(|| what.clone(), |line| format!("line {line}: {what}"))
 }
 

@@ -12,7 +12,7 @@ use wire::command::{Action, Principal};
 use wire::context::ContextRecord;
 use wire::deadletter::DeadLetter;
 use wire::page::InboxEntry;
-use wire::{CommandId, IncidentId, Severity, Timestamp};
+use wire::{CommandId, Family, IncidentId, Severity, Source, Subject, Timestamp};
 
 /// What the listener asks of the process around it.
 ///
@@ -25,6 +25,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Writes a command. Returns once it is durable; a repeat with the same id writes nothing.
     fn command(&self, command: NewCommand) -> Result<CommandReceipt, BackendError>;
     /// What became of a command.
+    /// Makes an incident that no detector found durable; the incident that is open already if it is the same.
+    fn raise(&self, new: NewIncident) -> Result<CommandReceipt, BackendError>;
     fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError>;
     fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError>;
     /// One incident, by its id or the first letters of it.
@@ -92,6 +94,22 @@ pub struct NewCommand {
     pub incident: String,
     pub principal: Principal,
     pub action: Action,
+}
+
+/// An incident as it was raised; the backend adds the time, unless it was given, and makes the ids of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewIncident {
+    /// The caller's `Idempotency-Key`.
+    pub command_id: Option<CommandId>,
+    pub principal: Principal,
+    pub source: Source,
+    pub severity: Severity,
+    pub family: Family,
+    pub subject: Subject,
+    pub title: String,
+    pub owner: Option<String>,
+    pub opened_at: Option<Timestamp>,
+    pub drill: bool,
 }
 
 /// A command that is durable. It takes effect within a moment.

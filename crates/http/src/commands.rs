@@ -7,11 +7,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::OwnedSemaphorePermit;
 use wire::CommandId;
-use wire::command::{Action, TEXT_BYTES_MAX};
+use wire::command::{Action, Principal, TEXT_BYTES_MAX};
+use wire::{Family, Severity, Source, Subject, SubjectKind, Timestamp};
 
 use crate::auth::Auth;
-use crate::backend::{CommandAnswer, NewCommand};
+use crate::backend::{CommandAnswer, NewCommand, NewIncident};
 use crate::ingest::media_type;
 use crate::layer::{Lane, Shared};
 use crate::limits::read_body;
@@ -77,6 +79,40 @@ struct Merged {
     reason: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cleared {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raised {
+    title: String,
+    severity: Severity,
+    #[serde(default = "human")]
+    source: Source,
+    #[serde(default = "other")]
+    family: Family,
+    /// The installation itself, if it is not given.
+    #[serde(default)]
+    subject: Option<Subject>,
+    #[serde(default)]
+    owner: Option<String>,
+    #[serde(default)]
+    opened_at: Option<Timestamp>,
+    #[serde(default)]
+    drill: bool,
+}
+
+const fn human() -> Source {
+    Source::Human
+}
+const fn other() -> Family {
+    Family::Other
+}
+
 type Id = Path<String>;
 
 pub(crate) async fn acknowledge(
@@ -137,6 +173,51 @@ pub(crate) async fn note(
         .await
 }
 
+pub(crate) async fn clear(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Cleared { reason }| {
+        Ok(Action::Clear { reason: checked_option("reason", reason)? })
+    })
+    .await
+}
+
+pub(crate) async fn raise(
+    State(shared): State<Shared>,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (command_id, principal, raised, room) = read_command::<Raised>(&shared, auth, request).await?;
+    let Raised { title, severity, source, family, subject, owner, opened_at, drill } = raised;
+    if matches!(source, Source::Detector | Source::Own) {
+        let why = format!("an incident cannot be raised in the name of {source}");
+        return Err(Problem::new(422, "invalid", why).at("source").fix("human, import, dependency or drill"));
+    }
+    let title = checked_text("title", title)?;
+    let anything =
+        || Subject { kind: SubjectKind::Platform, name: title.clone(), version: None, segment: None };
+    let subject = subject.unwrap_or_else(anything);
+    checked_text("subject.name", subject.name.clone())?;
+    let owner = checked_option("owner", owner)?;
+    let new = NewIncident {
+        command_id,
+        principal,
+        source,
+        severity,
+        family,
+        subject,
+        title,
+        owner,
+        opened_at,
+        drill,
+    };
+    let receipt = shared.call(room, |backend| backend.raise(new)).await?;
+    Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
+}
+
 pub(crate) async fn snooze(
     State(shared): State<Shared>,
     Path(id): Id,
@@ -193,6 +274,18 @@ async fn write<T: DeserializeOwned>(
     action: impl FnOnce(T) -> Result<Action, Problem>,
 ) -> Result<Response, Problem> {
     let incident = checked_id(incident)?;
+    let (command_id, principal, read, room) = read_command(shared, auth, request).await?;
+    let command = NewCommand { command_id, incident, principal, action: action(read)? };
+    let receipt = shared.call(room, |backend| backend.command(command)).await?;
+    Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
+}
+
+/// Who asks for what, under which key.
+async fn read_command<T: DeserializeOwned>(
+    shared: &Shared,
+    auth: Auth,
+    request: Request,
+) -> Result<(Option<CommandId>, Principal, T, OwnedSemaphorePermit), Problem> {
     let Auth::Known(caller) = auth else { return Err(Problem::new(401, "no-token", "nobody is asking")) };
     let principal = caller
         .principal()
@@ -202,10 +295,7 @@ async fn write<T: DeserializeOwned>(
     let room = shared.room(Lane::Call)?;
     let bytes_max = BODY_BYTES_MAX.min(shared.config.body_bytes_max);
     let body = read_body(&parts.headers, body, bytes_max, shared.config.body_timeout).await?;
-    let action = action(parse(&parts.headers, &body)?)?;
-    let command = NewCommand { command_id, incident, principal, action };
-    let receipt = shared.call(room, |backend| backend.command(command)).await?;
-    Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
+    Ok((command_id, principal, parse(&parts.headers, &body)?, room))
 }
 
 /// An empty body is an empty object.

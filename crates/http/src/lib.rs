@@ -24,7 +24,7 @@ pub use axum::body::Bytes;
 pub use backend::{
     AnswerState, AuditHead, AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandAnswer,
     CommandReceipt, DeadLetterEntry, DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery,
-    IncidentsState, IngestRecord, Ingested, NewCommand, Readiness, RoleReadiness, TailEvent,
+    IncidentsState, IngestRecord, Ingested, NewCommand, NewIncident, Readiness, RoleReadiness, TailEvent,
 };
 pub use config::{HttpConfig, TokenConfig};
 pub use problem::{Problem, ProblemDetails, Rejected};

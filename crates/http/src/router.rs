@@ -37,6 +37,8 @@ fn handler(route: &Route) -> MethodRouter<Shared> {
         Endpoint::Resolve => on(method, commands::resolve),
         Endpoint::Close => on(method, commands::close),
         Endpoint::Note => on(method, commands::note),
+        Endpoint::Raise => on(method, commands::raise),
+        Endpoint::Clear => on(method, commands::clear),
         Endpoint::Snooze => on(method, commands::snooze),
         Endpoint::Assign => on(method, commands::assign),
         Endpoint::Merge => on(method, commands::merge),

@@ -51,6 +51,8 @@ pub enum Endpoint {
     Resolve,
     Close,
     Note,
+    Raise,
+    Clear,
     Snooze,
     Assign,
     Merge,
@@ -98,6 +100,12 @@ pub const ROUTES: &[Route] = &[
         Endpoint::Incidents,
         "List incidents: ?state=open|cleared|all&severity=sev1,sev2&limit=&cursor=",
     ),
+    post(
+        "/v1/incidents",
+        RESPONDER,
+        Endpoint::Raise,
+        "Raise an incident that no detector found: {title, severity, source?, family?, subject?, owner?, opened_at?, drill?}",
+    ),
     get("/v1/incidents/{id}", VIEWER, Endpoint::Incident, "One incident with its pages and who has it"),
     post("/v1/incidents/{id}/ack", RESPONDER, Endpoint::Acknowledge, "Take an incident: {for_s?, note?}"),
     post(
@@ -119,6 +127,12 @@ pub const ROUTES: &[Route] = &[
         "Close a resolved incident: {reason, not_actionable?}",
     ),
     post("/v1/incidents/{id}/note", RESPONDER, Endpoint::Note, "Write a note: {text}"),
+    post(
+        "/v1/incidents/{id}/clear",
+        RESPONDER,
+        Endpoint::Clear,
+        "Say that what was raised so is over: {reason?}",
+    ),
     post(
         "/v1/incidents/{id}/snooze",
         RESPONDER,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CommandId, IncidentId, Timestamp};
+use crate::{CommandId, Family, IncidentId, Severity, Source, Subject, Timestamp};
 
 /// Longest note or reason, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4096;
@@ -50,6 +50,23 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+}
+
+/// An incident as people, another system or a dependency say it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Raised {
+    /// `human`, `import`, `dependency` or `drill`.
+    pub source: Source,
+    pub severity: Severity,
+    pub family: Family,
+    pub subject: Subject,
+    /// One line for people.
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    pub opened_at: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +116,13 @@ pub enum Action {
         to: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+    },
+    /// Something is wrong that no detector found. The incident of the command is the one that is raised.
+    Raise(Box<Raised>),
+    /// What was raised so is over.
+    Clear {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// It is the same trouble as another incident, which is worked on in its place.
     Merge {

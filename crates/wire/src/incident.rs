@@ -281,6 +281,9 @@ pub struct Context {
     /// Digest of the config that judged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Digest>,
+    /// Pseudonymous id of whoever raised it, where no detector did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised_by: Option<String>,
     /// True when a pane behind it closed without all of its data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,

@@ -72,6 +72,6 @@ mod tests {
         }
         assert_eq!(Zone::named("Europe/Berlinn"), None);
         assert_eq!(Zone::UTC.shows(at), "Wed 2026-07-01 21:30 UTC");
-        let _ = Zone::UTC.shows(Timestamp::MAX);
+        assert!(Zone::UTC.shows(Timestamp::MAX).contains("9999"));
     }
 }

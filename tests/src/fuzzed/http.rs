@@ -8,8 +8,8 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use http_api::{
     AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandAnswer, CommandReceipt, DeadLetterPage,
-    DeadLetterQuery, HttpConfig, IncidentPage, IncidentQuery, IngestRecord, Ingested, NewCommand, ROUTES,
-    Readiness, TailEvent, answers,
+    DeadLetterQuery, HttpConfig, IncidentPage, IncidentQuery, IngestRecord, Ingested, NewCommand,
+    NewIncident, ROUTES, Readiness, TailEvent, answers,
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -140,6 +140,12 @@ impl Backend for Takes {
         static INCIDENT: LazyLock<IncidentId> = LazyLock::new(|| IncidentId::of(&[b"any"]));
         let command_id = command.command_id.ok_or(BackendError::NotFound { what: "command" })?;
         Ok(CommandReceipt { command_id, incident_id: INCIDENT.clone(), repeated: false })
+    }
+
+    fn raise(&self, incident: NewIncident) -> Result<CommandReceipt, BackendError> {
+        assert!(!incident.title.trim().is_empty());
+        let command_id = incident.command_id.ok_or(BackendError::NotFound { what: "incident" })?;
+        Ok(CommandReceipt { command_id, incident_id: IncidentId::of(&[b"any"]), repeated: false })
     }
 
     fn answer(&self, _id: &CommandId) -> Result<CommandAnswer, BackendError> {

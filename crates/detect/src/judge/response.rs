@@ -344,6 +344,7 @@ pub(super) fn surround(
         deployments: surroundings.deployments(opened_at),
         lineage: surroundings.lineage().cloned(),
         config: Some(config.digest().clone()),
+        raised_by: None,
         incomplete,
     }
 }

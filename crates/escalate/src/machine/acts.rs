@@ -371,9 +371,17 @@ impl IncidentState {
             .filter(|(key, a)| a.open && (all || a.generation == current) && !except.contains(key))
             .map(|(_, a)| (a.generation, a.addressed()))
             .collect();
+        let escalates_at = match &self.people {
+            People::Open { due, .. } if kind == PageKind::Update => *due,
+            People::Open { .. }
+            | People::Acknowledged { .. }
+            | People::Mitigated { .. }
+            | People::Resolved { .. }
+            | People::Closed { .. } => None,
+        };
         for (generation, to) in open {
             let to = &to;
-            self.intend(desk, &Intent { kind, to, generation, escalates_at: None, fallback: false });
+            self.intend(desk, &Intent { kind, to, generation, escalates_at, fallback: false });
         }
         if all {
             for alert in self.alerts.values_mut() {

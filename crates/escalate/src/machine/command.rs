@@ -6,6 +6,7 @@ use wire::response::ResponseChange;
 use wire::{Family, Source, SubjectKind, Timestamp};
 
 use super::acts::Said;
+use super::raise;
 use crate::answers::Answer;
 use crate::audit::Entry;
 use crate::config::Class;
@@ -26,6 +27,8 @@ pub(crate) const fn name(action: &Action) -> &'static str {
         Action::Snooze { .. } => "snooze",
         Action::Assign { .. } => "assign",
         Action::Merge { .. } => "merge",
+        Action::Raise(_) => "raise",
+        Action::Clear { .. } => "clear",
     }
 }
 
@@ -37,13 +40,17 @@ pub(crate) fn text(action: &Action) -> Option<&str> {
         | Action::Assign { note: text, .. }
         | Action::Snooze { reason: text, .. }
         | Action::Merge { reason: text, .. }
+        | Action::Clear { reason: text }
         | Action::Resolve { reason: text, .. } => text.as_deref(),
         Action::Close { reason: text, .. } | Action::Note { text } => Some(text),
+        Action::Raise(_) => None,
     }
 }
 
-const fn event(action: &Action) -> (Event, &'static str) {
-    match action {
+/// What it is to an incident that is known; `None` where it is not about one.
+const fn event(action: &Action) -> Option<(Event, &'static str)> {
+    Some(match action {
+        Action::Raise(_) | Action::Clear { .. } => return None,
         Action::Acknowledge { .. } => (Event::Acknowledge, "command.acknowledge"),
         Action::Mitigate { .. } => (Event::Mitigate, "command.mitigate"),
         Action::Resolve { .. } => (Event::Resolve, "command.resolve"),
@@ -52,7 +59,7 @@ const fn event(action: &Action) -> (Event, &'static str) {
         Action::Snooze { .. } => (Event::Snooze, "command.snooze"),
         Action::Assign { .. } => (Event::Assign, "command.assign"),
         Action::Merge { .. } => (Event::Merge, "command.merge"),
-    }
+    })
 }
 
 const fn is_not_actionable(action: &Action) -> bool {
@@ -63,7 +70,9 @@ const fn is_not_actionable(action: &Action) -> bool {
         | Action::Note { .. }
         | Action::Snooze { .. }
         | Action::Assign { .. }
-        | Action::Merge { .. } => false,
+        | Action::Merge { .. }
+        | Action::Raise(_)
+        | Action::Clear { .. } => false,
     }
 }
 
@@ -107,7 +116,7 @@ impl IncidentState {
         action: &Action,
         text: Option<String>,
     ) -> Result<Answer, String> {
-        let (event, audited) = event(action);
+        let (event, audited) = event(action).ok_or("it is about the signal, not about who has it")?;
         let stage = self.people.stage();
         let decision = decide(stage, self.signal, event);
         if let Decision::Refuse(why) = decision {
@@ -168,7 +177,10 @@ impl IncidentState {
                 self.respond(desk, Said { to: Some(&to), ..said(ResponseChange::Assigned) });
                 self.assign(desk, to, &reached);
             }
-            Doing::Resolve(change) => self.resolve_as(desk, said(change)),
+            Doing::Resolve(change) => {
+                self.resolve_as(desk, said(change));
+                raise::over(desk, &self.incident, self.signal);
+            }
             Doing::Close => {
                 self.people = People::Closed { by: by.into() };
                 self.respond(desk, said(ResponseChange::Closed));
@@ -219,6 +231,7 @@ impl IncidentState {
             Action::Resolve { .. } => Doing::Resolve(ResponseChange::Resolved),
             Action::Close { .. } => Doing::Close,
             Action::Note { .. } => Doing::Note,
+            Action::Raise(_) | Action::Clear { .. } => return Err("it is about the signal".into()),
         })
     }
 

@@ -118,7 +118,8 @@ impl IncidentState {
             Signal::Open => {
                 let (after, why) = (state.says(), state.follows());
                 desk.note(state.id(), "incident.opened", None, after, why);
-                state.respond(desk, Said::of(ResponseChange::Opened, TOCSIN, None));
+                let by = state.incident.context.raised_by.clone().unwrap_or_else(|| TOCSIN.into());
+                state.respond(desk, Said::of(ResponseChange::Opened, &by, None));
                 state.page_first_step(desk);
             }
             Signal::Cleared => {

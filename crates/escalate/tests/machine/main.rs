@@ -7,6 +7,7 @@ mod feedback;
 mod harness;
 mod laws;
 mod people;
+mod raising;
 mod responding;
 mod samples;
 mod settings;

@@ -27,6 +27,8 @@ fn fine(route: &Route) -> (String, &'static str) {
         }
         Endpoint::Close => r#"{"reason":"done"}"#,
         Endpoint::Note => r#"{"text":"hm"}"#,
+        Endpoint::Raise => r#"{"title":"checkout fails","severity":"sev2"}"#,
+        Endpoint::Clear => "{}",
         Endpoint::Snooze => r#"{"for_s":60}"#,
         Endpoint::Assign => r#"{"to":"team:ml"}"#,
         Endpoint::Merge => r#"{"into":"abd"}"#,
@@ -87,7 +89,8 @@ async fn every_role_at_every_route() {
                 assert_eq!(answer.headers.contains_key("www-authenticate"), answer.status == 401, "{what}");
             }
         }
-        let other = if route.method == "GET" { "DELETE" } else { "GET" };
+        let is_read = ROUTES.iter().any(|r| r.path == route.path && r.method == "GET");
+        let other = if is_read { "DELETE" } else { "GET" };
         let admin = [("authorization", held["admin"].as_str())];
         let answer = running.ask(other, &path, &admin, b"").await;
         assert_eq!((answer.status, answer.problem().status), (405, 405), "{other} {path}");
@@ -145,14 +148,10 @@ async fn a_token_of_the_process_does_not_close_the_door() {
     }
 }
 
-#[tokio::test]
-async fn commands_say_who_what_and_under_which_key() {
-    let (config, held) = tokens(&[("ann", Some(Role::Responder), false)]);
-    let running = Running::start(&config).await;
-    let ann = held["ann"].as_str();
-    let headers = [("authorization", ann), ("content-type", "application/json"), ("idempotency-key", "k-1")];
+/// Every command as it is asked for, and what it comes to.
+fn asked() -> Vec<(&'static str, &'static str, Action)> {
     let note = |text: &str| Some(text.to_owned());
-    for (what, body, want) in [
+    vec![
         ("ack", r#"{"for_s":60,"note":"mine"}"#, Action::Acknowledge { for_s: Some(60), note: note("mine") }),
         ("ack", "", Action::Acknowledge { for_s: None, note: None }),
         ("mitigate", r#"{"for_s":60}"#, Action::Mitigate { for_s: Some(60), note: None }),
@@ -172,6 +171,7 @@ async fn commands_say_who_what_and_under_which_key() {
             r#"{"reason":"a test","not_actionable":true}"#,
             Action::Close { reason: "a test".into(), not_actionable: true },
         ),
+        ("clear", "", Action::Clear { reason: None }),
         ("snooze", r#"{"for_s":60}"#, Action::Snooze { for_s: 60, reason: None }),
         ("assign", r#"{"to":"team:ml"}"#, Action::Assign { to: "team:ml".into(), note: None }),
         (
@@ -180,7 +180,16 @@ async fn commands_say_who_what_and_under_which_key() {
             Action::Merge { into: wire::IncidentId::new("abc"), reason: note("one cause") },
         ),
         ("note", "{\"text\":\"Größe\\nzwei\"}", Action::Note { text: "Größe\nzwei".into() }),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn commands_say_who_what_and_under_which_key() {
+    let (config, held) = tokens(&[("ann", Some(Role::Responder), false)]);
+    let running = Running::start(&config).await;
+    let ann = held["ann"].as_str();
+    let headers = [("authorization", ann), ("content-type", "application/json"), ("idempotency-key", "k-1")];
+    for (what, body, want) in asked() {
         let answer =
             running.ask("POST", &format!("/v1/incidents/ab12/{what}"), &headers, body.as_bytes()).await;
         assert_eq!(answer.status, 202, "{answer:?}");
@@ -374,4 +383,28 @@ async fn what_was_begun_is_finished() {
     release();
     assert_eq!(begun.await.unwrap(), 202);
     tokio::time::timeout(Duration::from_secs(4), running.served).await.expect("and then it ends").unwrap();
+}
+
+#[tokio::test]
+async fn people_raise_what_no_detector_found() {
+    let (config, held) = tokens(&[("ada", Some(Role::Responder), false)]);
+    let running = Running::start(&config).await;
+    let headers = [("authorization", held["ada"].as_str()), ("content-type", "application/json")];
+    for (body, status, part) in [
+        (r#"{"title":"checkout fails","severity":"sev2"}"#, 202, "raised"),
+        (r#"{"title":" ","severity":"sev2"}"#, 422, "title is empty"),
+        (r#"{"title":"x","severity":"sev2","source":"detector"}"#, 422, "in the name of detector"),
+        (r#"{"title":"x","severity":"sev9"}"#, 400, "sev9"),
+        (r#"{"title":"x","severity":"sev1","subject":{"kind":"model","name":""}}"#, 422, "subject.name"),
+    ] {
+        let answer = running.ask("POST", "/v1/incidents", &headers, body.as_bytes()).await;
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+        assert!(answer.json().to_string().contains(part), "{body}: {answer:?}");
+    }
+    let raised = running.memory.raised.lock().unwrap();
+    assert_eq!(raised.len(), 1);
+    assert_eq!(
+        (raised[0].title.as_str(), raised[0].subject.name.as_str()),
+        ("checkout fails", "checkout fails")
+    );
 }

@@ -22,6 +22,7 @@ pub(crate) struct Memory {
     pub(crate) ingested: Mutex<Vec<IngestRecord>>,
     pub(crate) context: Mutex<Vec<ContextRecord>>,
     pub(crate) commands: Mutex<Vec<NewCommand>>,
+    pub(crate) raised: Mutex<Vec<NewIncident>>,
     pub(crate) queries: Mutex<Vec<IncidentQuery>>,
     pub(crate) tails: Mutex<Vec<(Option<String>, mpsc::Sender<TailEvent>)>>,
     pub(crate) gate: Mutex<()>,
@@ -43,6 +44,12 @@ impl Backend for Memory {
         let command_id = command.command_id.clone().unwrap_or_else(|| CommandId::new("made"));
         let incident_id = IncidentId::new(command.incident.clone());
         self.commands.lock().unwrap().push(command);
+        Ok(CommandReceipt { command_id, incident_id, repeated: false })
+    }
+    fn raise(&self, incident: NewIncident) -> Result<CommandReceipt, BackendError> {
+        let incident_id = IncidentId::new("raised");
+        let command_id = incident.command_id.clone().unwrap_or_else(|| CommandId::new("made"));
+        self.raised.lock().unwrap().push(incident);
         Ok(CommandReceipt { command_id, incident_id, repeated: false })
     }
     fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError> {
