@@ -188,6 +188,8 @@ pub fn loaded() -> Loaded {
 #[derive(Debug)]
 pub struct Person {
     random: Random,
+    /// Records of each partition that were looked at.
+    looked_at: BTreeMap<u32, usize>,
     known: BTreeSet<(IncidentId, u32)>,
     due: BTreeMap<Duration, Vec<IncidentId>>,
     commands: u32,
@@ -197,7 +199,12 @@ impl Person {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let random = Random::new(seed ^ 0x9e50_0002);
-        Self { random, known: BTreeSet::new(), due: BTreeMap::new(), commands: 0 }
+        Self { random, looked_at: BTreeMap::new(), known: BTreeSet::new(), due: BTreeMap::new(), commands: 0 }
+    }
+
+    /// How many records of a partition were looked at so far; from now on it is `all`.
+    pub fn looked_at(&mut self, partition: u32, all: usize) -> usize {
+        self.looked_at.insert(partition, all).unwrap_or(0)
     }
 
     /// Sees what stands in the incidents topic.

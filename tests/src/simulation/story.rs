@@ -42,6 +42,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// When somebody takes on all that nobody has taken by then.
 pub const ANSWERED: Duration = Duration::from_secs(CALM.as_secs() + WRITTEN.as_secs() + QUIET.as_secs() / 2);
 pub const ESCALATES: u32 = 2;
+const LONGEST_STOP: Duration = Duration::from_secs(18);
 const TICK: Duration = Duration::from_millis(200);
 
 /// What a story is about.
@@ -209,33 +210,60 @@ fn late_profile(now: Duration) -> Profile {
     Profile { latency_edges: edges, effective_from: event_time(now.saturating_sub(CALM)), ..profile }.sealed()
 }
 
+/// A slot is a machine: what dies on it is started again on it.
+struct Machines {
+    slots: Vec<Option<usize>>,
+    again: BTreeMap<usize, Duration>,
+}
+
+impl Machines {
+    /// A process has ended; its machine starts another one then.
+    fn lost(&mut self, process: usize, again: Duration) {
+        if let Some(slot) = self.slots.iter().position(|on| *on == Some(process)) {
+            self.slots[slot] = None;
+            self.again.insert(slot, again);
+        }
+    }
+
+    fn due(&mut self, now: Duration) -> Vec<usize> {
+        self.again.extract_if(.., |_, at| *at <= now).map(|(slot, _)| slot).collect()
+    }
+}
+
+fn one_of<T: Copy, const N: usize>(random: &mut Random, of: [T; N]) -> T {
+    of[usize::try_from(random.below(N as u64)).unwrap_or(0)]
+}
+
+/// How the log treats the processes of a story.
+fn faults(random: &mut Random, bug: Option<Bug>) -> Faults {
+    Faults {
+        refuse: one_of(random, [0.0, 0.002, 0.01]),
+        unknown: one_of(random, [0.0, 0.005]),
+        stall: one_of(random, [0.0, 0.3, 0.7]),
+        markers_ms: one_of(random, [0, 40, 400]),
+        bug,
+    }
+}
+
 /// Tells a story to its end.
 #[must_use]
 pub fn tell(telling: &Telling) -> Told {
     let mut random = Random::new(telling.seed ^ 0xc4a0_5000);
     let trouble = telling.kind != Kind::Calm;
     let world = World::new(telling.seed, start().as_ms());
-    let faults = Faults {
-        refuse: [0.0, 0.002, 0.01][usize::try_from(random.below(3)).unwrap_or(0)],
-        unknown: [0.0, 0.005][usize::try_from(random.below(2)).unwrap_or(0)],
-        stall: [0.0, 0.3, 0.7][usize::try_from(random.below(3)).unwrap_or(0)],
-        markers_ms: [0, 40, 400][usize::try_from(random.below(3)).unwrap_or(0)],
-        bug: telling.bug,
-    };
+    let faults = faults(&mut random, telling.bug);
     let chaos = Chaos { delay: 0.004, delay_ms: 1 + random.below(400) };
     let world = Arc::new(Mutex::new(world));
     prepare(&world, &settings(0, telling.hold_max()));
     let mut scheduler = Scheduler::new(telling.seed, Arc::clone(&world), start(), Chaos::none());
     let outside = SimLog::new(Arc::clone(&world), Arc::new(Outside));
     let (line, mut person) = (Line::new(telling.seed, telling.bug), Person::new(telling.seed));
-    // A slot is a machine: what dies on it is started again on it.
     let files: Files = (0..telling.processes()).map(|_| Live::new(judge_config())).collect();
-    let mut slots: Vec<Option<usize>> = (0..telling.processes())
+    let slots = (0..telling.processes())
         .map(|slot| Some(start_process(&mut scheduler, slot, &files, telling, &line)))
         .collect();
-    let mut again: BTreeMap<usize, Duration> = BTreeMap::new();
-    let longest_stop = Duration::from_secs(18);
-    let acts = if trouble { chaos::plan(&mut random, WRITTEN, longest_stop) } else { vec![] };
+    let mut machines = Machines { slots, again: BTreeMap::new() };
+    let acts = if trouble { chaos::plan(&mut random, WRITTEN, LONGEST_STOP) } else { vec![] };
     let mut acts = acts.into_iter().peekable();
     let mut written = telemetry(telling.seed / SEEDS_A_TELEMETRY).into_iter().peekable();
     let (mut now, mut kills) = (Duration::ZERO, 0);
@@ -268,18 +296,15 @@ pub fn tell(telling: &Telling) -> Told {
         }
         for gone in scheduler.run_until(now) {
             kills += 1;
-            if let Some(slot) = slots.iter().position(|process| *process == Some(gone)) {
-                slots[slot] = None;
-                again.insert(slot, now + Duration::from_millis(100 + random.below(4_000)));
-            }
+            machines.lost(gone, now + Duration::from_millis(100 + random.below(4_000)));
         }
-        for slot in again.extract_if(.., |_, at| *at <= now).map(|(slot, _)| slot).collect::<Vec<_>>() {
+        for slot in machines.due(now) {
             let process = start_process(&mut scheduler, slot, &files, telling, &line);
-            slots[slot] = Some(process);
+            machines.slots[slot] = Some(process);
             // What begins may end before it has begun.
             if now < CALM + WRITTEN && random.chance(0.3) {
-                let (deed, point) = chaos::early_deed(&mut random, longest_stop);
-                let role = ["collect", "judge", "escalate"][usize::try_from(random.below(3)).unwrap_or(0)];
+                let (deed, point) = chaos::early_deed(&mut random, LONGEST_STOP);
+                let role = one_of(&mut random, ["collect", "judge", "escalate"]);
                 scheduler.arm(process, deed, point, Some(role));
             }
         }
@@ -299,8 +324,9 @@ fn look_and_answer(person: &mut Person, outside: &SimLog, world: &Arc<Mutex<Worl
     let settings = settings(0, Duration::ZERO);
     for partition in 0..settings.escalate_partitions {
         let told = lock(world).shown(&settings.topics.incidents, partition);
-        for incident in told.iter().filter_map(|stored| serde_json::from_slice(stored.value.as_deref()?).ok())
-        {
+        // What is shown only grows at its end.
+        let new = told.iter().skip(person.looked_at(partition, told.len()));
+        for incident in new.filter_map(|stored| serde_json::from_slice(stored.value.as_deref()?).ok()) {
             person.see(&incident, now);
         }
     }
