@@ -75,6 +75,8 @@ pub struct Judge {
     /// Records of which not all parts have come.
     parts: Joiner,
     models: BTreeMap<String, Model>,
+    /// What `keys_len` last was; `None` since models or versions came or went.
+    keys: Option<usize>,
     telemetry: Telemetry,
     config_files: ConfigFiles,
     crowded: Crowded,
@@ -177,6 +179,7 @@ impl Judge {
             open: OpenPanes::default(),
             parts: Joiner::default(),
             models: BTreeMap::new(),
+            keys: None,
             telemetry: Telemetry::default(),
             config_files: ConfigFiles::default(),
             crowded: Crowded::default(),
@@ -244,6 +247,7 @@ impl Judge {
                 let at = self.next_pane.unwrap_or(Timestamp::EPOCH);
                 let known = self.models.entry(model.clone()).or_insert_with(|| Model::new(at));
                 known.pin(&self.config, *reference, at, &mut self.out);
+                self.keys = None;
                 self.dirty.models.insert(model.clone());
                 self.dirty.versions.insert((model.clone(), (version.clone(), None)));
                 self.dirty.references.insert((model, version));
@@ -371,10 +375,15 @@ impl Judge {
     }
 
     /// A version that has state, or for which there is room.
-    fn is_known(&self, pane: &Pane) -> bool {
+    fn is_known(&mut self, pane: &Pane) -> bool {
         let name = (pane.key.version.clone(), pane.key.segment.clone());
-        let known = self.models.get(&pane.key.model).is_some_and(|m| m.versions.contains_key(&name));
-        known || self.keys_len() < self.config.judge.keys_max
+        if self.models.get(&pane.key.model).is_some_and(|m| m.versions.contains_key(&name)) {
+            return true;
+        }
+        // Counted once between two closes: a fleet that is new comes with ten thousand of them.
+        let keys = self.keys.unwrap_or_else(|| self.keys_len());
+        self.keys = Some(keys);
+        keys < self.config.judge.keys_max
     }
 
     fn context(&mut self, record: ContextRecord) {
@@ -384,6 +393,7 @@ impl Judge {
         }
         let at = self.next_pane.unwrap_or(Timestamp::EPOCH);
         self.models.entry(model.clone()).or_insert_with(|| Model::new(at)).add_context(record);
+        self.keys = None;
         self.dirty.models.insert(model);
     }
 
@@ -413,6 +423,7 @@ impl Judge {
 
     fn close_pane(&mut self, start: Timestamp, forced: bool) {
         self.come_into_force(start);
+        self.keys = None;
         let end = start.plus_ms(self.config.pane_ms);
         let incomplete = forced || self.sources.lacks(end);
         let mut panes = self.open.close(start);

@@ -111,6 +111,7 @@ impl Judge {
     }
 
     fn known(&mut self, name: String) -> &mut Model {
+        self.keys = None;
         self.models.entry(name).or_insert_with(|| Model::new(Timestamp::EPOCH))
     }
 
