@@ -20,7 +20,8 @@ fn each_requirement_names_tests_that_are_there() {
             named += 1;
             let source = fs::read_to_string(root.join(format!("{file}.rs"))).unwrap_or_default();
             // `*` stands for all of a file.
-            let there = source.contains(&format!("fn {function}(")) || (function == "*" && source.contains("#[test]"));
+            let there = source.contains(&format!("fn {function}("))
+                || (function == "*" && source.contains("#[test]"));
             if !there {
                 missing.push(format!("{requirement}: {file}.rs has no test {function}"));
             }

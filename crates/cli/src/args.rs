@@ -305,6 +305,11 @@ pub(crate) struct IdArgs {
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub id: IdArgs,
+    /// Somebody of people.toml: why they were paged, or were not
+    pub person: Option<String>,
+    /// Whom each step pages, and what came of it
+    #[arg(long)]
+    pub pages: bool,
     /// Read it from this file instead of the running process: what `replay --incidents` writes
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,

@@ -12,7 +12,7 @@ use detect::decode::{Attributes, Decoded, Kind as RecordKind};
 use http_api::{
     AnswerState, AuditPage, AuditQuery, AuditReport, BackendError, CommandAnswer, CommandReceipt,
     DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery, IncidentsState, IngestRecord, Ingested,
-    NewCommand, NewIncident, Readiness, RoleReadiness, TailEvent,
+    NewCommand, NewIncident, Readiness, RoleReadiness, TailEvent, Why,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use receivers::Inbox;
@@ -278,6 +278,16 @@ impl<L: Log> http_api::Backend for Backend<L> {
 
     fn incident(&self, id: &str) -> Result<Value, BackendError> {
         self.find(id).map(|(_, view)| Value::clone(&view))
+    }
+
+    fn why(&self, id: &str, person: Option<String>) -> Result<Why, BackendError> {
+        let (incident_id, _) = self.find(id)?;
+        let because = self.views.why(incident_id.clone(), person);
+        let because = because.ok_or_else(|| BackendError::Unavailable {
+            why: "the escalation worker is busy, or has just handed the incident on".to_owned(),
+            retry_after_s: 2,
+        })?;
+        Ok(Why { incident_id, because })
     }
 
     fn status(&self) -> Result<Value, BackendError> {

@@ -30,6 +30,9 @@ struct Asked {
 /// When there is no such incident, or it cannot be read.
 pub(crate) fn run(args: &ExplainArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     let id = checked_id(&args.id.id)?;
+    if args.pages || args.person.is_some() {
+        return pages(id, args.person.as_deref(), global, out);
+    }
     let records = match &args.file {
         Some(file) => of_file(&Input::files(std::slice::from_ref(file))?, id)?,
         None => of_process(id, global)?,
@@ -58,6 +61,27 @@ pub(crate) fn run(args: &ExplainArgs, global: &Global, out: &Out) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Why somebody was paged, or was not: the running process knows.
+fn pages(id: &str, person: Option<&str>, global: &Global, out: &Out) -> Result<(), Failure> {
+    let person = person.map(|person| format!("?person={}", percent(person))).unwrap_or_default();
+    let why = Client::new(global)?.get(&format!("/v1/incidents/{id}/why{person}"))?;
+    if out.json {
+        out.json(&why);
+        return Ok(());
+    }
+    let because = why["because"].as_array().cloned().unwrap_or_default();
+    for line in because.iter().filter_map(|line| line.as_str()).flat_map(str::lines) {
+        out.line(visible(line));
+    }
+    Ok(())
+}
+
+/// As a value of a query.
+fn percent(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[derive(Serialize)]

@@ -23,6 +23,7 @@ mod health;
 mod raise;
 mod read;
 mod signal;
+mod why;
 
 /// Incidents taken on by one tick; what is left is due at once again.
 const TICK_MAX: usize = 1000;

@@ -31,6 +31,8 @@ pub trait Backend: Send + Sync + 'static {
     fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError>;
     /// One incident, by its id or the first letters of it.
     fn incident(&self, id: &str) -> Result<Value, BackendError>;
+    /// Why somebody was paged about an incident, or was not, in sentences; of everybody without a person.
+    fn why(&self, id: &str, person: Option<String>) -> Result<Why, BackendError>;
     fn status(&self) -> Result<Value, BackendError>;
     /// Newest first.
     fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError>;
@@ -141,6 +143,14 @@ pub enum AnswerState {
     /// Written down, and it stops nothing yet: `why` says what would.
     Noted,
     Refused,
+}
+
+/// Why somebody was paged, or was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    pub incident_id: IncidentId,
+    /// The path from the incident to whom it pages, a sentence each.
+    pub because: Vec<String>,
 }
 
 /// Which incidents.

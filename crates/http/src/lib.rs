@@ -25,6 +25,7 @@ pub use backend::{
     AnswerState, AuditHead, AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandAnswer,
     CommandReceipt, DeadLetterEntry, DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery,
     IncidentsState, IngestRecord, Ingested, NewCommand, NewIncident, Readiness, RoleReadiness, TailEvent,
+    Why,
 };
 pub use config::{HttpConfig, TokenConfig};
 pub use problem::{Problem, ProblemDetails, Rejected};

@@ -42,6 +42,7 @@ fn handler(route: &Route) -> MethodRouter<Shared> {
         Endpoint::Snooze => on(method, commands::snooze),
         Endpoint::Assign => on(method, commands::assign),
         Endpoint::Merge => on(method, commands::merge),
+        Endpoint::Why => on(method, views::why),
         Endpoint::CommandAnswer => on(method, commands::answer),
         Endpoint::Tail => on(method, tail::tail),
         Endpoint::Inbox => on(method, views::inbox),

@@ -56,6 +56,7 @@ pub enum Endpoint {
     Snooze,
     Assign,
     Merge,
+    Why,
     CommandAnswer,
     Tail,
     Inbox,
@@ -145,6 +146,12 @@ pub const ROUTES: &[Route] = &[
         RESPONDER,
         Endpoint::Merge,
         "Work on another incident in its place: {into, reason?}",
+    ),
+    get(
+        "/v1/incidents/{id}/why",
+        VIEWER,
+        Endpoint::Why,
+        "Why a person was paged about it, or was not: ?person=; without one, whom each step pages",
     ),
     get(
         "/v1/commands/{id}",

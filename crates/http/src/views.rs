@@ -12,7 +12,7 @@ use wire::page::InboxEntry;
 
 use crate::backend::{
     AuditPage, AuditQuery, AuditReport, DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery,
-    IncidentsState,
+    IncidentsState, Why,
 };
 use crate::commands::checked_id;
 use crate::layer::{Lane, Shared};
@@ -56,6 +56,22 @@ pub(crate) struct AuditAsked {
     limit: Option<usize>,
     #[serde(default)]
     cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhyAsked {
+    #[serde(default)]
+    person: Option<String>,
+}
+
+pub(crate) async fn why(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    asked: Asked<WhyAsked>,
+) -> Result<Json<Why>, Problem> {
+    let (id, person) = (checked_id(id)?, query(asked)?.person);
+    Ok(Json(shared.call(shared.room(Lane::Call)?, move |backend| backend.why(&id, person)).await?))
 }
 
 pub(crate) async fn status(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {

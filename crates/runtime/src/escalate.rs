@@ -20,7 +20,7 @@ use crate::metrics::INCIDENTS;
 use crate::restore::{Teller, restore};
 use crate::sends::Sends;
 use crate::settings::{Settings, Stepped};
-use crate::views::{self, Views};
+use crate::views::{self, Question, Views};
 pub use machine::{Carry, Machine};
 use part::{Behind, Part};
 
@@ -141,6 +141,12 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         let partitions: Vec<u32> = self.parts.keys().copied().collect();
         for partition in partitions {
             worked |= self.commit(partition, now)?;
+        }
+        for Question { incident_id, person, answer } in self.views.questions() {
+            let partition = wire::partition::of_incident(&incident_id, self.settings.escalate_partitions);
+            let part = self.parts.get(&partition);
+            // Whoever asked may have gone away.
+            drop(answer.try_send(part.and_then(|part| part.machine.why(&incident_id, person.as_deref()))));
         }
         self.held.refusal()?;
         if self.look.is_due(now) {

@@ -1,8 +1,9 @@
 //! What HTTP, metrics and the terminal read while the loops write: one writer a key, nobody waits for a reader.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
 
 use crate::log::{Offset, TopicPartition};
 use crate::metrics::{CONFIG_INFO, DATA_GAPS};
@@ -18,6 +19,9 @@ use wire::{CommandId, Digest, Incident, IncidentId, Timestamp};
 
 /// Most events that a slow reader of the tail may lag behind before it loses some (and is told).
 const TAIL_EVENTS_MAX: usize = 4096;
+
+/// How long whoever asks waits for a worker: it commits between two looks.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// Most model versions that are shown; beyond it those judged longest ago go, and begin anew should they come back.
 pub const VERSIONS_MAX: usize = 16_384;
@@ -98,7 +102,17 @@ pub struct Views {
     pub panes: AtomicU64,
     /// How far event time has come in each panes partition that is judged here.
     watermarks: DashMap<u32, Timestamp>,
+    /// What people want to know of machines; asked by the edge, answered by the loop. Bound: the calls that HTTP lets in.
+    questions: Mutex<Vec<Question>>,
     events: broadcast::Sender<Event>,
+}
+
+/// Why was this person paged about this incident, or not?
+#[derive(Debug)]
+pub struct Question {
+    pub incident_id: IncidentId,
+    pub person: Option<String>,
+    pub answer: mpsc::SyncSender<Option<Vec<String>>>,
 }
 
 impl Default for Views {
@@ -114,6 +128,7 @@ impl Default for Views {
             dead_letters: AtomicU64::new(0),
             panes: AtomicU64::new(0),
             watermarks: DashMap::new(),
+            questions: Mutex::new(Vec::new()),
             events: broadcast::channel(TAIL_EVENTS_MAX).0,
         }
     }
@@ -130,6 +145,23 @@ impl Views {
         tracing::error!(topic = %at.topic, partition = at.partition, expected, found, "records expired before they were read");
         metrics::counter!(DATA_GAPS, "topic" => at.topic.to_string()).increment(1);
         self.tell(Event::DataGap { topic: at.topic.to_string(), partition: at.partition, expected, found });
+    }
+
+    /// Asks why somebody was paged, or was not. `None` when no worker answers in time, or it knows no such incident.
+    #[must_use]
+    pub fn why(&self, incident_id: IncidentId, person: Option<String>) -> Option<Vec<String>> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.asked().push(Question { incident_id, person, answer });
+        answered.recv_timeout(ANSWER_WAIT).ok().flatten()
+    }
+
+    /// What was asked since the last call.
+    pub(crate) fn questions(&self) -> Vec<Question> {
+        std::mem::take(&mut self.asked())
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Vec<Question>> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in incidents as they now look; `None` removes one.

@@ -262,6 +262,43 @@ fn who_it_is_handed_to_is_paged_and_the_policy_goes_on_without_them() {
 }
 
 #[test]
+fn why_somebody_was_paged_or_was_not_can_be_asked() {
+    let fraud = opened("fraud", Sev2);
+    let script = Script::new(SETTINGS)
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &ADA)
+        .ask(5_000, command("c1", &fraud.incident_id, "ada", acknowledge(None)))
+        .wants(5_000..=5_000, Acknowledge, &ADA)
+        .run(6_000);
+    let why = |person: Option<&str>| script.machine().why(&fraud.incident_id, person).expect("known");
+    let all = why(None);
+    assert_eq!(all[0], "route 3 of 3, which takes everything, leads to policy page");
+    assert_eq!(all[2], "ada has it until 2026-03-02T10:10:05.000Z, so no step is paged");
+    assert!(
+        all[3]
+            .starts_with("step 1: person:ada\n    2026-03-02T10:00:00.000Z pager/ada: was taken (1 attempt)"),
+        "{all:?}"
+    );
+    assert_eq!(all[4], "step 2: role:nobody: nobody is behind it: not paged");
+    assert_eq!(all[5], "step 3: pager/night, if it is 22:00 to 06:00; Europe/Berlin: not paged");
+    // By the name under which Slack knows her.
+    let ada = why(Some("slack:U1")).split_off(3);
+    assert_eq!(ada[0], "ada is called by step 1, as person:ada");
+    assert_eq!(ada[1], "ada is called by step 4, as team:risk");
+    assert!(
+        ada[2].starts_with("paged by step 1 of round 1: 2026-03-02T10:00:00.000Z pager/ada: was taken"),
+        "{ada:?}"
+    );
+    assert_eq!(why(Some("grace")).last().unwrap(), "not paged: it did not come to step 4");
+    assert_eq!(why(Some("boss")).last().unwrap(), "not paged: no step of policy page calls boss");
+    assert_eq!(
+        why(Some("bob")).last().unwrap(),
+        "bob is nobody in people.toml of the bundle that it follows"
+    );
+    assert_eq!(script.machine().why(&opened("rank", Sev2).incident_id, None), None);
+}
+
+#[test]
 fn what_is_the_same_trouble_is_worked_on_once() {
     let (fraud, rank) = (opened("fraud", Sev2), opened("rank", Sev2));
     let into = |id: &str, into: &wire::Incident| {

@@ -37,6 +37,7 @@ fn fine(route: &Route) -> (String, &'static str) {
         | Endpoint::Incidents
         | Endpoint::Incident
         | Endpoint::CommandAnswer
+        | Endpoint::Why
         | Endpoint::Tail
         | Endpoint::Inbox
         | Endpoint::DeadLetters

@@ -81,6 +81,10 @@ impl Backend for Memory {
             id => Ok(json!({"incident_id": id})),
         }
     }
+    fn why(&self, _id: &str, person: Option<String>) -> Result<Why, BackendError> {
+        let because = vec![person.unwrap_or_else(|| "everybody".into())];
+        Ok(Why { incident_id: IncidentId::of(&[b"any"]), because })
+    }
     fn status(&self) -> Result<Value, BackendError> {
         drop(self.gate.lock().unwrap_or_else(|e| e.into_inner()));
         Ok(json!({"roles": ["collect"]}))

@@ -23,6 +23,8 @@ pub trait Machine: Send {
     fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)>;
     /// The last page of every open alert.
     fn standing(&self) -> Vec<wire::page::Page>;
+    /// Why somebody was paged, or was not; `None` if the incident is not known.
+    fn why(&self, id: &wire::IncidentId, person: Option<&str>) -> Option<Vec<String>>;
     /// How things stand, for metrics.
     fn counts(&self) -> escalate::Counts;
 }
@@ -54,6 +56,10 @@ impl Machine for escalate::Machine {
 
     fn standing(&self) -> Vec<wire::page::Page> {
         self.standing()
+    }
+
+    fn why(&self, id: &wire::IncidentId, person: Option<&str>) -> Option<Vec<String>> {
+        self.why(id, person)
     }
 
     fn counts(&self) -> escalate::Counts {

@@ -1,0 +1,178 @@
+//! Why somebody was paged about an incident, or was not.
+
+use std::fmt::Write as _;
+
+use wire::{IncidentId, Timestamp};
+
+use super::Machine;
+use crate::config::RouteConfig;
+use crate::desk::Desk;
+use crate::policy::{Plan, Policy, Position, Step, Whom};
+use crate::state::{IncidentState, PageEntry, PageState, People, Waits};
+
+impl Machine {
+    /// The path of an incident to whom it pages, in sentences: route, policy, where people stand, each step with what came
+    /// of it; and of `person` (a key of `people.toml`) whether they were paged, and why or why not. `None` if it is not
+    /// known.
+    #[must_use]
+    pub fn why(&self, id: &IncidentId, person: Option<&str>) -> Option<Vec<String>> {
+        let state = self.incidents.get(id)?;
+        let policy = self.desk.policy(&state.bundle);
+        let plan = policy.plan(&state.plan)?;
+        let mut said = vec![route(state, &policy), follows(state), stands(state, &self.desk)];
+        let steps = (0..).zip(&plan.steps).map(|(n, step)| says_step(n, step, state, &policy));
+        match person {
+            None => said.extend(steps),
+            Some(person) => said.extend(of_person(person, state, &policy, plan)),
+        }
+        Some(said)
+    }
+}
+
+/// Which route took it, by its place and its conditions.
+fn route(state: &IncidentState, policy: &Policy) -> String {
+    let routes = &policy.bundle().route;
+    let found = routes.iter().position(|r| r.matches(&state.incident));
+    let Some(i) = found else { return "no route of its bundle matches it now".into() };
+    let (n, of, names) = (i + 1, routes.len(), &routes[i].policy);
+    let as_it_is =
+        if *names == state.plan { "" } else { " (as it is now; it follows the one that it came by)" };
+    format!("route {n} of {of}, {}, leads to policy {names}{as_it_is}", conditions(&routes[i]))
+}
+
+fn conditions(route: &RouteConfig) -> String {
+    let list = |name: &str, of: Vec<String>| (!of.is_empty()).then(|| format!("{name} {}", of.join(" or ")));
+    let said: Vec<String> = [
+        list("severity", route.severity.iter().map(ToString::to_string).collect()),
+        list("family", route.family.iter().map(ToString::to_string).collect()),
+        list("model", route.model.clone()),
+        list("owner", route.owner.clone()),
+        list("source", route.source.iter().map(ToString::to_string).collect()),
+        route.drill.map(|drill| format!("drill {drill}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if said.is_empty() { "which takes everything".into() } else { format!("for {}", said.join(", ")) }
+}
+
+fn follows(state: &IncidentState) -> String {
+    let Position { round, step } = state.position;
+    format!("it follows {}; last paged: step {} of round {}", state.follows(), step + 1, round + 1)
+}
+
+fn stands(state: &IncidentState, desk: &Desk) -> String {
+    let name = |p: &str| desk.people.name(p).to_owned();
+    match &state.people {
+        People::Open { due: Some(at), waits: Waits::Snooze, .. } => {
+            format!("nobody is paged until {at}: it was put off")
+        }
+        People::Open { due: Some(at), waits: Waits::Assigned(to), .. } => {
+            format!(
+                "it was handed to {}; if they do not take it, it pages from the first step at {at}",
+                name(to)
+            )
+        }
+        People::Open { due: Some(at), .. } => format!("nobody has it; the next step is paged at {at}"),
+        People::Open { due: None, .. } => "nobody has it, and it was told as often as its policy says".into(),
+        People::Acknowledged { by, until, .. } => {
+            format!("{} has it until {until}, so no step is paged", name(by))
+        }
+        People::Mitigated { by, until } => {
+            format!("{} has contained it until {until}, so no step is paged", name(by))
+        }
+        People::Resolved { by } => format!("{} resolved it, so no step is paged", name(by)),
+        People::Closed { by } => format!("{} closed it, so no step is paged", name(by)),
+    }
+}
+
+/// A step: when it pages, whom, and what became of its pages in this generation.
+fn says_step(n: u32, step: &Step, state: &IncidentState, policy: &Policy) -> String {
+    let whom = step.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut said = format!("step {}: {whom}", n + 1);
+    if !step.when.is_always() {
+        write!(said, ", if it is {}", step.when).expect("a string takes it");
+    }
+    let reached = step.targets.iter().flat_map(|w| policy.roster().reach(w, step.by)).count();
+    if reached == 0 {
+        said.push_str(": nobody is behind it");
+    }
+    let generation = state.incident.generation;
+    let pages = state.pages.iter().filter(|p| p.at.step == n && p.generation == generation && calls(p));
+    let mut any = false;
+    for page in pages {
+        any = true;
+        write!(said, "\n    {}", says_page(page)).expect("a string takes it");
+    }
+    if !any {
+        said.push_str(": not paged");
+    }
+    said
+}
+
+const fn calls(page: &PageEntry) -> bool {
+    matches!(page.kind, wire::page::PageKind::Trigger)
+}
+
+fn says_page(page: &PageEntry) -> String {
+    let became = match &page.state {
+        PageState::Intent => "waits for its turn".to_owned(),
+        PageState::Sending { .. } => "is on its way".to_owned(),
+        PageState::Retrying { at, reason } => format!("is tried again at {at}: {reason}"),
+        PageState::Unknown { reason, .. } => format!("may have arrived: {reason}"),
+        PageState::Delivered { .. } => "was taken".to_owned(),
+        PageState::Failed { reason } => format!("failed: {reason}"),
+        PageState::Cancelled { cause } => format!("was not sent: {cause}"),
+    };
+    let fallback = if page.fallback { " in place of one that failed" } else { "" };
+    let PageEntry { receiver, target, decided_at, attempts, .. } = page;
+    let attempt = if *attempts == 1 { "attempt" } else { "attempts" };
+    format!("{decided_at} {receiver}/{target}{fallback}: {became} ({attempts} {attempt})")
+}
+
+/// Whether somebody was paged, and why or why not.
+fn of_person(person: &str, state: &IncidentState, policy: &Policy, plan: &Plan) -> Vec<String> {
+    let roster = policy.roster();
+    let person = roster.person_of(person);
+    if !roster.people.contains_key(person) {
+        return vec![format!("{person} is nobody in people.toml of the bundle that it follows")];
+    }
+    let calls_them = |whom: &&Whom| roster.includes(whom, person);
+    let steps: Vec<(u32, &Step)> =
+        (0..).zip(&plan.steps).filter(|(_, step)| step.targets.iter().any(|w| calls_them(&w))).collect();
+    let pages: Vec<&PageEntry> =
+        state.pages.iter().filter(|p| calls(p) && p.person.as_deref() == Some(person)).collect();
+    let mut said = Vec::new();
+    for (n, step) in &steps {
+        let by: Vec<String> = step.targets.iter().filter(calls_them).map(ToString::to_string).collect();
+        let when = if step.when.is_always() { String::new() } else { format!(", if it is {}", step.when) };
+        said.push(format!("{person} is called by step {}, as {}{when}", n + 1, by.join(" and ")));
+    }
+    for page in &pages {
+        let Position { round, step } = page.at;
+        said.push(format!("paged by step {} of round {}: {}", step + 1, round + 1, says_page(page)));
+    }
+    match (pages.is_empty(), steps.first()) {
+        (false, _) => (),
+        (true, None) => said.push(format!("not paged: no step of policy {} calls {person}", state.plan)),
+        (true, Some((first, _))) => said.push(not_yet(*first, state)),
+    }
+    said
+}
+
+/// Why nobody has come to a step that would call them.
+fn not_yet(first: u32, state: &IncidentState) -> String {
+    let at: Option<Timestamp> = match &state.people {
+        People::Open { due, .. } => *due,
+        People::Acknowledged { .. }
+        | People::Mitigated { .. }
+        | People::Resolved { .. }
+        | People::Closed { .. } => None,
+    };
+    let step = first + 1;
+    match at {
+        Some(at) if state.position.step + 1 == first => format!("not paged yet: step {step} is, at {at}"),
+        Some(_) => format!("not paged yet: it has not come to step {step}"),
+        None => format!("not paged: it did not come to step {step}"),
+    }
+}
