@@ -377,7 +377,9 @@ impl Judge {
     /// A version that has state, or for which there is room.
     fn is_known(&mut self, pane: &Pane) -> bool {
         let name = (pane.key.version.clone(), pane.key.segment.clone());
-        if self.models.get(&pane.key.model).is_some_and(|m| m.versions.contains_key(&name)) {
+        // A model counts before it has a version: its first one takes that place.
+        let has_place = |m: &Model| m.versions.contains_key(&name) || m.versions.is_empty();
+        if self.models.get(&pane.key.model).is_some_and(has_place) {
             return true;
         }
         // Counted once between two closes: a fleet that is new comes with ten thousand of them.

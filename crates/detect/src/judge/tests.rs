@@ -173,6 +173,28 @@ fn tables_have_bounds_and_what_is_beyond_is_counted() {
 }
 
 #[test]
+fn a_fleet_that_fills_the_table_with_its_references_is_judged() {
+    let mut judge = judge_with(|config| config.judge.keys_max = 2);
+    let deployed = |model: &str| {
+        PanesRecord::Context(ContextRecord::Deployment(Deployment {
+            model: model.into(),
+            version: "v1".into(),
+            event_time: at(0),
+            change: "deployed".into(),
+            by: None,
+            commit: None,
+            image: None,
+        }))
+    };
+    feed(&mut judge, vec![deployed("a"), deployed("b"), deployed("c")]);
+    assert_eq!(judge.keys_len(), 2, "the third has no place");
+    feed(&mut judge, vec![partial("a", 0, 1), partial("b", 0, 1), partial("c", 0, 1)]);
+    feed(&mut judge, vec![progress(0, 1), progress(1, 1)]);
+    assert_eq!((judge.predictions("a"), judge.predictions("b")), (1, 1));
+    assert_eq!((judge.keys_len(), judge.counters().over), (2, 1));
+}
+
+#[test]
 fn a_long_silence_is_passed_over() {
     let mut judge = judge_with(|_| ());
     let years = 3 * 365 * 8640;
