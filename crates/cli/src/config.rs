@@ -4,6 +4,7 @@ pub(crate) mod audit;
 mod fault;
 mod log;
 pub mod response;
+mod targets;
 mod template;
 
 use std::collections::BTreeMap;
@@ -241,13 +242,17 @@ fn policy(
     };
     let namespace = config.namespace.clone();
     let bundle = Bundle { namespace, route, policy, escalate: config.escalate.clone(), people, templates };
-    escalate::Policy::new(bundle, &config.receiver.keys().cloned().collect()).map_err(|errors| {
-        let fault = |error: ConfigError| {
-            let there = folder.and_then(|folder| folder.fault(&error));
-            there.unwrap_or_else(|| Fault::of_key(file, source, &parts(&error.path), error.why))
-        };
-        errors.0.into_iter().map(fault).collect()
-    })
+    let fault = |error: ConfigError| {
+        let there = folder.and_then(|folder| folder.fault(&error));
+        there.unwrap_or_else(|| Fault::of_key(file, source, &parts(&error.path), error.why))
+    };
+    let refused = targets::check(&bundle, &config.receiver);
+    let checked = escalate::Policy::new(bundle, &config.receiver.keys().cloned().collect());
+    match checked {
+        Ok(policy) if refused.is_empty() => Ok(policy),
+        Ok(_) => Err(refused.into_iter().map(fault).collect()),
+        Err(errors) => Err(errors.0.into_iter().chain(refused).map(fault).collect()),
+    }
 }
 
 /// The text of a config and of the response bundle that it names: what has changed if this has.

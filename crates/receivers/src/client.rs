@@ -5,11 +5,12 @@
 //! background): once a request ends, by whatever end, nothing of it is still on its way out of this process.
 
 pub(crate) mod guard;
+pub(crate) mod reach;
+pub(crate) mod stream;
 pub(crate) mod tls;
 mod watched;
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
@@ -21,24 +22,20 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderMap, RETRY_AFTER};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls;
-use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::endpoint::Endpoint;
 use guard::Guard;
-use watched::{Stream, Watched, Written};
+use reach::CONNECT;
+use stream::Stream;
+use watched::{Watched, Written};
 
 /// Most bytes of an answer that are read unless told otherwise; the rest is cut off, with its connection.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// Connections kept for the next request, and for how long they may lie unused.
 const IDLE_MAX: usize = 4;
 const IDLE_FOR: Duration = Duration::from_secs(15);
-/// Of the addresses that a name has, so many are tried, each so long.
-const ADDRESSES_MAX: usize = 4;
-const CONNECT: Duration = Duration::from_secs(4);
 
 /// What a receiver answered.
 #[derive(Debug)]
@@ -212,11 +209,14 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Live, Failure> {
-        let stream = self.reach().await?;
+        let Endpoint { tls, host, port, path: _ } = &self.endpoint;
+        let stream = reach::reach(host, *port, self.guard, *tls).await?;
         // Each page is one small write: waiting to fill a packet only delays it. Where it cannot be set, it is slower.
         _ = stream.set_nodelay(true);
         let stream = match &self.tls {
-            Some(tls) if self.endpoint.tls => Stream::Tls(Box::new(self.handshake(tls, stream).await?)),
+            Some(connector) if *tls => {
+                Stream::Tls(Box::new(reach::handshake(connector, host, stream).await?))
+            }
             Some(_) | None => Stream::Plain(stream),
         };
         let written = Written::default();
@@ -225,54 +225,6 @@ impl Client {
             .await
             .map_err(|error| Failure::NotWritten(format!("no HTTP connection ({})", kind_of(&error))))?;
         Ok(Live { sender, conn: Some(conn), written, used: Instant::now() })
-    }
-
-    /// Connects to the first address that the guard lets through and that answers.
-    async fn reach(&self) -> Result<TcpStream, Failure> {
-        let host = &self.endpoint.host;
-        let found = tokio::net::lookup_host((host.as_str(), self.endpoint.port)).await.map_err(|error| {
-            Failure::NotWritten(format!("the name cannot be resolved ({})", error.kind()))
-        })?;
-        let mut refusal = None;
-        let addresses: Vec<SocketAddr> = found
-            .filter(|address| match self.guard.refusal(address.ip(), self.endpoint.tls) {
-                None => true,
-                Some(why) => {
-                    refusal = Some(why);
-                    false
-                }
-            })
-            .take(ADDRESSES_MAX)
-            .collect();
-        let mut last = match (addresses.is_empty(), refusal) {
-            (true, Some(why)) => return Err(Failure::Refused(why.into())),
-            (_, _) => "the name has no address".to_owned(),
-        };
-        for address in addresses {
-            match timeout(CONNECT, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = format!("cannot connect to {address} ({})", error.kind()),
-                Err(_) => last = format!("no connection to {address} within {} s", CONNECT.as_secs()),
-            }
-        }
-        Err(Failure::NotWritten(last))
-    }
-
-    async fn handshake(
-        &self,
-        tls: &TlsConnector,
-        stream: TcpStream,
-    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Failure> {
-        let name = ServerName::try_from(self.endpoint.host.clone())
-            .map_err(|_| Failure::Refused("the host is not a name that a certificate can have".into()))?;
-        tls.connect(name, stream).await.map_err(|error| {
-            match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(rustls::Error::InvalidCertificate(why)) => {
-                    Failure::Refused(format!("its certificate is not trusted ({why:?})"))
-                }
-                Some(_) | None => Failure::NotWritten(format!("no TLS connection ({})", error.kind())),
-            }
-        })
     }
 }
 

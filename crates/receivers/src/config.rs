@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{AlertmanagerConfig, InboxConfig, PagerDutyConfig, SlackConfig, WebhookConfig};
+use crate::{AlertmanagerConfig, InboxConfig, PagerDutyConfig, SlackConfig, SmtpConfig, WebhookConfig};
 
 /// Where pages go. The `type` says which kind; the other settings are that kind's own.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -21,6 +21,8 @@ pub enum ReceiverConfig {
     PagerDuty(PagerDutyConfig),
     /// Posts each page as a message to Slack: through an incoming webhook, or as a bot that keeps a thread for each alert.
     Slack(SlackConfig),
+    /// Mails each page to one address: the target is the address.
+    Smtp(SmtpConfig),
 }
 
 impl ReceiverConfig {
@@ -33,6 +35,20 @@ impl ReceiverConfig {
             Self::Alertmanager(_) => "alertmanager",
             Self::PagerDuty(_) => "pagerduty",
             Self::Slack(_) => "slack",
+            Self::Smtp(_) => "smtp",
+        }
+    }
+
+    /// Why a page through this receiver cannot have this target; `None` if it can.
+    #[must_use]
+    pub fn refuses_target(&self, target: &str) -> Option<String> {
+        match self {
+            Self::Smtp(_) => SmtpConfig::refuses_target(target),
+            Self::Inbox(_)
+            | Self::Webhook(_)
+            | Self::Alertmanager(_)
+            | Self::PagerDuty(_)
+            | Self::Slack(_) => None,
         }
     }
 }
@@ -91,6 +107,15 @@ mod tests {
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"", "pagerduty"),
             ("type = \"slack\"\nwebhook_env = \"SLACK\"", "slack"),
             ("type = \"slack\"\ntoken_file = \"/run/secrets/slack\"", "slack"),
+            ("type = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"", "smtp"),
+            (
+                "type = \"smtp\"\nhost = \"10.0.0.1\"\nfrom = \"a@b.c\"\ntls = \"none\"\nallow_private = true",
+                "smtp",
+            ),
+            (
+                "type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\ntls = \"implicit\"\nusername = \"u\"\npassword_env = \"P\"",
+                "smtp",
+            ),
         ] {
             let got: ReceiverConfig = toml::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(got.kind(), want);
@@ -123,6 +148,29 @@ mod tests {
             ("type = \"slack\"", "webhook_env"),
             ("type = \"slack\"\nwebhook_env = \"A\"\ntoken_env = \"B\"", "keep one"),
             ("type = \"slack\"\ntoken_env = \"B\"\nurl = \"http://example.com/api\"", "https"),
+            ("type = \"smtp\"\nfrom = \"a@b.c\"", "missing field `host`"),
+            ("type = \"smtp\"\nhost = \"m.example\"", "missing field `from`"),
+            ("type = \"smtp\"\nhost = \"m.example:25\"\nfrom = \"a@b.c\"", "host is not a name"),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"Ann <a@b.c>\"", "from"),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\ndomain = \"b c\"", "domain"),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\ntls = \"none\"", "allow_private"),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\ntls = \"ssl\"", "starttls"),
+            ("type = \"smtp\"\nhost = \"10.0.0.1\"\nfrom = \"a@b.c\"", "allow_private"),
+            (
+                "type = \"smtp\"\nhost = \"1.1.1.1\"\nfrom = \"a@b.c\"\ntls = \"none\"\nallow_private = true",
+                "public address",
+            ),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\nusername = \"u\"", "password_env"),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\npassword_env = \"P\"", "username"),
+            (
+                "type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\ntls = \"none\"\nallow_private = true\nusername = \"u\"\npassword_env = \"P\"",
+                "in clear",
+            ),
+            (
+                "type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\npassword = \"hunter2\"",
+                "unknown field",
+            ),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\nport = 0", "port = 0"),
             ("type = \"pagerduty\"", "routing_key_env"),
             ("type = \"pagerduty\"\nrouting_key = \"0123\"", "unknown field `routing_key`"),
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"\nurl = \"http://example.com/\"", "https"),

@@ -13,6 +13,7 @@ mod pagerduty;
 mod receiver;
 mod secret;
 mod slack;
+mod smtp;
 mod text;
 mod webhook;
 
@@ -25,6 +26,7 @@ pub use pagerduty::{PAGERDUTY_BYTES_MAX, PagerDuty, PagerDutyConfig};
 pub use receiver::{Receiver, ReceiverError, TlsError};
 pub use secret::{Secret, SecretSource, Secrets};
 pub use slack::{Slack, SlackConfig, SlackWay};
+pub use smtp::{Smtp, SmtpConfig, SmtpTls};
 pub use text::{describe, summary};
 pub use webhook::{SigningKeys, WEBHOOK_BYTES_MAX, Webhook, WebhookConfig};
 

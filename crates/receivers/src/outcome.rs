@@ -70,7 +70,8 @@ pub(crate) fn of(
         Ok(answer) => {
             let outcome = of_status(answer.status, answer.retry_after.as_deref(), &who, now);
             if let Outcome::Reject { reason } = outcome {
-                return Outcome::Reject { reason: with_words(reason, &answer.body, secrets) };
+                let hidden: Vec<&str> = secrets.iter().map(|s| s.reveal()).collect();
+                return Outcome::Reject { reason: with_words(reason, &answer.body, &hidden, &[]) };
             }
             outcome
         }
@@ -82,15 +83,41 @@ pub(crate) fn of(
 
 const WORDS_BYTES_MAX: usize = 200;
 
-fn with_words(reason: String, body: &[u8], secrets: &[&Secret]) -> String {
-    let mut words = String::from_utf8_lossy(body).into_owned();
-    for secret in secrets.iter().map(|s| s.reveal()).filter(|s| !s.is_empty()) {
-        words = words.replace(secret, "…");
+/// `reason` with the start of what was said, without what must not be told: secrets wherever they stand, and who is paged
+/// where that is a word of its own.
+pub(crate) fn with_words(reason: String, said: &[u8], secrets: &[&str], names: &[&str]) -> String {
+    let mut words = String::from_utf8_lossy(said).into_owned();
+    for (hidden, alone) in secrets.iter().map(|s| (s, false)).chain(names.iter().map(|n| (n, true))) {
+        if !hidden.is_empty() {
+            words = without(&words, hidden, alone);
+        }
     }
     let words: String =
         words.split(char::is_whitespace).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
     let words = text::printable(&words);
     if words.is_empty() { reason } else { format!("{reason}: {}", text::clip(&words, WORDS_BYTES_MAX)) }
+}
+
+/// Every `hidden` becomes `…`, in upper or lower case; if `alone`, only where no letter or digit is beside it.
+fn without(words: &str, hidden: &str, alone: bool) -> String {
+    let (lower, hidden) = (words.to_ascii_lowercase(), hidden.to_ascii_lowercase());
+    let (mut out, mut from, mut at) = (String::new(), 0, 0);
+    let is_inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    while let Some(found) = lower[at..].find(&hidden).map(|i| at + i) {
+        let end = found + hidden.len();
+        let is_alone =
+            !is_inside(lower[..found].chars().next_back()) && !is_inside(lower[end..].chars().next());
+        if is_alone || !alone {
+            out.push_str(&words[from..found]);
+            out.push('…');
+            from = end;
+            at = end;
+        } else {
+            at = found + lower[found..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    out.push_str(&words[from..]);
+    out
 }
 
 #[cfg(test)]
@@ -149,11 +176,12 @@ mod tests {
 
     #[test]
     fn words_of_a_refusal_hold_no_secret() {
-        let secret = Secret::new("hunter2");
-        let got = with_words("x answered 400".into(), b"bad\n\x1b[31m key   hunter2!", &[&secret]);
+        let got = with_words("x answered 400".into(), b"bad\n\x1b[31m key   hunter2!", &["hunter2"], &[]);
         assert_eq!(got, "x answered 400: bad \u{fffd}[31m key …!");
-        let long = with_words("x".into(), "ü".repeat(5000).as_bytes(), &[]);
+        let long = with_words("x".into(), "ü".repeat(5000).as_bytes(), &[], &[]);
         assert!(long.len() <= WORDS_BYTES_MAX + 10, "{}", long.len());
-        assert_eq!(with_words("x".into(), b"", &[]), "x");
+        assert_eq!(with_words("x".into(), b"", &[], &[]), "x");
+        let named = with_words("x".into(), b"Ann, annual, <ann>, s3cretann", &["S3CRET"], &["ann"]);
+        assert_eq!(named, "x: …, annual, <…>, ……");
     }
 }

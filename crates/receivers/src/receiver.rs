@@ -15,6 +15,7 @@ use crate::inbox::Inbox;
 use crate::pagerduty::PagerDuty;
 use crate::secret::{SecretSource, Secrets};
 use crate::slack::Slack;
+use crate::smtp::Smtp;
 use crate::webhook::{SigningKeys, Webhook};
 
 /// Why a receiver cannot be set up. Nothing in it repeats a secret.
@@ -39,6 +40,7 @@ enum Kind {
     Alertmanager(Box<Alertmanager>),
     PagerDuty(Box<PagerDuty>),
     Slack(Box<Slack>),
+    Smtp(Box<Smtp>),
 }
 
 impl Receiver {
@@ -84,6 +86,17 @@ impl Receiver {
                 }
                 Kind::Slack(Box::new(Slack::new(config, read).map_err(no_tls)?))
             }
+            ReceiverConfig::Smtp(config) => {
+                let mut password = None;
+                if let Some(from) = &config.password {
+                    let read = secret(from)?;
+                    if let Some(why) = Smtp::refuses(&read) {
+                        return Err(unreadable(from, why));
+                    }
+                    password = Some(read);
+                }
+                Kind::Smtp(Box::new(Smtp::new(config, password).map_err(no_tls)?))
+            }
         };
         Ok(Self { name: name.to_owned(), kind })
     }
@@ -106,6 +119,7 @@ impl Receiver {
             Kind::Alertmanager(alertmanager) => alertmanager.send(page, now).await,
             Kind::PagerDuty(pagerduty) => pagerduty.send(page, now).await,
             Kind::Slack(slack) => slack.send(page, attempt, now).await,
+            Kind::Smtp(smtp) => smtp.send(page, now).await,
         }
     }
 
@@ -113,7 +127,7 @@ impl Receiver {
     #[must_use]
     pub fn resend_every(&self) -> Option<Duration> {
         match &self.kind {
-            Kind::Inbox(_) | Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) => None,
+            Kind::Inbox(_) | Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) | Kind::Smtp(_) => None,
             Kind::Alertmanager(alertmanager) => Some(alertmanager.resend_every()),
         }
     }
@@ -127,6 +141,7 @@ impl Receiver {
             Kind::Alertmanager(alertmanager) => alertmanager.timeout(),
             Kind::PagerDuty(pagerduty) => pagerduty.timeout(),
             Kind::Slack(slack) => slack.timeout(),
+            Kind::Smtp(smtp) => smtp.timeout(),
         }
     }
 
@@ -135,7 +150,11 @@ impl Receiver {
     pub fn inbox(&self) -> Option<&Arc<Inbox>> {
         match &self.kind {
             Kind::Inbox(inbox) => Some(inbox),
-            Kind::Webhook(_) | Kind::Alertmanager(_) | Kind::PagerDuty(_) | Kind::Slack(_) => None,
+            Kind::Webhook(_)
+            | Kind::Alertmanager(_)
+            | Kind::PagerDuty(_)
+            | Kind::Slack(_)
+            | Kind::Smtp(_) => None,
         }
     }
 }
@@ -148,6 +167,7 @@ impl fmt::Debug for Receiver {
             Kind::Alertmanager(_) => "alertmanager",
             Kind::PagerDuty(_) => "pagerduty",
             Kind::Slack(_) => "slack",
+            Kind::Smtp(_) => "smtp",
         };
         write!(f, "Receiver({}, {kind})", self.name)
     }

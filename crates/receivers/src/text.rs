@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use wire::Severity;
+use wire::context::Deployment;
 use wire::page::{Page, PageKind};
 
 /// `text` in at most `bytes` bytes; what was cut ends in `…`.
@@ -27,6 +28,11 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(text)
     }
+}
+
+/// Whether an id may stand in a header or a command as it is: 1 to 128 letters, digits, `_` and `-`.
+pub(crate) fn is_token(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 /// One line: severity, what happens, and whether it is a drill. At most 300 bytes.
@@ -88,6 +94,12 @@ pub fn describe(page: &Page) -> String {
         (_, None, None) => out.push_str("nobody has it yet."),
     }
     out.lines().map(|line| clip(&printable(line), 1000).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// One line: what was changed, when, by whom.
+pub(crate) fn deployment(d: &Deployment) -> String {
+    let by = d.by.as_deref().map_or(String::new(), |by| format!(" by {by}"));
+    format!("{} {} {} at {}{by}", d.model, d.version, d.change, d.event_time)
 }
 
 /// The smallest size that an effect within these limits can have.

@@ -24,7 +24,7 @@ use crate::client::tls::{self, TlsError};
 use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
 use crate::secret::SecretSource;
-use crate::{RequestParts, outcome};
+use crate::{RequestParts, outcome, text};
 
 /// Settings of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -113,8 +113,7 @@ impl Webhook {
     /// The request without what depends on the attempt. The error says why this page can never be sent.
     pub fn render(&self, page: &Page) -> Result<RequestParts, String> {
         let id = page.notification_id.as_str();
-        let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        if id.is_empty() || id.len() > 128 || !id.bytes().all(fine) {
+        if !text::is_token(id) {
             return Err(
                 "the notification id is not 1 to 128 letters, digits, _ and -, as webhook-id must be".into(),
             );

@@ -22,6 +22,8 @@ pub(crate) enum Guard {
     Public,
     /// Private and loopback addresses too; http on loopback.
     Private,
+    /// Private and loopback addresses only, in clear too: for a mail relay of the own network.
+    Inside,
     /// Whatever the operator wrote: for receivers that stand on the operator's own network.
     Open,
 }
@@ -34,9 +36,13 @@ impl Guard {
                 Some("link-local, multicast, unspecified and reserved addresses are never connected to")
             }
             (Self::Open, _, _)
+            | (Self::Inside, Reach::Loopback | Reach::Private, _)
             | (Self::Private, Reach::Loopback, _)
             | (Self::Private, Reach::Private | Reach::Public, true)
             | (Self::Public, Reach::Public, true) => None,
+            (Self::Inside, Reach::Public, _) => {
+                Some("it is a public address, and nothing is sent to one in clear: use TLS")
+            }
             (Self::Public, Reach::Loopback | Reach::Private, _) => {
                 Some("it is a private or loopback address: set allow_private = true if that is meant")
             }
@@ -183,6 +189,10 @@ mod tests {
             (Guard::Private, "10.0.0.1", false, false),
             (Guard::Private, "1.1.1.1", true, true),
             (Guard::Private, "169.254.169.254", true, false),
+            (Guard::Inside, "127.0.0.1", false, true),
+            (Guard::Inside, "10.0.0.1", false, true),
+            (Guard::Inside, "1.1.1.1", false, false),
+            (Guard::Inside, "169.254.169.254", false, false),
             (Guard::Open, "10.0.0.1", false, true),
             (Guard::Open, "169.254.169.254", false, false),
         ] {

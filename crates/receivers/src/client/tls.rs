@@ -25,8 +25,13 @@ pub enum TlsError {
     Setup(#[from] rustls::Error),
 }
 
-/// Trusts the certificates in `ca_file` and nothing else; without one, what the machine trusts.
+/// TLS for HTTP. Trusts the certificates in `ca_file` and nothing else; without one, what the machine trusts.
 pub(crate) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsError> {
+    connector_for(ca_file, &[b"http/1.1"])
+}
+
+/// TLS for another protocol: `alpn` are the names by which it may be agreed on, none where it has none.
+pub(crate) fn connector_for(ca_file: Option<&Path>, alpn: &[&[u8]]) -> Result<TlsConnector, TlsError> {
     let roots = match ca_file {
         Some(path) => from_file(path)?,
         None => of_machine()?,
@@ -35,7 +40,7 @@ pub(crate) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsError
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

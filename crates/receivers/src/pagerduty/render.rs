@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use wire::context::Deployment;
 use wire::page::{Page, PageKind};
 use wire::{Effect, Timestamp};
 
@@ -105,14 +104,9 @@ fn payload(page: &Page) -> Payload<'_> {
                 .map(|c| short(&format!("{}: {}", c.name, c.detail)))
                 .collect(),
             contributors_in_all: contributors.len(),
-            deployments: incident.context.deployments.iter().map(|d| short(&deployment(d))).collect(),
+            deployments: incident.context.deployments.iter().map(|d| short(&text::deployment(d))).collect(),
         },
     }
-}
-
-fn deployment(d: &Deployment) -> String {
-    let by = d.by.as_deref().map_or(String::new(), |by| format!(" by {by}"));
-    format!("{} {} {} at {}{by}", d.model, d.version, d.change, d.event_time)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub(crate) const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub(crate) const OLD_KEY: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 pub(crate) const TOKEN: &str = "am-token-12345";
 pub(crate) const BOT: &str = "xoxb-0123456789-sekret";
+pub(crate) const PASSWORD: &str = "p4ss wörd";
 pub(crate) const ROUTING_KEY: &str = "R0UT1NGKEY0123456789ABCDEFGHIJKL";
 
 pub(crate) fn page() -> Page {
@@ -37,6 +38,7 @@ pub(crate) fn receiver(config: &str) -> Receiver {
         SecretSource::Env(name) if name == "HOOK" => Ok(Secret::new(&format!("{KEY} {OLD_KEY}\n"))),
         SecretSource::Env(name) if name == "AM" => Ok(Secret::new(TOKEN)),
         SecretSource::Env(name) if name == "PD" => Ok(Secret::new(ROUTING_KEY)),
+        SecretSource::Env(name) if name == "MAIL" => Ok(Secret::new(PASSWORD)),
         SecretSource::Env(name) if name == "BOT" => Ok(Secret::new(BOT)),
         SecretSource::Env(name) if name.starts_with("SLACK_") => {
             Ok(Secret::new(&format!("http://127.0.0.1:{}/services/T0/B0/sekret-path", &name[6..])))
@@ -71,6 +73,14 @@ pub(crate) fn slack(port: u16) -> Receiver {
 pub(crate) fn slack_bot(port: u16) -> Receiver {
     receiver(&format!(
         "type = \"slack\"\ntoken_env = \"BOT\"\nurl = \"http://127.0.0.1:{port}/api\"\ntimeout_s = 1"
+    ))
+}
+
+/// In clear unless `more` says something else.
+pub(crate) fn smtp(port: u16, more: &str) -> Receiver {
+    let tls = if more.contains("tls =") { "" } else { "tls = \"none\"\n" };
+    receiver(&format!(
+        "type = \"smtp\"\nhost = \"localhost\"\nport = {port}\nfrom = \"tocsin@example.com\"\nallow_private = true\ntimeout_s = 1\n{tls}{more}"
     ))
 }
 

@@ -3,6 +3,8 @@
 
 mod alerts;
 mod made;
+mod mail;
+mod mailbox;
 mod server;
 
 use std::sync::Arc;
@@ -161,19 +163,37 @@ fn tls(name: &str) -> (TlsAcceptor, String) {
     (TlsAcceptor::from(Arc::new(config)), made.cert.pem())
 }
 
+/// A folder of a test's own, which goes with it.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tocsin-receivers-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// The path of a new file in it.
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
 #[tokio::test]
 async fn https_trusts_who_it_was_told_to() {
-    let folder = std::env::temp_dir().join(format!("tocsin-receivers-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = |name: &str, pem: &str| {
-        let path = folder.join(name);
-        std::fs::write(&path, pem).unwrap();
-        path.display().to_string()
-    };
+    let folder = Folder::new("https");
     let (acceptor, pem) = tls("localhost");
     let (_, other_pem) = tls("localhost");
     let server = Server::start_with(vec![status(200), status(200), Do::Echo], Some(acceptor)).await;
-    let (known, other) = (file("known.pem", &pem), file("other.pem", &other_pem));
+    let (known, other) = (folder.file("known.pem", &pem), folder.file("other.pem", &other_pem));
     let hook = |host: &str, ca: &str| {
         receiver(&format!(
             "type = \"webhook\"\nurl = \"https://{host}:{}/\"\nsecret_env = \"HOOK\"\nallow_private = true\nca_file = {ca:?}\ntimeout_s = 5",
@@ -202,7 +222,7 @@ async fn https_trusts_who_it_was_told_to() {
         ("empty.pem", "", "no certificate"),
         ("broken.pem", "-----BEGIN CERTIFICATE-----\nx", "certificates"),
     ] {
-        let path = file(name, content);
+        let path = folder.file(name, content);
         let config = format!(
             "type = \"webhook\"\nurl = \"https://a.example/\"\nsecret_env = \"HOOK\"\nca_file = {path:?}"
         );
@@ -211,7 +231,6 @@ async fn https_trusts_who_it_was_told_to() {
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains(part) && cause.contains(name), "{cause}");
     }
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// The server says TLS but speaks none: nothing of the page can have left.

@@ -1,0 +1,89 @@
+//! Targets against the receivers that they are for.
+
+use std::collections::BTreeMap;
+
+use escalate::ConfigError;
+use escalate::config::{At, Bundle, ContactConfig};
+use receivers::ReceiverConfig;
+
+/// Targets of policies and contacts of people that their receivers can never page, each where it stands.
+pub(super) fn check(bundle: &Bundle, receivers: &BTreeMap<String, ReceiverConfig>) -> Vec<ConfigError> {
+    let mut check = Check { receivers, errors: Vec::new() };
+    for (name, policy) in &bundle.policy {
+        let of = [key("policy"), key(name)];
+        for (i, step) in policy.steps.iter().enumerate() {
+            let at = [&of[..], &[key("steps"), At::Index(i), key("targets")]].concat();
+            check.list(&at, &step.targets);
+        }
+        let at = [&of[..], &[key("fallback")]].concat();
+        policy.fallback.iter().for_each(|text| check.one(&at, text));
+    }
+    for (name, person) in &bundle.people.person {
+        check.contacts(&[key("people"), key("person"), key(name)], &person.contact);
+    }
+    for (name, team) in &bundle.people.team {
+        check.contacts(&[key("people"), key("team"), key(name)], &team.contact);
+    }
+    check.errors
+}
+
+fn key(name: &str) -> At {
+    At::Key(name.into())
+}
+
+struct Check<'a> {
+    receivers: &'a BTreeMap<String, ReceiverConfig>,
+    errors: Vec<ConfigError>,
+}
+
+impl Check<'_> {
+    fn contacts(&mut self, of: &[At], contact: &ContactConfig) {
+        for (class, texts) in [("page", &contact.page), ("chat", &contact.chat), ("mail", &contact.mail)] {
+            self.list(&[of, &[key("contact"), key(class)]].concat(), texts);
+        }
+    }
+
+    fn list(&mut self, at: &[At], texts: &[String]) {
+        for (i, text) in texts.iter().enumerate() {
+            self.one(&[at, &[At::Index(i)]].concat(), text);
+        }
+    }
+
+    /// One that names no receiver of ours is found elsewhere.
+    fn one(&mut self, at: &[At], text: &str) {
+        let Some((receiver, target)) = text.split_once('/') else { return };
+        let refusal = self.receivers.get(receiver).and_then(|receiver| receiver.refuses_target(target));
+        self.errors.extend(refusal.map(|why| ConfigError { path: at.to_vec(), why }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_of_mail_is_an_address() {
+        let mail: ReceiverConfig =
+            toml::from_str("type = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"").expect("mail");
+        let receivers = BTreeMap::from([("mail".to_owned(), mail)]);
+        let with = |target: &str, fallback: &str, contact: &str| {
+            let text = format!(
+                "namespace = \"default\"\nroute = [{{ policy = \"p\" }}]\n\
+                 [policy.p]\nfallback = \"{fallback}\"\nsteps = [{{ targets = [\"inbox/a\", \"{target}\"], delay_s = 60 }}]\n\
+                 [people.person.ann]\ncontact.mail = [\"{contact}\"]\n"
+            );
+            let errors = check(&toml::from_str(&text).expect("a bundle"), &receivers);
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let fine = "mail/ann@example.org";
+        assert_eq!(with(fine, "other/b", fine), [""; 0]);
+        let why = "\"oncall\" is not an address of mail such as ann@example.com";
+        for (got, at) in [
+            (with("mail/oncall", "other/b", fine), "policy.p.steps[0].targets[1]"),
+            (with("person:ann", "mail/oncall", fine), "policy.p.fallback"),
+            (with(fine, fine, "mail/oncall"), "people.person.ann.contact.mail[0]"),
+        ] {
+            assert_eq!(got, [format!("{at}: {why}")]);
+        }
+    }
+}
