@@ -262,6 +262,7 @@ pub fn page() -> Page {
         person: None,
         text: None,
         thread: None,
+        minimal: false,
     }
 }
 

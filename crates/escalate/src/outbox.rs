@@ -75,6 +75,7 @@ impl IncidentState {
             owner: self.people.owner().map(Into::into),
             fallback,
             attempts: 0,
+            minimal: false,
             state: PageState::Intent,
             dirty: true,
         };
@@ -255,6 +256,7 @@ impl IncidentState {
                 let why = reason.clone();
                 self.enter(desk, i, PageState::Unknown { reason, lease_ms, until }, Some(&why));
             }
+            Outcome::Reject { reason } if !self.pages[i].minimal => self.make_smaller(desk, i, &reason),
             Outcome::Config { reason } | Outcome::Reject { reason } => self.fail(desk, i, &reason),
         }
         true
@@ -276,6 +278,17 @@ impl IncidentState {
             let at = desk.now.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
             self.enter(desk, known, PageState::Retrying { at, reason: reason.clone() }, Some(&reason));
         }
+    }
+
+    /// Refused as it was, for its size or for something in it: once more at once, under the same key, with only what must
+    /// be said.
+    fn make_smaller(&mut self, desk: &mut Desk, i: usize, reason: &str) {
+        if let Some(over) = self.given_up(desk, i, reason) {
+            return over.carry_out(self, desk, i);
+        }
+        self.pages[i].minimal = true;
+        let reason = desk.bounded(reason, REASON_BYTES_MAX);
+        self.enter(desk, i, PageState::Intent, Some(&format!("once more in its smallest form: {reason}")));
     }
 
     /// Another attempt after `wait_ms`, unless it is no longer wanted or there were enough.

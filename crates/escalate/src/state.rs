@@ -147,6 +147,9 @@ pub(crate) struct PageEntry {
     /// It stands in for a page that failed; when it fails too, only tocsin's own incident is left.
     pub(crate) fallback: bool,
     pub(crate) attempts: u32,
+    /// Refused as it was: the next attempt says only what must be said, and is the last that may be refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) minimal: bool,
     pub(crate) state: PageState,
     /// Changed since its outbox record was last written.
     #[serde(skip)]
@@ -341,6 +344,7 @@ impl IncidentState {
             person: entry.person.clone(),
             text: None,
             thread: self.alerts.get(&entry.alert_key).and_then(|alert| alert.reference.clone()),
+            minimal: entry.minimal,
         }
     }
 
@@ -393,6 +397,7 @@ impl IncidentState {
             person: person.clone(),
             text: None,
             thread: reference.clone(),
+            minimal: false,
         }
     }
 

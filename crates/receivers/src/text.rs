@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use wire::Severity;
 use wire::context::Deployment;
+use wire::incident::Context;
 use wire::page::{Page, PageKind};
 
 /// `text` in at most `bytes` bytes; what was cut ends in `…`.
@@ -59,6 +60,23 @@ pub(crate) const fn severity_word(severity: Severity) -> &'static str {
     }
 }
 
+/// The same, and which incident it is: all that must be said. At most 500 bytes.
+pub(crate) fn in_one_line(page: &Page) -> String {
+    let incident = printable(page.incident.incident_id.as_str());
+    format!("{} (incident {})", summary(page), clip(&incident, 128))
+}
+
+/// The page with only what must be said, for those who get it as data: what is left can be read as a page.
+pub(crate) fn smallest(page: &Page) -> Page {
+    let mut page = page.clone();
+    let incident = &mut page.incident;
+    incident.title = clip(&printable(&incident.title), 256).into_owned();
+    incident.context = Context::default();
+    incident.evidence.contributors.clear();
+    incident.evidence.profile = None;
+    page
+}
+
 /// What, where, since when, what next: four lines. Times are event time in UTC but for the last line, which is the clock's.
 #[must_use]
 pub fn describe(page: &Page) -> String {
@@ -111,7 +129,7 @@ fn nearest_zero(lower: f64, upper: f64) -> f64 {
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
-    use wire::incident::{Context, Contributor};
+    use wire::incident::Contributor;
     use wire::{
         AlertKey, Change, Effect, Evidence, Family, Incident, NotificationId, Source, Subject, Timestamp,
     };
@@ -170,6 +188,7 @@ pub(crate) mod tests {
             person: None,
             text: None,
             thread: None,
+            minimal: false,
         }
     }
 

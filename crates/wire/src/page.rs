@@ -35,6 +35,9 @@ pub struct Page {
     /// What the receiver called the first page of this alert that it took: where what follows belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
+    /// The receiver has refused it as it was: now only what must be said is sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub minimal: bool,
 }
 
 /// A page in words, by the template of its reader's audience.

@@ -28,6 +28,10 @@ fn unknown() -> Option<Outcome> {
     Some(Outcome::Unknown { reason: "no answer".into() })
 }
 
+fn reject() -> Option<Outcome> {
+    Some(Outcome::Reject { reason: "413".into() })
+}
+
 fn config() -> Option<Outcome> {
     Some(Outcome::Config { reason: "401".into() })
 }
@@ -73,7 +77,7 @@ fn a_page_that_cannot_be_delivered_goes_elsewhere_and_tocsin_pages_about_it() {
     for (name, answers, sends) in [
         ("attempts", [retry(), retry(), retry()].to_vec(), 3),
         ("config", vec![config()], 1),
-        ("reject", vec![Some(Outcome::Reject { reason: "413".into() })], 1),
+        ("reject", vec![reject(), reject()], 2),
     ] {
         let mut script = Script::new(ONE).answers("pager", answers).push(0, &opened("fraud", Sev2)).want(
             0..=0,
@@ -96,6 +100,39 @@ fn a_page_that_cannot_be_delivered_goes_elsewhere_and_tocsin_pages_about_it() {
         assert_eq!(script.own.len(), 1);
         assert_eq!(script.machine().counts().total.fallbacks, 1);
     }
+}
+
+#[test]
+fn a_page_that_is_refused_is_sent_once_more_in_its_smallest_form() {
+    let script = Script::new(ONE)
+        .answers("pager", [reject(), retry(), Some(Outcome::Delivered { reference: None })])
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .want(50..=50, Trigger, "pager/ana")
+        .want(100..=6_000, Trigger, "pager/ana")
+        .run(60_000);
+    let pages = script.pages_to("pager/ana");
+    let [page] = &pages[..] else { panic!("one page, under one key: {pages:?}") };
+    assert!(matches!(page.state, OutboxState::Delivered { .. }), "{page:?}");
+    assert_eq!((page.attempts, page.page.minimal), (3, true));
+    let counts = script.machine().counts().total;
+    assert_eq!((counts.pages_failed, counts.fallbacks, script.own.len()), (0, 0, 0));
+    assert_eq!(script.audited("page.due"), 2, "once for the smallest form, once for the retry");
+}
+
+#[test]
+fn a_refused_page_that_is_not_wanted_any_more_is_not_made_smaller() {
+    let fraud = opened("fraud", Sev2);
+    let script = Script::new(ONE)
+        .answers("pager", [reject()])
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .ask(20, command("c1", &fraud.incident_id, "ana", acknowledge(None)))
+        .want(50..=60, Acknowledge, "pager/ana")
+        .run(60_000);
+    let page = script.pages_to("pager/ana")[0];
+    assert!(matches!(page.state, OutboxState::Cancelled { .. }), "{page:?}");
+    assert_eq!((page.attempts, page.page.minimal), (1, false));
 }
 
 #[test]

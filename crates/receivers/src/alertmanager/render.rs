@@ -84,6 +84,10 @@ fn labels(page: &Page, extra: &BTreeMap<String, String>) -> BTreeMap<String, Str
 }
 
 fn annotations(page: &Page) -> BTreeMap<&'static str, String> {
+    if page.minimal {
+        // The labels stay: they are which alert it is.
+        return BTreeMap::from([("summary", text::in_one_line(page))]);
+    }
     let incident = &page.incident;
     let mut annotations = BTreeMap::from([
         ("summary", text::summary(page)),

@@ -21,8 +21,20 @@ struct Event<'a> {
     event_action: &'static str,
     dedup_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Payload<'a>>,
+    payload: Option<Form<'a>>,
     client: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Form<'a> {
+    Whole(Box<Payload<'a>>),
+    /// What PagerDuty asks for, and nothing else.
+    Smallest {
+        summary: String,
+        source: &'static str,
+        severity: &'static str,
+    },
 }
 
 #[derive(Serialize)]
@@ -65,7 +77,13 @@ pub(super) fn event(page: &Page, routing_key: &str) -> Vec<u8> {
         PageKind::Acknowledge => "acknowledge",
         PageKind::Resolve => "resolve",
     };
-    let payload = (event_action == "trigger").then(|| payload(page));
+    let payload = (event_action == "trigger").then(|| {
+        if page.minimal {
+            let severity = text::severity_word(page.incident.severity);
+            return Form::Smallest { summary: text::in_one_line(page), source: "tocsin", severity };
+        }
+        Form::Whole(Box::new(payload(page)))
+    });
     let dedup_key = page.alert_key.as_str();
     let event = Event { routing_key, event_action, dedup_key, payload, client: "tocsin" };
     serde_json::to_vec(&event).expect("texts, times and finite numbers always become JSON")
@@ -169,6 +187,17 @@ mod tests {
             (&update["event_action"], &update["payload"]["severity"]),
             (&json!("trigger"), &json!("error"))
         );
+    }
+
+    #[test]
+    fn the_smallest_form_has_what_is_asked_for() {
+        let got = read(&event(&Page { minimal: true, ..page() }, "R"));
+        let summary = format!(
+            "SEV2 fraud 2026-02-27.1: 31 % of requests over 250 ms (2 % in the reference) (incident {})",
+            page().incident.incident_id
+        );
+        let payload = json!({"summary": summary, "source": "tocsin", "severity": "error"});
+        assert_eq!((&got["payload"], &got["dedup_key"]), (&payload, &json!(page().alert_key)));
     }
 
     proptest! {

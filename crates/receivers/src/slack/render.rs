@@ -12,6 +12,10 @@ const BLOCKS_MAX: usize = 50;
 
 /// Text and blocks; the text is what notifications and old clients show.
 pub(super) fn message(page: &Page) -> Value {
+    if page.minimal {
+        let line = escape(&text::in_one_line(page));
+        return json!({"text": line, "unfurl_links": false, "unfurl_media": false});
+    }
     let mut blocks = vec![json!({"type": "header", "text": {"type": "plain_text", "text": header(page)}})];
     let title = text::printable(&page.incident.title);
     // What the header had no room for.
@@ -116,6 +120,14 @@ mod tests {
         assert_eq!(got, want);
         let page = Page { kind: PageKind::Acknowledge, owner: Some("<@U1> & co".into()), ..page() };
         assert!(line(&page).ends_with("(&lt;@U1&gt; &amp; co has it)"), "{}", line(&page));
+    }
+
+    #[test]
+    fn the_smallest_form_is_one_line() {
+        let mut page = Page { minimal: true, ..page() };
+        page.incident.title = "<!channel> is down".into();
+        let text = format!("SEV2 &lt;!channel&gt; is down (incident {})", page.incident.incident_id);
+        assert_eq!(message(&page), json!({"text": text, "unfurl_links": false, "unfurl_media": false}));
     }
 
     #[test]

@@ -50,6 +50,12 @@ pub(super) fn render(page: &Page, from: &str, domain: &str, now: Timestamp) -> R
         header("Importance", "high");
     }
     header("MIME-Version", "1.0");
+    if page.minimal {
+        header("Content-Type", "text/plain; charset=utf-8");
+        header("Content-Transfer-Encoding", "quoted-printable");
+        write!(out, "\r\n{}", quoted_printable(&text::in_one_line(page))).expect("writing to a string");
+        return Ok(out.into_bytes());
+    }
     let body = Body::of(page);
     // No quoted-printable text holds `=_`.
     let boundary = format!("=_tocsin_{id}");
@@ -249,6 +255,20 @@ mod tests {
             docs.contains(message.trim_end()),
             "docs/receivers/smtp.md has another message than:\n{message}"
         );
+    }
+
+    #[test]
+    fn the_smallest_form_is_one_line_of_text() {
+        let message = made(&Page { minimal: true, ..page() });
+        let (head, body) = message.split_once("\r\n\r\n").expect("headers end");
+        assert!(head.ends_with(
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable"
+        ));
+        assert!(
+            head.contains(&format!("Message-ID: {}", message_id(&page(), "example.com"))),
+            "the same key"
+        );
+        assert_eq!(decode(body), format!("{}\n", text::in_one_line(&page())));
     }
 
     #[test]

@@ -25,8 +25,17 @@ struct Body<'a, P> {
 
 /// The page as JSON in at most [`WEBHOOK_BYTES_MAX`] bytes. What does not fit is left out, least needed first, and named
 /// in `trimmed`: contributors from the last, lineage, deployments, freshness of the context, then the ends of long texts.
+/// One that was refused as it was has none of them.
 pub(super) fn render(page: &Page) -> Vec<u8> {
     let kind = format!("tocsin.page.{}", page.kind.name());
+    if page.minimal {
+        return with_short_texts(
+            &text::smallest(page),
+            &kind,
+            &["contributors", "context", "texts"],
+            &[256, 64],
+        );
+    }
     let encode = |page: &Page, trimmed: &[&'static str]| {
         let body = Body { kind: &kind, timestamp: page.decided_at, data: page, trimmed: trimmed.to_vec() };
         serde_json::to_vec(&body).expect("a page is plain data")
@@ -66,14 +75,14 @@ pub(super) fn render(page: &Page) -> Vec<u8> {
         }
     }
     trimmed.push("texts");
-    with_short_texts(&page, &kind, &trimmed)
+    with_short_texts(&page, &kind, &trimmed, &[4096, 2048, 1024, 512, 256, 64])
 }
 
 /// Shortens every text until the body fits. What is left after the cuts above is a fixed set of some thirty fields, of
 /// which each character takes at most six bytes, so the last length always fits.
-fn with_short_texts(page: &Page, kind: &str, trimmed: &[&'static str]) -> Vec<u8> {
+fn with_short_texts(page: &Page, kind: &str, trimmed: &[&'static str], lengths: &[usize]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for length in [4096, 2048, 1024, 512, 256, 64] {
+    for &length in lengths {
         let mut data = serde_json::to_value(page).expect("a page is plain data");
         shorten(&mut data, length);
         let body = Body { kind, timestamp: page.decided_at, data, trimmed: trimmed.to_vec() };
@@ -137,6 +146,18 @@ mod tests {
             segment: None,
         };
         (0..n).map(one).collect()
+    }
+
+    #[test]
+    fn the_smallest_form_is_a_page_too() {
+        let mut page = Page { minimal: true, ..page() };
+        page.incident.title = "x".repeat(5000);
+        let bytes = render(&page);
+        let got = read(&bytes);
+        assert!(bytes.len() < 2500, "{} bytes", bytes.len());
+        assert_eq!(got.trimmed, ["contributors", "context", "texts"]);
+        assert_eq!((got.data.alert_key, got.data.minimal), (page.alert_key, true));
+        assert!(got.data.incident.title.ends_with("x…") && got.data.incident.context == Default::default());
     }
 
     #[test]
