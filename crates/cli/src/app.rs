@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use receivers::Receiver;
+use receivers::{Receiver, ReceiverConfig};
 use runtime::clock::Clock;
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::escalate::EscalateLoop;
@@ -203,7 +203,8 @@ impl App {
                     escalate::Machine::new(partition, renewed.map_or_else(|_| Arc::clone(&policy), Arc::new))
                 });
                 let sends =
-                    Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views));
+                    Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views))
+                        .with_log(log.clone());
                 let work = EscalateLoop::new(
                     log.clone(),
                     settings.clone(),
@@ -322,6 +323,13 @@ fn prepare<L: Log>(
         Partitions { telemetry: p.telemetry, judge: p.judge, escalate: p.escalate, collect: p.collect };
     let own_telemetry = sources.iter().any(|s| s.topic == settings.topics.telemetry);
     log.ensure_topics(&owned(&settings.topics, partitions, own_telemetry), checked.config.log.create_topics)?;
+    for receiver in checked.config.receiver.values() {
+        if let ReceiverConfig::Topic(to) = receiver
+            && log.partitions(&to.topic)?.is_none()
+        {
+            log.ensure_topics(&[runtime::topics::of_pages(&to.topic)], checked.config.log.create_topics)?;
+        }
+    }
     let profiles: Vec<_> = checked
         .references
         .iter()

@@ -169,6 +169,7 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
             let judge = Arc::new(config.judge_config());
             let key = people_key.as_ref().map_or("", receivers::Secret::reveal);
             let policy = policy.with_people_key(key.as_bytes()).with_forgotten(config.audit.forget.clone());
+            let policy = policy.with_rates(targets::rates(&config));
             Ok(Checked {
                 config,
                 telemetry,

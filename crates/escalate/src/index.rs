@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wire::page::PageKind;
 use wire::{Digest, IncidentId, NotificationId, Timestamp};
 
 use crate::state::{Filed, IncidentState, PageState, heads};
 
-/// A page that may leave as soon as its receiver has room; the earliest decided first.
-pub(crate) type Waiting = (Timestamp, IncidentId, NotificationId);
+/// A page that may leave as soon as its receiver has room: what calls somebody before what only tells (`true`), the earliest
+/// decided first. Pages of one alert keep their order all the same: only the first of them is here.
+pub(crate) type Waiting = (bool, Timestamp, IncidentId, NotificationId);
 
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -34,7 +36,9 @@ impl Index {
         for i in heads(&incident.pages) {
             let page = &incident.pages[i];
             if page.state == PageState::Intent {
-                filed.waiting.push((page.receiver.clone(), page.decided_at, page.notification_id.clone()));
+                let tells = page.kind != PageKind::Trigger;
+                let id = page.notification_id.clone();
+                filed.waiting.push((page.receiver.clone(), tells, page.decided_at, id));
             }
         }
         let sending = incident.pages.iter().filter(|p| matches!(p.state, PageState::Sending { .. }));
@@ -43,8 +47,9 @@ impl Index {
         self.timers.extend(filed.deadline.map(|at| (at, id.clone())));
         self.ended.extend(filed.ended.map(|at| (at, id.clone())));
         *self.bundles.entry(incident.bundle.clone()).or_default() += 1;
-        for (receiver, at, page) in &filed.waiting {
-            self.waiting.entry(receiver.clone()).or_default().insert((*at, id.clone(), page.clone()));
+        for (receiver, tells, at, page) in &filed.waiting {
+            let queue = self.waiting.entry(receiver.clone()).or_default();
+            queue.insert((*tells, *at, id.clone(), page.clone()));
         }
         for receiver in &filed.in_flight {
             *self.in_flight.entry(receiver.clone()).or_default() += 1;
@@ -65,9 +70,9 @@ impl Index {
         if let Some(bundle) = filed.bundle {
             lower(&mut self.bundles, &bundle);
         }
-        for (receiver, at, page) in filed.waiting {
+        for (receiver, tells, at, page) in filed.waiting {
             if let Some(queue) = self.waiting.get_mut(&receiver) {
-                queue.remove(&(at, id.clone(), page));
+                queue.remove(&(tells, at, id.clone(), page));
                 if queue.is_empty() {
                     self.waiting.remove(&receiver);
                 }

@@ -13,6 +13,7 @@ use crate::desk::{Desk, Health};
 use crate::effect::{Effect, Input, Loaded};
 use crate::index::Index;
 use crate::own::{INCIDENTS, Own};
+use crate::pace::Pace;
 use crate::policy::Policy;
 use crate::state::{IncidentState, PageState};
 use crate::store::{self, Head, Record, StateError};
@@ -39,6 +40,7 @@ pub struct Machine {
     answers: Answers,
     own: BTreeMap<String, Own>,
     desk: Desk,
+    pace: Pace,
     /// Touched by the present input.
     dirty: BTreeSet<IncidentId>,
     /// Touched since someone asked.
@@ -57,6 +59,7 @@ impl Machine {
             answers: Answers::default(),
             own: BTreeMap::new(),
             desk: Desk::new(partition, policy),
+            pace: Pace::default(),
             dirty: BTreeSet::new(),
             changed: BTreeSet::new(),
             answered: BTreeSet::new(),
@@ -142,7 +145,7 @@ impl Machine {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         self.desk.owner.as_ref()?;
-        self.index.timers.first().map(|(at, _)| *at)
+        self.index.timers.first().map(|(at, _)| *at).into_iter().chain(self.pace.due).min()
     }
 
     fn incident(&mut self, mut incident: Incident) {
@@ -319,15 +322,20 @@ impl Machine {
         }
     }
 
-    /// Begins as many attempts as the receivers have room for, the longest decided first.
+    /// Begins as many attempts as the receivers have room for and their rates allow: those that call somebody first, of
+    /// these the longest decided.
     fn start_waiting(&mut self) {
         if self.desk.owner.is_none() {
             return;
         }
         let max = self.desk.current.limits().in_flight_max;
         let receivers: Vec<String> = self.index.waiting.keys().cloned().collect();
+        self.pace.due = None;
         for receiver in receivers {
-            while let Some((_, id, page)) = self.index.next(&receiver, max) {
+            while let Some((_, _, id, page)) = self.index.next(&receiver, max) {
+                if !self.pace.take(&receiver, self.desk.current.rates(), self.desk.now) {
+                    break;
+                }
                 self.with(&id, |state, desk| state.start(desk, &page));
             }
         }

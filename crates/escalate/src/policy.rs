@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Digest, Incident};
 
 use crate::config::{Bundle, Class, ConfigErrors, EscalateConfig};
+use crate::pace::Rates;
 use crate::people::PeopleKey;
 use crate::template::Templates;
 
@@ -31,6 +32,7 @@ pub struct Policy {
     templates: Templates,
     people_key: PeopleKey,
     forgotten: BTreeSet<String>,
+    rates: Rates,
 }
 
 /// One policy: steps that page one after the other.
@@ -92,7 +94,7 @@ impl Policy {
     /// Everything that is wrong with it but receivers that there are none of.
     pub fn renewed(&self, bundle: Bundle) -> Result<Self, ConfigErrors> {
         let (people_key, forgotten) = (self.people_key.clone(), self.forgotten.clone());
-        Ok(Self { people_key, forgotten, ..Self::again(bundle)? })
+        Ok(Self { people_key, forgotten, rates: self.rates.clone(), ..Self::again(bundle)? })
     }
 
     fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
@@ -106,6 +108,7 @@ impl Policy {
             templates,
             people_key: PeopleKey::default(),
             forgotten: BTreeSet::new(),
+            rates: Rates::new(),
         })
     }
 
@@ -123,6 +126,14 @@ impl Policy {
     #[must_use]
     pub fn with_forgotten(mut self, names: BTreeSet<String>) -> Self {
         self.forgotten = names;
+        self
+    }
+
+    /// Sets how fast attempts may begin at each receiver. It delays pages and decides nothing about them, so it is no part
+    /// of the bundle.
+    #[must_use]
+    pub fn with_rates(mut self, rates: Rates) -> Self {
+        self.rates = rates;
         self
     }
 
@@ -155,6 +166,10 @@ impl Policy {
     #[must_use]
     pub const fn bundle(&self) -> &Bundle {
         &self.bundle
+    }
+
+    pub(crate) const fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     pub(crate) fn namespace(&self) -> &str {

@@ -194,8 +194,8 @@ pub(crate) struct Filed {
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) ended: Option<Timestamp>,
     pub(crate) bundle: Option<Digest>,
-    /// Receiver, when decided, which page.
-    pub(crate) waiting: Vec<(String, Timestamp, NotificationId)>,
+    /// Receiver, whether it only tells, when decided, which page.
+    pub(crate) waiting: Vec<(String, bool, Timestamp, NotificationId)>,
     /// Receivers, one entry per attempt under way.
     pub(crate) in_flight: Vec<String>,
 }

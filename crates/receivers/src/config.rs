@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{AlertmanagerConfig, InboxConfig, PagerDutyConfig, SlackConfig, SmtpConfig, WebhookConfig};
+use crate::{
+    AlertmanagerConfig, InboxConfig, PagerDutyConfig, SlackConfig, SmtpConfig, TopicConfig, WebhookConfig,
+};
 
 /// Where pages go. The `type` says which kind; the other settings are that kind's own.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -23,6 +25,8 @@ pub enum ReceiverConfig {
     Slack(SlackConfig),
     /// Mails each page to one address: the target is the address.
     Smtp(SmtpConfig),
+    /// Writes each page as a record to a topic of the log.
+    Topic(TopicConfig),
 }
 
 impl ReceiverConfig {
@@ -36,6 +40,19 @@ impl ReceiverConfig {
             Self::PagerDuty(_) => "pagerduty",
             Self::Slack(_) => "slack",
             Self::Smtp(_) => "smtp",
+            Self::Topic(_) => "topic",
+        }
+    }
+
+    /// Attempts a minute that may begin at this receiver; `None` is no limit.
+    #[must_use]
+    pub const fn rate_per_minute(&self) -> Option<u32> {
+        match self {
+            Self::Webhook(config) => config.rate_per_minute,
+            Self::PagerDuty(config) => config.rate_per_minute,
+            Self::Slack(config) => config.rate_per_minute,
+            Self::Smtp(config) => config.rate_per_minute,
+            Self::Inbox(_) | Self::Alertmanager(_) | Self::Topic(_) => None,
         }
     }
 
@@ -48,7 +65,8 @@ impl ReceiverConfig {
             | Self::Webhook(_)
             | Self::Alertmanager(_)
             | Self::PagerDuty(_)
-            | Self::Slack(_) => None,
+            | Self::Slack(_)
+            | Self::Topic(_) => None,
         }
     }
 }
@@ -71,6 +89,8 @@ pub(crate) use schema_as_written;
 
 /// Longest time-out of a request, so that an attempt always ends within its lease.
 const TIMEOUT_S_MAX: u64 = 30;
+/// Highest rate that can be set, a thousand a second: above what one worker sends.
+const RATE_MAX: u32 = 60_000;
 
 pub(crate) const fn timeout_s() -> u64 {
     10
@@ -81,6 +101,17 @@ pub(crate) fn checked_timeout(timeout_s: u64) -> Result<u64, String> {
         return Err(format!("timeout_s = {timeout_s} is not between 1 and {TIMEOUT_S_MAX}"));
     }
     Ok(timeout_s)
+}
+
+/// Attempts a minute that may begin: as written, else `usual`. `None` is no limit.
+pub(crate) fn checked_rate(written: Option<u32>, usual: Option<u32>) -> Result<Option<u32>, String> {
+    match written {
+        Some(rate) if !(1..=RATE_MAX).contains(&rate) => {
+            Err(format!("rate_per_minute = {rate} is not between 1 and {RATE_MAX}"))
+        }
+        Some(_) => Ok(written),
+        None => Ok(usual),
+    }
 }
 
 pub(crate) fn checked_ca_file(ca_file: Option<PathBuf>, tls: bool) -> Result<Option<PathBuf>, String> {
@@ -107,6 +138,7 @@ mod tests {
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"", "pagerduty"),
             ("type = \"slack\"\nwebhook_env = \"SLACK\"", "slack"),
             ("type = \"slack\"\ntoken_file = \"/run/secrets/slack\"", "slack"),
+            ("type = \"topic\"\ntopic = \"team-risk.pages\"", "topic"),
             ("type = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"", "smtp"),
             (
                 "type = \"smtp\"\nhost = \"10.0.0.1\"\nfrom = \"a@b.c\"\ntls = \"none\"\nallow_private = true",
@@ -119,6 +151,25 @@ mod tests {
         ] {
             let got: ReceiverConfig = toml::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(got.kind(), want);
+        }
+    }
+
+    #[test]
+    fn a_rate_is_the_usual_one_unless_it_is_written() {
+        for (text, want) in [
+            ("type = \"pagerduty\"\nrouting_key_env = \"PD\"", Some(100)),
+            ("type = \"pagerduty\"\nrouting_key_env = \"PD\"\nrate_per_minute = 400", Some(400)),
+            ("type = \"slack\"\nwebhook_env = \"SLACK\"", Some(60)),
+            ("type = \"webhook\"\nurl = \"https://example.com/h\"\nsecret_env = \"HOOK\"", None),
+            (
+                "type = \"webhook\"\nurl = \"https://example.com/h\"\nsecret_env = \"HOOK\"\nrate_per_minute = 1",
+                Some(1),
+            ),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\nrate_per_minute = 30", Some(30)),
+            ("type = \"inbox\"", None),
+        ] {
+            let config: ReceiverConfig = toml::from_str(text).expect(text);
+            assert_eq!(config.rate_per_minute(), want, "{text}");
         }
     }
 
@@ -171,6 +222,16 @@ mod tests {
                 "unknown field",
             ),
             ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"\nport = 0", "port = 0"),
+            (
+                "type = \"slack\"\nwebhook_env = \"A\"\nrate_per_minute = 0",
+                "rate_per_minute = 0 is not between 1 and 60000",
+            ),
+            ("type = \"pagerduty\"\nrouting_key_env = \"PD\"\nrate_per_minute = 60001", "60001"),
+            ("type = \"topic\"", "missing field `topic`"),
+            ("type = \"topic\"\ntopic = \"\"", "not 1 to 249"),
+            ("type = \"topic\"\ntopic = \"..\"", "not 1 to 249"),
+            ("type = \"topic\"\ntopic = \"pages/a\"", "not 1 to 249"),
+            ("type = \"topic\"\ntopic = \"tocsin.incidents.v1\"", "tocsin's own"),
             ("type = \"pagerduty\"", "routing_key_env"),
             ("type = \"pagerduty\"\nrouting_key = \"0123\"", "unknown field `routing_key`"),
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"\nurl = \"http://example.com/\"", "https"),

@@ -15,6 +15,7 @@ mod secret;
 mod slack;
 mod smtp;
 mod text;
+mod topic;
 mod webhook;
 
 pub use alertmanager::{Alertmanager, AlertmanagerConfig};
@@ -28,6 +29,7 @@ pub use secret::{Secret, SecretSource, Secrets};
 pub use slack::{Slack, SlackConfig, SlackWay};
 pub use smtp::{Smtp, SmtpConfig, SmtpTls};
 pub use text::{describe, summary};
+pub use topic::{Topic, TopicConfig, TopicRecord};
 pub use webhook::{SigningKeys, WEBHOOK_BYTES_MAX, Webhook, WebhookConfig};
 
 /// A request as it leaves, but for what depends on a secret or on the attempt. The same page gives the same bytes.

@@ -19,7 +19,7 @@ use wire::page::Page;
 use crate::client::Client;
 use crate::client::guard::{Guard, is_this_machine};
 use crate::client::tls::{self, TlsError};
-use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
+use crate::config::{checked_ca_file, checked_rate, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
 use crate::secret::{Secret, SecretSource};
 use crate::{RequestParts, outcome};
@@ -27,6 +27,8 @@ use crate::{RequestParts, outcome};
 pub use render::PAGERDUTY_BYTES_MAX;
 
 const URL: &str = "https://events.pagerduty.com/v2/enqueue";
+/// Events a minute: below the limit of an integration key, which is about 120.
+const RATE: u32 = 100;
 /// Length of an integration key.
 const KEY_CHARS: usize = 32;
 
@@ -38,6 +40,8 @@ pub struct PagerDutyConfig {
     pub routing_key: SecretSource,
     pub ca_file: Option<PathBuf>,
     pub timeout_s: u64,
+    /// Attempts a minute that may begin; `None` is no limit.
+    pub rate_per_minute: Option<u32>,
 }
 
 schema_as_written!(PagerDutyConfig, RawPagerDuty);
@@ -63,6 +67,10 @@ struct RawPagerDuty {
     /// Longest time for one attempt in seconds, 1 to 30.
     #[serde(default = "timeout_s")]
     timeout_s: u64,
+    /// Attempts a minute that may begin, 1 to 60000; further pages wait, those that call somebody first. 100 if absent: PagerDuty
+    /// takes about 120 for an integration key.
+    #[serde(default)]
+    rate_per_minute: Option<u32>,
 }
 
 fn url() -> String {
@@ -82,6 +90,7 @@ impl TryFrom<RawPagerDuty> for PagerDutyConfig {
         Ok(Self {
             ca_file: checked_ca_file(raw.ca_file, url.tls)?,
             timeout_s: checked_timeout(raw.timeout_s)?,
+            rate_per_minute: checked_rate(raw.rate_per_minute, Some(RATE))?,
             url,
             routing_key,
         })

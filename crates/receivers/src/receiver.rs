@@ -16,6 +16,7 @@ use crate::pagerduty::PagerDuty;
 use crate::secret::{SecretSource, Secrets};
 use crate::slack::Slack;
 use crate::smtp::Smtp;
+use crate::topic::Topic;
 use crate::webhook::{SigningKeys, Webhook};
 
 /// Why a receiver cannot be set up. Nothing in it repeats a secret.
@@ -41,6 +42,7 @@ enum Kind {
     PagerDuty(Box<PagerDuty>),
     Slack(Box<Slack>),
     Smtp(Box<Smtp>),
+    Topic(Topic),
 }
 
 impl Receiver {
@@ -97,6 +99,7 @@ impl Receiver {
                 }
                 Kind::Smtp(Box::new(Smtp::new(config, password).map_err(no_tls)?))
             }
+            ReceiverConfig::Topic(config) => Kind::Topic(Topic::new(config)),
         };
         Ok(Self { name: name.to_owned(), kind })
     }
@@ -120,6 +123,9 @@ impl Receiver {
             Kind::PagerDuty(pagerduty) => pagerduty.send(page, now).await,
             Kind::Slack(slack) => slack.send(page, attempt, now).await,
             Kind::Smtp(smtp) => smtp.send(page, now).await,
+            Kind::Topic(topic) => Outcome::Config {
+                reason: format!("topic {}: nobody here holds the log that it is in", topic.name()),
+            },
         }
     }
 
@@ -127,16 +133,21 @@ impl Receiver {
     #[must_use]
     pub fn resend_every(&self) -> Option<Duration> {
         match &self.kind {
-            Kind::Inbox(_) | Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) | Kind::Smtp(_) => None,
+            Kind::Inbox(_)
+            | Kind::Webhook(_)
+            | Kind::PagerDuty(_)
+            | Kind::Slack(_)
+            | Kind::Smtp(_)
+            | Kind::Topic(_) => None,
             Kind::Alertmanager(alertmanager) => Some(alertmanager.resend_every()),
         }
     }
 
-    /// Longest time that one attempt takes: a lease must be longer.
+    /// Longest time that one attempt takes: a lease must be longer. Zero where nothing is waited for here.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         match &self.kind {
-            Kind::Inbox(_) => Duration::ZERO,
+            Kind::Inbox(_) | Kind::Topic(_) => Duration::ZERO,
             Kind::Webhook(webhook) => webhook.timeout(),
             Kind::Alertmanager(alertmanager) => alertmanager.timeout(),
             Kind::PagerDuty(pagerduty) => pagerduty.timeout(),
@@ -154,6 +165,21 @@ impl Receiver {
             | Kind::Alertmanager(_)
             | Kind::PagerDuty(_)
             | Kind::Slack(_)
+            | Kind::Smtp(_)
+            | Kind::Topic(_) => None,
+        }
+    }
+
+    /// The topic, if it is one: then whoever holds the log writes what it renders, instead of [`send`](Self::send).
+    #[must_use]
+    pub fn topic(&self) -> Option<&Topic> {
+        match &self.kind {
+            Kind::Topic(topic) => Some(topic),
+            Kind::Inbox(_)
+            | Kind::Webhook(_)
+            | Kind::Alertmanager(_)
+            | Kind::PagerDuty(_)
+            | Kind::Slack(_)
             | Kind::Smtp(_) => None,
         }
     }
@@ -168,6 +194,7 @@ impl fmt::Debug for Receiver {
             Kind::PagerDuty(_) => "pagerduty",
             Kind::Slack(_) => "slack",
             Kind::Smtp(_) => "smtp",
+            Kind::Topic(_) => "topic",
         };
         write!(f, "Receiver({}, {kind})", self.name)
     }

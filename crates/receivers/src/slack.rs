@@ -21,13 +21,15 @@ use wire::page::{Page, PageKind};
 use crate::client::Client;
 use crate::client::guard::{Guard, is_this_machine};
 use crate::client::tls::{self, TlsError};
-use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
+use crate::config::{checked_ca_file, checked_rate, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
 use crate::secret::{Secret, SecretSource};
 use crate::{RequestParts, outcome};
 use api::{Place, call_failed, read};
 
 const API: &str = "https://slack.com/api";
+/// Messages a minute: the limit of one channel.
+const RATE: u32 = 60;
 /// Room for the messages among which one is looked for.
 const HISTORY_BYTES_MAX: usize = 1 << 20;
 /// How many of the last messages are looked through, and how much earlier than the page they may be: clocks differ.
@@ -42,6 +44,8 @@ pub struct SlackConfig {
     pub url: Endpoint,
     pub ca_file: Option<PathBuf>,
     pub timeout_s: u64,
+    /// Attempts a minute that may begin; `None` is no limit.
+    pub rate_per_minute: Option<u32>,
 }
 
 /// How messages get there.
@@ -83,6 +87,10 @@ struct RawSlack {
     /// Longest time for one attempt in seconds, 1 to 30.
     #[serde(default = "timeout_s")]
     timeout_s: u64,
+    /// Attempts a minute that may begin, 1 to 60000; further pages wait, those that call somebody first. 60 if absent: Slack takes
+    /// about one message a second for a channel, so a bot that posts to several may have more.
+    #[serde(default)]
+    rate_per_minute: Option<u32>,
 }
 
 fn url() -> String {
@@ -112,6 +120,7 @@ impl TryFrom<RawSlack> for SlackConfig {
             way,
             ca_file: checked_ca_file(raw.ca_file, true)?,
             timeout_s: checked_timeout(raw.timeout_s)?,
+            rate_per_minute: checked_rate(raw.rate_per_minute, Some(RATE))?,
             url,
         })
     }

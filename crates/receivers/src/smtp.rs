@@ -26,7 +26,7 @@ use wire::page::Page;
 
 use crate::client::guard::Guard;
 use crate::client::tls::{self, TlsError};
-use crate::config::{checked_timeout, schema_as_written};
+use crate::config::{checked_rate, checked_timeout, schema_as_written};
 use crate::secret::{Secret, SecretSource};
 use address::{check_address, check_domain, domain_of};
 use transaction::{Login, Mail};
@@ -45,6 +45,8 @@ pub struct SmtpConfig {
     pub allow_private: bool,
     pub ca_file: Option<PathBuf>,
     pub timeout_s: u64,
+    /// Attempts a minute that may begin; `None` is no limit.
+    pub rate_per_minute: Option<u32>,
 }
 
 /// How the connection is kept from others.
@@ -110,6 +112,9 @@ struct RawSmtp {
     /// Longest time for one attempt in seconds, 1 to 30. Mail servers look at what they are given, which takes time.
     #[serde(default = "timeout_s")]
     timeout_s: u64,
+    /// Attempts a minute that may begin, 1 to 60000; further pages wait, those that call somebody first. No limit if absent.
+    #[serde(default)]
+    rate_per_minute: Option<u32>,
 }
 
 const fn timeout_s() -> u64 {
@@ -161,6 +166,7 @@ impl TryFrom<RawSmtp> for SmtpConfig {
                 other => other,
             },
             timeout_s: checked_timeout(raw.timeout_s)?,
+            rate_per_minute: checked_rate(raw.rate_per_minute, None)?,
             host,
             port,
             tls: raw.tls,

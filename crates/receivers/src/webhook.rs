@@ -21,7 +21,7 @@ pub use sign::SigningKeys;
 use crate::client::Client;
 use crate::client::guard::{Guard, is_this_machine};
 use crate::client::tls::{self, TlsError};
-use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
+use crate::config::{checked_ca_file, checked_rate, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
 use crate::secret::SecretSource;
 use crate::{RequestParts, outcome, text};
@@ -35,6 +35,8 @@ pub struct WebhookConfig {
     pub allow_private: bool,
     pub ca_file: Option<PathBuf>,
     pub timeout_s: u64,
+    /// Attempts a minute that may begin; `None` is no limit.
+    pub rate_per_minute: Option<u32>,
 }
 
 schema_as_written!(WebhookConfig, RawWebhook);
@@ -62,6 +64,9 @@ struct RawWebhook {
     /// Longest time for one attempt in seconds, 1 to 30.
     #[serde(default = "timeout_s")]
     timeout_s: u64,
+    /// Attempts a minute that may begin, 1 to 60000; further pages wait, those that call somebody first. No limit if absent.
+    #[serde(default)]
+    rate_per_minute: Option<u32>,
 }
 
 impl TryFrom<RawWebhook> for WebhookConfig {
@@ -84,6 +89,7 @@ impl TryFrom<RawWebhook> for WebhookConfig {
         Ok(Self {
             ca_file: checked_ca_file(raw.ca_file, url.tls)?,
             timeout_s: checked_timeout(raw.timeout_s)?,
+            rate_per_minute: checked_rate(raw.rate_per_minute, None)?,
             url,
             secret,
             allow_private: raw.allow_private,

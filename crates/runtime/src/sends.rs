@@ -1,5 +1,9 @@
 //! Carrying pages out: requests run on tokio, outcomes come back to the loop that asked.
 
+#[cfg(test)]
+mod tests;
+mod topic;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -12,6 +16,7 @@ use wire::page::{Page, PageKind};
 use wire::{AlertKey, IncidentId, NotificationId};
 
 use crate::clock::Clock;
+use crate::log::Log;
 use crate::metrics::PAGES;
 use crate::views::{Event, Views};
 
@@ -41,12 +46,13 @@ pub trait Sends: Send {
 }
 
 /// The receivers of the config, each behind a bulkhead of its own.
-#[derive(Debug)]
 pub struct Receivers {
     receivers: BTreeMap<String, (Arc<Receiver>, Arc<Semaphore>)>,
     handle: Handle,
     clock: Clock,
     views: Arc<Views>,
+    /// Writes the pages of topics; `None` where no log was given.
+    append: Option<Arc<topic::Append>>,
     sender: mpsc::Sender<Sent>,
     outcomes: mpsc::Receiver<Sent>,
     /// Alerts that a receiver forgets unless it is reminded (Alertmanager), with the next time to do so.
@@ -68,7 +74,15 @@ impl Receivers {
         // One without pages is told of too.
         receivers.keys().for_each(|name| crate::gauges::pages_pending(name, 0.0, 0.0));
         let (sender, outcomes) = mpsc::channel();
-        Self { receivers, handle, clock, views, sender, outcomes, reminders: BTreeMap::new() }
+        let reminders = BTreeMap::new();
+        Self { receivers, handle, clock, views, append: None, sender, outcomes, reminders }
+    }
+
+    /// Writes the pages of receivers that are topics to `log`.
+    #[must_use]
+    pub fn with_log<L: Log>(mut self, log: L) -> Self {
+        self.append = Some(topic::append_to(log));
+        self
     }
 
     fn remember(&mut self, page: &Page, receiver: &Receiver) {
@@ -119,11 +133,12 @@ impl Sends for Receivers {
         };
         let (receiver, gate, views, clock) =
             (Arc::clone(receiver), Arc::clone(gate), Arc::clone(&self.views), self.clock);
+        let append = self.append.clone();
         self.remember(&page, &receiver);
         self.handle.spawn(async move {
             let left = until.saturating_sub(clock.now().mono);
             let attempted = tokio::time::timeout(left, async {
-                let Ok(_turn) = gate.acquire().await else {
+                let Ok(turn) = gate.acquire_owned().await else {
                     return Outcome::Retry { reason: "shutting down".into() };
                 };
                 // The process may have stood still.
@@ -131,7 +146,14 @@ impl Sends for Receivers {
                 if until <= now.mono {
                     return Outcome::Retry { reason: "its turn came after the lease".into() };
                 }
-                receiver.send(&page, attempt, now.wall).await
+                match (receiver.topic(), append) {
+                    (Some(topic), Some(append)) => topic::write(append, topic, &page, attempt, turn).await,
+                    (_, _) => {
+                        let outcome = receiver.send(&page, attempt, now.wall).await;
+                        drop(turn);
+                        outcome
+                    }
+                }
             });
             let outcome =
                 attempted.await.unwrap_or_else(|_| Outcome::Unknown { reason: "no answer in time".into() });
@@ -158,6 +180,12 @@ impl Sends for Receivers {
 
     fn forget(&mut self, theirs: &dyn Fn(&IncidentId) -> bool) {
         self.reminders.retain(|_, (page, _)| !theirs(&page.incident.incident_id));
+    }
+}
+
+impl std::fmt::Debug for Receivers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Receivers").field(&self.receivers.keys()).finish()
     }
 }
 

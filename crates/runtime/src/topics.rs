@@ -70,3 +70,9 @@ pub fn owned(topics: &Topics, partitions: Partitions, with_telemetry: bool) -> V
     }
     specs
 }
+
+/// A topic that pages are written to. It is the operator's own: one that exists is taken as it is.
+#[must_use]
+pub fn of_pages(name: &str) -> TopicSpec {
+    TopicSpec::new(name, 1, Cleanup::Delete { retention_ms: None })
+}

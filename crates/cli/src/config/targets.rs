@@ -6,6 +6,8 @@ use escalate::ConfigError;
 use escalate::config::{At, Bundle, ContactConfig};
 use receivers::ReceiverConfig;
 
+use super::Config;
+
 /// Targets of policies and contacts of people that their receivers can never page, each where it stands.
 pub(super) fn check(bundle: &Bundle, receivers: &BTreeMap<String, ReceiverConfig>) -> Vec<ConfigError> {
     let mut check = Check { receivers, errors: Vec::new() };
@@ -57,14 +59,38 @@ impl Check<'_> {
     }
 }
 
+/// How fast attempts may begin at each receiver that has a limit. Each partition has its own share of it.
+pub(super) fn rates(config: &Config) -> escalate::Rates {
+    let partitions = config.log.partitions.escalate.max(1);
+    let share = |rate: u32| (rate / partitions).max(1);
+    let all = config.receiver.iter();
+    all.filter_map(|(name, receiver)| Some((name.clone(), share(receiver.rate_per_minute()?)))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn partitions_share_a_rate() {
+        let of = |partitions: u32| {
+            let text = format!(
+                "route = [{{ policy = \"p\" }}]\n[policy.p]\nsteps = [{{ targets = [\"pd/a\"], delay_s = 60 }}]\n\
+                 [receiver.pd]\ntype = \"pagerduty\"\nrouting_key_env = \"PD\"\n[receiver.inbox]\ntype = \"inbox\"\n\
+                 [log.partitions]\nescalate = {partitions}\n"
+            );
+            rates(&toml::from_str(&text).expect("a config"))
+        };
+        assert_eq!(of(1), escalate::Rates::from([("pd".to_owned(), 100)]));
+        assert_eq!(of(3)["pd"], 33);
+        assert_eq!(of(200)["pd"], 1);
+    }
+
+    #[test]
     fn a_target_of_mail_is_an_address() {
         let mail: ReceiverConfig =
-            toml::from_str("type = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"").expect("mail");
+            toml::from_str("type = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"")
+                .expect("mail");
         let receivers = BTreeMap::from([("mail".to_owned(), mail)]);
         let with = |target: &str, fallback: &str, contact: &str| {
             let text = format!(

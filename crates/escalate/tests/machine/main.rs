@@ -6,6 +6,7 @@ mod bounds;
 mod feedback;
 mod harness;
 mod laws;
+mod pace;
 mod people;
 mod raising;
 mod responding;
