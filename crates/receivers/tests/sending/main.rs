@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod alerts;
+mod contract;
 mod made;
 mod mail;
 mod mailbox;
@@ -63,34 +64,14 @@ async fn webhook_is_signed_as_the_standard_says() {
 }
 
 #[tokio::test]
-async fn every_status_has_its_outcome() {
-    let after = Do::Answer { status: 429, headers: "retry-after: 7\r\n", body: b"slow down".to_vec() };
-    for (act, want) in [
-        (status(200), "delivered"),
-        (status(400), "reject"),
-        (status(401), "config"),
-        (status(404), "config"),
-        (status(408), "retry"),
-        (status(410), "config"),
-        (status(422), "reject"),
-        (status(429), "retry"),
-        (status(500), "retry"),
-        (after, "retry_after"),
-        (Do::Hang, "unknown"),
-        (Do::Close, "unknown"),
-        (Do::Drip, "delivered"),
-        (Do::AnswerAndClose, "delivered"),
-    ] {
+async fn the_status_counts_whatever_becomes_of_the_body() {
+    for act in [Do::Drip, Do::AnswerAndClose] {
         let server = Server::start(vec![act.clone()]).await;
-        let got = webhook(server.port).send(&page(), 1, now()).await;
-        assert_eq!(got.class(), want, "webhook: {act:?}: {got:?}");
-        let got = alertmanager(&[server.port]).send(&page(), 1, now()).await;
-        assert_eq!(got.class(), want, "alertmanager: {act:?}: {got:?}");
-        let got = pagerduty(server.port).send(&page(), 1, now()).await;
-        assert_eq!(got.class(), want, "pagerduty: {act:?}: {got:?}");
-        let got = slack(server.port).send(&page(), 1, now()).await;
-        assert_eq!(got.class(), want, "slack: {act:?}: {got:?}");
-        assert_eq!(server.seen().len(), 4, "{act:?}: each was sent exactly once");
+        for receiver in
+            [webhook(server.port), alertmanager(&[server.port]), pagerduty(server.port), slack(server.port)]
+        {
+            assert_eq!(receiver.send(&page(), 1, now()).await.class(), "delivered", "{receiver:?}: {act:?}");
+        }
     }
 }
 
