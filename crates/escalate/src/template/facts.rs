@@ -246,6 +246,7 @@ pub(super) fn samples() -> Vec<Page> {
         person: rich.then(|| "ada".into()),
         text: None,
         thread: None,
+        minimal: false,
     };
     kinds.iter().flat_map(|kind| [page(&full, *kind, true), page(&bare, *kind, false)]).collect()
 }
