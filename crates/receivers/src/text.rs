@@ -36,9 +36,13 @@ pub(crate) fn is_token(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
-/// One line: severity, what happens, and whether it is a drill. At most 300 bytes.
+/// One line: the title in its reader's words; without any, severity, what happens, and whether it is a drill. At most 300
+/// bytes.
 #[must_use]
 pub fn summary(page: &Page) -> String {
+    if let Some(text) = &page.text {
+        return clip(&printable(&text.title), 300).into_owned();
+    }
     let incident = &page.incident;
     let drill = if incident.drill { "DRILL " } else { "" };
     let over = match page.kind {
@@ -68,7 +72,7 @@ pub(crate) fn in_one_line(page: &Page) -> String {
 
 /// The page with only what must be said, for those who get it as data: what is left can be read as a page.
 pub(crate) fn smallest(page: &Page) -> Page {
-    let mut page = page.clone();
+    let mut page = Page { text: None, ..page.clone() };
     let incident = &mut page.incident;
     incident.title = clip(&printable(&incident.title), 256).into_owned();
     incident.context = Context::default();
@@ -77,9 +81,13 @@ pub(crate) fn smallest(page: &Page) -> Page {
     page
 }
 
-/// What, where, since when, what next: four lines. Times are event time in UTC but for the last line, which is the clock's.
+/// The page in its reader's words; without any, what, where, since when, what next in four lines, in which times are event
+/// time in UTC but for the last line, which is the clock's.
 #[must_use]
 pub fn describe(page: &Page) -> String {
+    if let Some(text) = &page.text {
+        return text.body.lines().map(|line| printable(line).into_owned()).collect::<Vec<_>>().join("\n");
+    }
     let incident = &page.incident;
     let evidence = &incident.evidence;
     let mut out = String::new();
@@ -130,6 +138,7 @@ pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
     use wire::incident::Contributor;
+    use wire::page::PageText;
     use wire::{
         AlertKey, Change, Effect, Evidence, Family, Incident, NotificationId, Source, Subject, Timestamp,
     };
@@ -213,6 +222,16 @@ pub(crate) mod tests {
             let page = Page { kind, owner: owner.map(Into::into), escalates_at, ..page() };
             assert!(describe(&page).ends_with(want), "{}", describe(&page));
         }
+    }
+
+    #[test]
+    fn its_readers_words_go_first() {
+        let text =
+            PageText { title: "Checkout\u{202e} is slow".into(), body: "What: a\u{7}\n\nNext: b\n".into() };
+        let page = Page { text: Some(text), ..page() };
+        assert_eq!(summary(&page), "Checkout\u{fffd} is slow");
+        assert_eq!(describe(&page), "What: a\u{fffd}\n\nNext: b");
+        assert!(smallest(&page).text.is_none());
     }
 
     #[test]

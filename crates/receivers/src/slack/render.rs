@@ -19,9 +19,13 @@ pub(super) fn message(page: &Page) -> Value {
     let mut blocks = vec![json!({"type": "header", "text": {"type": "plain_text", "text": header(page)}})];
     let title = text::printable(&page.incident.title);
     // What the header had no room for.
-    let lines = [title.into_owned(), text::describe(page)];
-    let lines = lines.iter().flat_map(|text| text.lines());
-    let texts: Vec<String> = lines.flat_map(|line| parts(&escape(line), SECTION_CHARS_MAX)).collect();
+    let says = text::describe(page);
+    // Words of a template may have more lines than there are sections: they share one as far as it goes.
+    let says = if page.text.is_some() { vec![says.as_str()] } else { says.lines().collect() };
+    let texts: Vec<String> = std::iter::once(&*title)
+        .chain(says)
+        .flat_map(|text| parts(&escape(text), SECTION_CHARS_MAX))
+        .collect();
     blocks.extend(
         texts
             .into_iter()
@@ -128,6 +132,17 @@ mod tests {
         page.incident.title = "<!channel> is down".into();
         let text = format!("SEV2 &lt;!channel&gt; is down (incident {})", page.incident.incident_id);
         assert_eq!(message(&page), json!({"text": text, "unfurl_links": false, "unfurl_media": false}));
+    }
+
+    #[test]
+    fn many_lines_of_a_template_are_all_there() {
+        let body: String = (0..900).map(|n| format!("{n}: <a>\n")).collect();
+        let text = wire::page::PageText { title: "Slow".into(), body: body.clone() };
+        let got = message(&Page { text: Some(text), ..page() });
+        let blocks = got["blocks"].as_array().expect("a list");
+        let sections = blocks.iter().filter(|b| b["type"] == "section").skip(1);
+        let all: String = sections.map(|b| b["text"]["text"].as_str().expect("text")).collect();
+        assert_eq!((all, &got["text"]), (escape(body.trim_end()), &json!("Slow")));
     }
 
     #[test]

@@ -86,7 +86,8 @@ fn date(now: Timestamp) -> String {
         .unwrap_or_else(|_| "Thu, 1 Jan 1970 00:00:00 +0000".into())
 }
 
-/// What is said, before it is either text or HTML. Nothing in it is cut, but for the lines that say that they are.
+/// What is said, in the words of a template where there is one, before it is either text or HTML. Nothing in it is cut, but
+/// for the lines that say that they are.
 struct Body {
     title: String,
     /// What, where, since, next.
@@ -103,14 +104,16 @@ impl Body {
         let clean = |line: String| text::printable(&line).into_owned();
         let moved = contributors.iter().map(|c| clean(format!("{}: {}", c.name, c.detail)));
         let deployed = deployments.iter().map(|d| clean(text::deployment(d)));
+        // Words of a template say what they want of these.
+        let plain = page.text.is_none();
         let lists = [
             ("What moved", listed(moved, contributors.len())),
             ("Deployed before", listed(deployed, deployments.len())),
         ];
         Self {
-            title: clean(incident.title.clone()),
+            title: if plain { clean(incident.title.clone()) } else { text::summary(page) },
             says: text::describe(page),
-            lists: lists.into_iter().filter(|(_, items)| !items.is_empty()).collect(),
+            lists: lists.into_iter().filter(|(_, items)| plain && !items.is_empty()).collect(),
             foot: clean(format!(
                 "tocsin, incident {} ({}), {} for {}",
                 incident.incident_id,
@@ -137,7 +140,11 @@ impl Body {
         let title = html(&self.title);
         let mut out = format!("<!doctype html>\n<html><body>\n<h3>{title}</h3>\n<table>\n");
         for line in self.says.lines() {
-            let (name, says) = line.split_once(": ").unwrap_or(("", line));
+            let named = line.split_once(": ").filter(|(name, _)| !name.starts_with('-'));
+            let Some((name, says)) = named else {
+                writeln!(out, "<tr><td colspan=\"2\">{}</td></tr>", html(line)).expect("writing to a string");
+                continue;
+            };
             writeln!(
                 out,
                 "<tr><th align=\"left\" valign=\"top\">{}</th><td>{}</td></tr>",
@@ -269,6 +276,23 @@ mod tests {
             "the same key"
         );
         assert_eq!(decode(body), format!("{}\n", text::in_one_line(&page())));
+    }
+
+    #[test]
+    fn words_of_a_template_are_told_as_they_are() {
+        let text = wire::page::PageText {
+            title: "Größe".into(),
+            body: "What: a < b\n\nWhat moved:\n- p99: later\n".into(),
+        };
+        let message = made(&Page { text: Some(text), ..page() });
+        let (headers, [text, html]) = read(&message);
+        assert_eq!(decode_header(headers[3].1), "Größe");
+        assert!(text.starts_with("Größe\n\nWhat: a < b\n\nWhat moved:\n- p99: later\n\n-- \n"), "{text}");
+        assert!(
+            html.contains("<td>a &lt; b</td>")
+                && html.contains("<tr><td colspan=\"2\">- p99: later</td></tr>"),
+            "{html}"
+        );
     }
 
     #[test]
