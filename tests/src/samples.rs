@@ -263,6 +263,7 @@ pub fn page() -> Page {
         text: None,
         thread: None,
         minimal: false,
+        link: None,
     }
 }
 

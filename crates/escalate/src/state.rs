@@ -345,6 +345,7 @@ impl IncidentState {
             text: None,
             thread: self.alerts.get(&entry.alert_key).and_then(|alert| alert.reference.clone()),
             minimal: entry.minimal,
+            link: None,
         }
     }
 
@@ -398,6 +399,7 @@ impl IncidentState {
             text: None,
             thread: reference.clone(),
             minimal: false,
+            link: None,
         }
     }
 

@@ -198,6 +198,7 @@ pub(crate) mod tests {
             text: None,
             thread: None,
             minimal: false,
+            link: None,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod history;
 pub mod id;
 pub mod incident;
 pub mod label;
+pub mod link;
 pub mod outbox;
 pub mod page;
 pub mod partition;

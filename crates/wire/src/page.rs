@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::link::PageLink;
 use crate::{AlertKey, Incident, NotificationId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +39,17 @@ pub struct Page {
     /// The receiver has refused it as it was: now only what must be said is sent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub minimal: bool,
+    /// Where the target may answer it: a secret, filled in as the page leaves. No record has it.
+    #[serde(skip)]
+    pub link: Option<PageLink>,
+}
+
+impl Page {
+    /// The address at which the target may answer, for the message alone.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        self.link.as_ref().map(PageLink::reveal)
+    }
 }
 
 /// A page in words, by the template of its reader's audience.
