@@ -9,6 +9,8 @@ use serde_json::Value;
 pub struct Answer {
     pub status: u16,
     pub text: String,
+    /// Where it points to; no redirect is followed.
+    pub location: Option<String>,
 }
 
 impl Answer {
@@ -41,14 +43,21 @@ fn agent() -> ureq::Agent {
 fn answer(result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
     let mut response = result.map_err(|e| e.to_string())?;
     let status = response.status().as_u16();
+    let location = response.headers().get("location").and_then(|v| v.to_str().ok()).map(str::to_owned);
     let read = response.body_mut().with_config().limit(64 << 20).read_to_vec().map_err(|e| e.to_string())?;
-    Ok(Answer { status, text: String::from_utf8_lossy(&read).into_owned() })
+    Ok(Answer { status, text: String::from_utf8_lossy(&read).into_owned(), location })
 }
 
 /// # Errors
 /// When nobody answers.
 pub fn get(url: &str) -> Result<Answer, String> {
     answer(agent().get(url).call())
+}
+
+/// # Errors
+/// When nobody answers.
+pub fn head(url: &str) -> Result<Answer, String> {
+    answer(agent().head(url).call())
 }
 
 /// # Errors

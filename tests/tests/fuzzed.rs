@@ -72,10 +72,16 @@ fn write_requests() {
             "ack" | "mitigate" => r#"{"for_s":600,"note":"mine"}"#.to_owned(),
             "resolve" | "close" => r#"{"reason":"a fix","not_actionable":true}"#.to_owned(),
             "note" => r#"{"text":"looking"}"#.to_owned(),
+            "{token}" => "do=resolve&text=a%0D%0Ab&not_actionable=1&nonce=1".to_owned(),
             _ => String::new(),
         };
-        let line = if route.path.contains("{id}") { "xezbddho" } else { "limit=5&cursor=3&state=all" };
-        put("http", &i.to_string(), &[&[i, 0, 2], line.as_bytes(), b"\n", body.as_bytes()].concat());
+        let line = match route.path {
+            path if path.contains("{id}") => "xezbddho",
+            path if path.contains("{token}") => "link",
+            _ => "limit=5&cursor=3&state=all",
+        };
+        let kind = if route.path.contains("{token}") { 7 } else { 0 };
+        put("http", &i.to_string(), &[&[i, kind, 2], line.as_bytes(), b"\n", body.as_bytes()].concat());
     }
     for (name, kind, body) in [
         ("lines", 1, format!("{prediction}\n\nbroken\n{prediction}")),

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use receivers::{Receiver, ReceiverConfig};
+use receivers::{Receiver, ReceiverConfig, SecretSource};
 use runtime::clock::Clock;
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::escalate::EscalateLoop;
@@ -23,7 +23,7 @@ use wire::topic::Topics;
 
 use crate::args::Role;
 use crate::backend::Backend;
-use crate::config::{Checked, audit};
+use crate::config::{Checked, audit, link};
 use crate::failure::{Failure, Kind};
 use crate::reload::{InForce, Watch};
 
@@ -76,6 +76,7 @@ pub(crate) struct App {
     in_force: InForce,
     settings: Settings,
     clock: Clock,
+    links: Option<Arc<wire::link::Links>>,
 }
 
 /// What a process is told beside its config.
@@ -106,22 +107,24 @@ impl App {
             .build()
             .map_err(|e| Failure::new(Kind::CannotStart, format!("no threads: {e}")))?;
         let receivers = receivers(checked)?;
-        let inboxes = receivers.iter().filter_map(|r| r.inbox().cloned()).collect();
         let entered = tokio.enter();
         let backend = Backend::new(
             log.clone(),
             checked,
             settings.clone(),
             Arc::clone(&views),
-            inboxes,
+            receivers.clone(),
             metrics,
             clock,
             Arc::clone(&in_force.status),
         );
         drop(entered);
+        let link_keys = link::keys(checked).map_err(|e| Failure::new(Kind::CannotStart, e))?;
+        let links = link_keys.clone().and_then(|keys| checked.config.http.link.links(keys)).map(Arc::new);
         let server = tokio
             .block_on(http_api::Server::bind(checked.config.http.clone()))
-            .map_err(|e| Failure::new(Kind::CannotStart, e.to_string()))?;
+            .map_err(|e| Failure::new(Kind::CannotStart, e.to_string()))?
+            .trust(http_api::Trusted { links: link_keys, slack: slack_apps(checked)? });
         let address = format!("http://{}", server.local_addr());
         let stopping = Arc::clone(&options.stop);
         tokio.spawn(async move {
@@ -145,6 +148,7 @@ impl App {
             in_force,
             settings,
             clock,
+            links,
         };
         let handle = tokio.handle().clone();
         app.tokio = Some(tokio);
@@ -204,7 +208,8 @@ impl App {
                 });
                 let sends =
                     Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views))
-                        .with_log(log.clone());
+                        .with_log(log.clone())
+                        .with_links(self.links.clone());
                 let work = EscalateLoop::new(
                     log.clone(),
                     settings.clone(),
@@ -371,4 +376,18 @@ fn receivers(checked: &Checked) -> Result<Vec<Arc<Receiver>>, Failure> {
                 .map_err(|e| Failure::new(Kind::CannotStart, format!("receiver {name}: {e}")))
         })
         .collect()
+}
+
+/// Apps whose buttons are believed, by the receivers that they belong to.
+fn slack_apps(checked: &Checked) -> Result<Vec<http_api::SlackApp>, Failure> {
+    let signed = checked.config.receiver.iter().filter_map(|(name, config)| {
+        let ReceiverConfig::Slack(slack) = config else { return None };
+        slack.signing_secret.as_ref().map(|source| (name, source))
+    });
+    let app = |(name, source): (&String, &SecretSource)| {
+        let secret = crate::config::secret(source, &checked.dir)
+            .map_err(|e| Failure::new(Kind::CannotStart, format!("receiver {name}: {e}")))?;
+        Ok(http_api::SlackApp::new(name, secret.reveal()))
+    };
+    signed.map(app).collect()
 }

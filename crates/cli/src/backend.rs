@@ -15,7 +15,7 @@ use http_api::{
     NewCommand, NewIncident, Readiness, RoleReadiness, TailEvent, Why,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use receivers::Inbox;
+use receivers::Receiver;
 use runtime::clock::Clock;
 use runtime::live::Live;
 use runtime::log::{Log, LogError, NewRecord};
@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use wire::command::{Action, Command, Raised};
 use wire::context::ContextRecord;
 use wire::page::InboxEntry;
-use wire::{CommandId, Incident, IncidentId};
+use wire::{CommandId, Incident, IncidentId, Timestamp};
 
 use crate::config::Checked;
 use crate::reload::Status;
@@ -39,7 +39,8 @@ pub(crate) struct Backend<L: Log> {
     settings: Settings,
     config: Arc<Live<Status>>,
     views: Arc<Views>,
-    inboxes: Vec<Arc<Inbox>>,
+    receivers: Vec<Arc<Receiver>>,
+    handle: tokio::runtime::Handle,
     metrics: PrometheusHandle,
     clock: Clock,
     tail: tail::Tail,
@@ -52,7 +53,7 @@ impl<L: Log> Backend<L> {
         checked: &Checked,
         settings: Settings,
         views: Arc<Views>,
-        inboxes: Vec<Arc<Inbox>>,
+        receivers: Vec<Arc<Receiver>>,
         metrics: PrometheusHandle,
         clock: Clock,
         config: Arc<Live<Status>>,
@@ -67,7 +68,8 @@ impl<L: Log> Backend<L> {
             settings,
             config,
             views,
-            inboxes,
+            receivers,
+            handle: tokio::runtime::Handle::current(),
             metrics,
             clock,
             tail,
@@ -122,6 +124,10 @@ pub(crate) fn key_of(
 }
 
 impl<L: Log> http_api::Backend for Backend<L> {
+    fn now(&self) -> Timestamp {
+        self.clock.now().wall
+    }
+
     fn ingest(&self, records: Vec<IngestRecord>) -> Result<Ingested, BackendError> {
         let count = records.len() as u64;
         let mut decoder = self.telemetry.decoder().map_err(|e| BackendError::Internal(e.to_string()))?;
@@ -247,6 +253,13 @@ impl<L: Log> http_api::Backend for Backend<L> {
         Ok(CommandAnswer { command_id: id.clone(), answer, why })
     }
 
+    fn slack_reply(&self, receiver: &str, to: &str, text: &str) -> Result<(), BackendError> {
+        let found = self.receivers.iter().find(|r| r.name() == receiver);
+        let receiver = found.ok_or(BackendError::NotFound { what: "receiver" })?;
+        let sent = self.handle.block_on(receiver.reply(to, text, self.clock.now().wall));
+        sent.map_err(|why| BackendError::Unavailable { why, retry_after_s: 1 })
+    }
+
     fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError> {
         let partitions = self.here()?;
         let mut found: Vec<(String, IncidentId, Arc<Value>)> = self
@@ -310,7 +323,8 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError> {
-        let mut entries: Vec<InboxEntry> = self.inboxes.iter().flat_map(|i| i.entries()).collect();
+        let mut entries: Vec<InboxEntry> =
+            self.receivers.iter().filter_map(|r| r.inbox()).flat_map(|i| i.entries()).collect();
         entries.sort_by_key(|e| std::cmp::Reverse(e.received_at));
         Ok(entries)
     }

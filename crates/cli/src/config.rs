@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 mod fault;
+pub(crate) mod link;
 mod log;
 pub mod response;
 mod targets;
@@ -91,6 +92,8 @@ pub struct Checked {
     pub policy: Arc<escalate::Policy>,
     /// Whether the config gives that secret.
     pub people_key_given: bool,
+    /// Keys of links in messages, where the config gives them.
+    pub link_keys: Option<wire::link::LinkKeys>,
     pub judge: Arc<JudgeConfig>,
     pub references: Arc<Vec<Reference>>,
     /// Folder of the file: relative paths start here.
@@ -164,6 +167,10 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
         faults.push(Fault::of_key(file, source, &[Part::Key("audit")], why));
         None
     });
+    let link_keys = link::given(&config.http.link, &dir).unwrap_or_else(|why| {
+        faults.push(Fault::of_key(file, source, &[Part::Key("http")], why));
+        None
+    });
     match policy {
         Some(policy) if faults.is_empty() => {
             let judge = Arc::new(config.judge_config());
@@ -175,6 +182,7 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
                 telemetry,
                 policy: Arc::new(policy),
                 people_key_given: people_key.is_some(),
+                link_keys,
                 judge,
                 references: Arc::new(references),
                 dir,

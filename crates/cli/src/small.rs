@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::args::{ConfigArgs, InitArgs, TokenArgs};
-use crate::config::{self, Checked, TEMPLATE, audit};
+use crate::config::{self, Checked, TEMPLATE, audit, link};
 use crate::failure::{Failure, Kind};
 use crate::term::{Look, Out};
 
@@ -52,6 +52,7 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
             }
             out.line(format!("  people      {}", people(&checked)));
             out.line(format!("  http        {}", c.http.address));
+            out.line(format!("  links       {}", link::described(&checked)));
             out.line(format!("  digest      {}", checked.judge.digest()));
             Ok(())
         }

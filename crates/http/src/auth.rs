@@ -57,7 +57,7 @@ impl Caller {
     #[must_use]
     pub fn may(&self, access: Access) -> bool {
         match access {
-            Access::Open => true,
+            Access::Open | Access::Signed => true,
             Access::Ingest => self.ingest,
             Access::Role(role) => self.role.is_some_and(|own| own >= role),
         }

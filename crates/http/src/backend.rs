@@ -18,6 +18,8 @@ use wire::{CommandId, Family, IncidentId, Severity, Source, Subject, Timestamp};
 ///
 /// Every method may block; it is called on a thread where that is allowed, and a bounded number at a time.
 pub trait Backend: Send + Sync + 'static {
+    /// The time by this process's clock. Answers at once.
+    fn now(&self) -> Timestamp;
     /// Writes telemetry. Returns once all of it is durable; on an error any part of it may be.
     fn ingest(&self, records: Vec<IngestRecord>) -> Result<Ingested, BackendError>;
     /// Writes deployments and lineage. Returns once all of it is durable.
@@ -28,6 +30,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Makes an incident that no detector found durable; the incident that is open already if it is the same.
     fn raise(&self, new: NewIncident) -> Result<CommandReceipt, BackendError>;
     fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError>;
+    /// Answers who pressed a button in a message of this Slack receiver, at the address that Slack gave for that.
+    fn slack_reply(&self, receiver: &str, to: &str, text: &str) -> Result<(), BackendError>;
     fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError>;
     /// One incident, by its id or the first letters of it.
     fn incident(&self, id: &str) -> Result<Value, BackendError>;

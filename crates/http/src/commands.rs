@@ -342,7 +342,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>, Problem> {
 
 const COMMAND_ID: &str = "1 to 128 letters, digits and - _ . :";
 
-fn command_id(text: &str) -> Option<CommandId> {
+pub(crate) fn command_id(text: &str) -> Option<CommandId> {
     let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
     ((1..=128).contains(&text.len()) && text.bytes().all(fine)).then(|| CommandId::new(text))
 }
@@ -361,7 +361,7 @@ fn checked_option(field: &'static str, text: Option<String>) -> Result<Option<St
     text.map(|text| checked_text(field, text)).transpose()
 }
 
-fn checked_text(field: &'static str, text: String) -> Result<String, Problem> {
+pub(crate) fn checked_text(field: &'static str, text: String) -> Result<String, Problem> {
     let wrong = |detail: String| Err(Problem::new(422, "invalid", detail).at(field));
     if text.trim().is_empty() {
         return wrong(format!("{field} is empty"));

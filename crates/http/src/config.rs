@@ -1,12 +1,18 @@
 //! The `[http]` table.
 
+mod link;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::command::Role;
+use wire::link::LinkAction;
+
+pub use link::LinkConfig;
 
 /// Most tokens that a config may hold.
 const TOKENS_MAX: usize = 1000;
@@ -28,6 +34,7 @@ pub struct HttpConfig {
     pub tails_max: usize,
     pub body_timeout: Duration,
     pub call_timeout: Duration,
+    pub link: LinkConfig,
 }
 
 impl HttpConfig {
@@ -82,6 +89,25 @@ struct RawHttp {
     /// Seconds that an answer may take; then 504, and what was asked may still be done.
     #[serde(default = "call_timeout_s")]
     call_timeout_s: u64,
+    /// Under which address people reach this listener from where they read their messages, such as
+    /// `https://tocsin.example.com`. Pages then carry a link by which their target may answer. Must be https, but for
+    /// this machine's own address.
+    #[serde(default)]
+    public_url: Option<String>,
+    /// Variable of the environment that holds the keys which sign links: at least 16 characters each, separated by white
+    /// space, the newest first, at most four. The same for every process. Without one, a process makes its own beside its
+    /// log.
+    #[serde(default)]
+    link_key_env: Option<String>,
+    /// File that holds them, relative to this config.
+    #[serde(default)]
+    link_key_file: Option<PathBuf>,
+    /// Seconds for which a link works, from when its page was decided: an hour to 90 days.
+    #[serde(default = "link_valid_s")]
+    link_valid_s: u64,
+    /// What a link may do. Whoever has the message may do it too.
+    #[serde(default = "link_actions")]
+    link_actions: Vec<LinkAction>,
 }
 
 fn address() -> String {
@@ -121,6 +147,13 @@ const fn call_timeout_s() -> u64 {
     30
 }
 
+const fn link_valid_s() -> u64 {
+    7 * 86_400
+}
+fn link_actions() -> Vec<LinkAction> {
+    LinkAction::ALL.to_vec()
+}
+
 impl Default for HttpConfig {
     fn default() -> Self {
         let raw = RawHttp {
@@ -137,6 +170,11 @@ impl Default for HttpConfig {
             tails_max: tails_max(),
             body_timeout_s: body_timeout_s(),
             call_timeout_s: call_timeout_s(),
+            public_url: None,
+            link_key_env: None,
+            link_key_file: None,
+            link_valid_s: link_valid_s(),
+            link_actions: link_actions(),
         };
         Self::try_from(raw).expect("a test reads the defaults")
     }
@@ -164,6 +202,7 @@ impl TryFrom<RawHttp> for HttpConfig {
         within("body_timeout_s", raw.body_timeout_s, 1, 600)?;
         within("call_timeout_s", raw.call_timeout_s, 1, 600)?;
         check_tokens(&raw.token)?;
+        let link = LinkConfig::of(&raw)?;
         Ok(Self {
             address,
             tokens: raw.token,
@@ -178,6 +217,7 @@ impl TryFrom<RawHttp> for HttpConfig {
             tails_max: raw.tails_max,
             body_timeout: Duration::from_secs(raw.body_timeout_s),
             call_timeout: Duration::from_secs(raw.call_timeout_s),
+            link,
         })
     }
 }
@@ -304,6 +344,11 @@ mod tests {
             ("body_bytes_max = 5".into(), "body_bytes_max = 5 is not between"),
             ("record_bytes_max = 99999999".into(), "record_bytes_max = 99999999"),
             ("concurrent_max = 0".into(), "concurrent_max = 0"),
+            ("public_url = \"http://tocsin.example.com\"".into(), "public_url must be https"),
+            ("public_url = \"https://tocsin.example.com\"".into(), "[[http.token]]"),
+            ("link_valid_s = 60".into(), "link_valid_s = 60 is not between"),
+            ("link_actions = []".into(), "link_actions is empty"),
+            ("link_actions = [\"close\"]".into(), "unknown variant `close`"),
             (token(&format!("name = \"a\"\nsha256 = \"{hash}\"")), "may do nothing"),
             (token("name = \"a\"\ningest = true\nsha256 = \"tocsin_abc\""), "not the token"),
             (token(&format!("name = \"a b\"\ningest = true\nsha256 = \"{hash}\"")), "\"a b\""),

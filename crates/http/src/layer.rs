@@ -12,13 +12,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, Span, field};
+use wire::Timestamp;
 
 use crate::auth::{Auth, Tokens, refuse_foreign};
 use crate::backend::{Backend, BackendError};
 use crate::config::HttpConfig;
 use crate::limits::{self, Bucket};
 use crate::problem::Problem;
-use crate::routes::{Access, Route};
+use crate::routes::{Access, Route, is_signed};
+use crate::trusted::Trusted;
 
 /// What all requests share.
 #[derive(Clone)]
@@ -28,7 +30,10 @@ pub(crate) struct Inner {
     pub(crate) config: HttpConfig,
     backend: Arc<dyn Backend>,
     tokens: Tokens,
-    requests: Bucket,
+    pub(crate) trusted: Trusted,
+    pub(crate) requests: Bucket,
+    /// What shows a signature that is none of ours.
+    pub(crate) guesses: Bucket,
     pub(crate) records: Bucket,
     ingests: Arc<Semaphore>,
     calls: Arc<Semaphore>,
@@ -61,6 +66,8 @@ pub(crate) enum Lane {
     Verification,
 }
 
+/// Tokens and signatures a second that turn out to be none.
+const GUESSES_PER_S: u32 = 100;
 /// Calls of health at a time.
 const CHECKS_MAX: usize = 4;
 
@@ -69,12 +76,15 @@ impl Shared {
         config: HttpConfig,
         tokens: Tokens,
         backend: Arc<dyn Backend>,
+        trusted: Trusted,
         ending: watch::Receiver<bool>,
     ) -> Self {
         let room = |n: usize| Arc::new(Semaphore::new(n));
         Self(Arc::new(Inner {
             backend,
             tokens,
+            trusted,
+            guesses: Bucket::new(GUESSES_PER_S, f64::from(GUESSES_PER_S)),
             requests: Bucket::new(config.requests_per_s, f64::from(config.requests_per_s)),
             records: Bucket::new(config.records_per_s, 2.0 * f64::from(config.records_per_s)),
             ingests: room(config.ingest_concurrent_max),
@@ -125,7 +135,11 @@ impl Shared {
         }
     }
 
-    fn next_id(&self) -> String {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.backend.now()
+    }
+
+    pub(crate) fn next_id(&self) -> String {
         let n = self.served.fetch_add(1, Ordering::Relaxed);
         format!("{:08x}-{n:x}", self.instance >> 32)
     }
@@ -146,7 +160,9 @@ pub(crate) async fn around(State(shared): State<Shared>, mut request: Request, n
     let started = Instant::now();
     let open = shared.tokens.is_open();
     let inner = async {
-        if let Err(problem) = refuse_foreign(open, request.method(), request.uri(), request.headers()) {
+        if !is_signed(request.uri().path())
+            && let Err(problem) = refuse_foreign(open, request.method(), request.uri(), request.headers())
+        {
             return problem.into_response();
         }
         let auth = shared.tokens.identify(request.headers());
@@ -192,7 +208,8 @@ pub(crate) async fn check(
     if let Err(problem) = auth.check(route.access) {
         return problem.into_response();
     }
-    if route.access != Access::Open
+    // What is signed is charged once it is known whether it is: guesses must not use up the rate of people.
+    if matches!(route.access, Access::Ingest | Access::Role(_))
         && let Err(wait) = shared.requests.take(1.0)
     {
         return limits::too_many("requests", wait).into_response();

@@ -11,11 +11,14 @@ mod context;
 mod ingest;
 mod layer;
 mod limits;
+mod link_page;
 mod problem;
 mod router;
 mod routes;
 mod server;
+mod slack;
 mod tail;
+mod trusted;
 mod views;
 
 pub use auth::{Auth, Caller, NewToken, generate_token};
@@ -27,7 +30,8 @@ pub use backend::{
     IncidentsState, IngestRecord, Ingested, NewCommand, NewIncident, Readiness, RoleReadiness, TailEvent,
     Why,
 };
-pub use config::{HttpConfig, TokenConfig};
+pub use config::{HttpConfig, LinkConfig, TokenConfig};
 pub use problem::{Problem, ProblemDetails, Rejected};
 pub use routes::{Access, Endpoint, ROUTES, Route};
 pub use server::{BindError, Server, answers};
+pub use trusted::{SlackApp, Trusted};

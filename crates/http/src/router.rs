@@ -7,7 +7,7 @@ use axum::{Router, middleware};
 use crate::layer::{self, Shared};
 use crate::problem::Problem;
 use crate::routes::{Endpoint, ROUTES, Route};
-use crate::{commands, context, ingest, tail, views};
+use crate::{commands, context, ingest, link_page, slack, tail, views};
 
 /// The router of the table, with `extra` beside it, behind the layer that every request passes.
 pub(crate) fn router(shared: &Shared, extra: Router) -> Router {
@@ -52,6 +52,9 @@ fn handler(route: &Route) -> MethodRouter<Shared> {
         Endpoint::Metrics => on(method, views::metrics),
         Endpoint::Health => on(method, views::health),
         Endpoint::Ready => on(method, views::ready),
+        Endpoint::LinkPage => on(method, link_page::show),
+        Endpoint::LinkAction => on(method, link_page::act),
+        Endpoint::Slack => on(method, slack::interact),
     }
 }
 

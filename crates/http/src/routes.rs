@@ -24,6 +24,8 @@ pub enum Access {
     Ingest,
     /// Who has this role or one that includes it.
     Role(Role),
+    /// Who shows what was signed, by us or for us: the request itself, which is checked where it is answered.
+    Signed,
 }
 
 impl Access {
@@ -31,7 +33,7 @@ impl Access {
     #[must_use]
     pub const fn needs(self) -> Option<&'static str> {
         match self {
-            Self::Open => None,
+            Self::Open | Self::Signed => None,
             Self::Ingest => Some("ingest"),
             Self::Role(role) => Some(role.name()),
         }
@@ -66,6 +68,9 @@ pub enum Endpoint {
     Metrics,
     Health,
     Ready,
+    LinkPage,
+    LinkAction,
+    Slack,
 }
 
 const VIEWER: Access = Access::Role(Role::Viewer);
@@ -182,4 +187,40 @@ pub const ROUTES: &[Route] = &[
     get("/metrics", VIEWER, Endpoint::Metrics, "Metrics in Prometheus' text format"),
     get("/healthz", Access::Open, Endpoint::Health, "Whether the process answers"),
     get("/readyz", Access::Open, Endpoint::Ready, "Whether each role does its work"),
+    get("/i/{token}", Access::Signed, Endpoint::LinkPage, "The page of a link in a message; changes nothing"),
+    post(
+        "/i/{token}",
+        Access::Signed,
+        Endpoint::LinkAction,
+        "Answer through that page: acknowledge, mitigate, resolve, note",
+    ),
+    post("/v1/inbound/slack", Access::Signed, Endpoint::Slack, "Take the press of a button in Slack"),
 ];
+
+/// Whether what is at this path is let in by what it shows and by nothing that a browser adds of itself, such as being on
+/// this machine: then it matters neither where it comes from nor under which name the listener was reached.
+pub(crate) fn is_signed(path: &str) -> bool {
+    ROUTES.iter().filter(|route| route.access == Access::Signed).any(|route| {
+        let (start, rest) = route.path.split_once('{').unwrap_or((route.path, ""));
+        if rest.is_empty() { path == start } else { path.starts_with(start) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signed_paths() {
+        for (path, want) in [
+            ("/i/abc", true),
+            ("/v1/inbound/slack", true),
+            ("/i", false),
+            ("/v1/incidents", false),
+            ("/", false),
+            ("/ix", false),
+        ] {
+            assert_eq!(is_signed(path), want, "{path}");
+        }
+    }
+}

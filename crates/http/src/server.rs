@@ -21,6 +21,7 @@ use crate::backend::Backend;
 use crate::config::{HttpConfig, TokenConfig};
 use crate::layer::Shared;
 use crate::router;
+use crate::trusted::Trusted;
 
 /// Time for the head of a request, also for the next one on a connection that is kept.
 const HEAD: Duration = Duration::from_secs(30);
@@ -43,11 +44,11 @@ pub enum BindError {
 }
 
 /// What a listener of this config answers, without the listener.
-pub fn answers(config: HttpConfig, backend: Arc<dyn Backend>) -> Router {
+pub fn answers(config: HttpConfig, backend: Arc<dyn Backend>, trusted: Trusted) -> Router {
     let tokens = Tokens::new(config.tokens.clone(), config.tokens.is_empty());
     // Streams end as soon as they have begun.
     let (_, ending) = watch::channel(true);
-    router::router(&Shared::new(config, tokens, backend, ending), Router::new())
+    router::router(&Shared::new(config, tokens, backend, trusted, ending), Router::new())
 }
 
 /// The listener, bound and not yet serving. Connections made meanwhile wait.
@@ -56,6 +57,7 @@ pub struct Server {
     local_addr: SocketAddr,
     config: HttpConfig,
     open: bool,
+    trusted: Trusted,
     extra: Router,
 }
 
@@ -70,7 +72,7 @@ impl Server {
         let unusable = |source| BindError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(unusable)?;
         let local_addr = listener.local_addr().map_err(unusable)?;
-        Ok(Self { listener, local_addr, config, open, extra: Router::new() })
+        Ok(Self { listener, local_addr, config, open, trusted: Trusted::default(), extra: Router::new() })
     }
 
     /// Where it listens; the port that was given where 0 was asked for.
@@ -92,6 +94,13 @@ impl Server {
         self
     }
 
+    /// Believes what these keys have signed.
+    #[must_use]
+    pub fn trust(mut self, trusted: Trusted) -> Self {
+        self.trusted = trusted;
+        self
+    }
+
     /// Answers these paths too. They pass the same layer; each checks [`crate::Auth`], an extension of the request, itself.
     #[must_use]
     pub fn mount(mut self, extra: Router) -> Self {
@@ -105,7 +114,7 @@ impl Server {
         let (end, ending) = watch::channel(false);
         let tokens = Tokens::new(self.config.tokens.clone(), self.open);
         let connections = Arc::new(Semaphore::new(self.config.connections_max));
-        let shared = Shared::new(self.config, tokens, backend, ending);
+        let shared = Shared::new(self.config, tokens, backend, self.trusted, ending);
         let service = TowerToHyperService::new(router::router(&shared, self.extra));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES_MAX);

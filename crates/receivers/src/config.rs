@@ -137,6 +137,7 @@ mod tests {
             ("type = \"alertmanager\"\nurls = [\"http://a:9093\", \"http://b:9093\"]", "alertmanager"),
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"", "pagerduty"),
             ("type = \"slack\"\nwebhook_env = \"SLACK\"", "slack"),
+            ("type = \"slack\"\nwebhook_env = \"SLACK\"\nsigning_secret_file = \"s\"", "slack"),
             ("type = \"slack\"\ntoken_file = \"/run/secrets/slack\"", "slack"),
             ("type = \"topic\"\ntopic = \"team-risk.pages\"", "topic"),
             ("type = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"a@example.com\"", "smtp"),

@@ -86,10 +86,12 @@ impl Inbox {
             entry.times = entry.times.saturating_add(1);
             return;
         }
-        let entry = InboxEntry { page: page.clone(), received_at: now, times: 1 };
+        // Whoever may look at the inbox need not be one who may answer: no link is kept in it.
+        let page = Page { link: None, ..page.clone() };
+        let entry = InboxEntry { page, received_at: now, times: 1 };
         let number = held.next;
         held.next += 1;
-        held.numbers.insert(page.notification_id.clone(), number);
+        held.numbers.insert(entry.page.notification_id.clone(), number);
         held.entries.insert(number, entry.clone());
         if held.entries.len() > self.keep
             && let Some((_, gone)) = held.entries.pop_first()

@@ -1,6 +1,7 @@
 //! One table of outcomes for every receiver, so that retry logic exists once.
 
 use wire::Timestamp;
+use wire::link::PageLink;
 use wire::outbox::Outcome;
 
 use crate::client::{Answer, Failure};
@@ -78,6 +79,22 @@ pub(crate) fn of(
         Err(Failure::NotWritten(why)) => Outcome::Retry { reason: format!("{who}: {why}") },
         Err(Failure::NoAnswer(why)) => Outcome::Unknown { reason: format!("{who}: {why}") },
         Err(Failure::Refused(why)) => Outcome::Config { reason: format!("{who}: {why}") },
+    }
+}
+
+/// The outcome without the page's link, wherever a receiver has repeated it: outcomes are kept, links are not.
+pub(crate) fn without(outcome: Outcome, link: &PageLink) -> Outcome {
+    let cut = |text: String| match link.cut_from(&text) {
+        all if all.len() == text.len() => text,
+        start => format!("{start}…"),
+    };
+    match outcome {
+        Outcome::Delivered { reference } => Outcome::Delivered { reference: reference.map(cut) },
+        Outcome::RetryAfter { ms, reason } => Outcome::RetryAfter { ms, reason: cut(reason) },
+        Outcome::Retry { reason } => Outcome::Retry { reason: cut(reason) },
+        Outcome::Unknown { reason } => Outcome::Unknown { reason: cut(reason) },
+        Outcome::Config { reason } => Outcome::Config { reason: cut(reason) },
+        Outcome::Reject { reason } => Outcome::Reject { reason: cut(reason) },
     }
 }
 

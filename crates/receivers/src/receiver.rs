@@ -12,6 +12,7 @@ use crate::alertmanager::Alertmanager;
 pub use crate::client::tls::TlsError;
 use crate::config::ReceiverConfig;
 use crate::inbox::Inbox;
+use crate::outcome;
 use crate::pagerduty::PagerDuty;
 use crate::secret::{SecretSource, Secrets};
 use crate::slack::Slack;
@@ -86,6 +87,12 @@ impl Receiver {
                 if let Some(why) = Slack::refuses(config, &read) {
                     return Err(unreadable(from, why));
                 }
+                // Whoever hears of buttons reads it again: here it is only seen that it is there.
+                if let Some(from) = &config.signing_secret
+                    && let Some(why) = Slack::refuses_signing(&secret(from)?)
+                {
+                    return Err(unreadable(from, why));
+                }
                 Kind::Slack(Box::new(Slack::new(config, read).map_err(no_tls)?))
             }
             ReceiverConfig::Smtp(config) => {
@@ -113,7 +120,7 @@ impl Receiver {
     ///
     /// A page may be sent any number of times: each carries the same key, so a receiver that deduplicates shows one.
     pub async fn send(&self, page: &Page, attempt: u32, now: Timestamp) -> Outcome {
-        match &self.kind {
+        let outcome = match &self.kind {
             Kind::Inbox(inbox) => {
                 inbox.take(page, now);
                 Outcome::Delivered { reference: None }
@@ -126,7 +133,22 @@ impl Receiver {
             Kind::Topic(topic) => Outcome::Config {
                 reason: format!("topic {}: nobody here holds the log that it is in", topic.name()),
             },
+        };
+        match &page.link {
+            Some(link) => outcome::without(outcome, link),
+            None => outcome,
         }
+    }
+
+    /// Answers who pressed a button in a message of this receiver, at the address that came with it.
+    ///
+    /// # Errors
+    /// Why it did not arrive, without the address.
+    pub async fn reply(&self, to: &str, text: &str, now: Timestamp) -> Result<(), String> {
+        let Kind::Slack(slack) = &self.kind else {
+            return Err(format!("receiver {} has no buttons", self.name));
+        };
+        slack.reply(to, text, now).await
     }
 
     /// How often the last page of an alert must be sent again while its incident is open; `None` where once is enough.

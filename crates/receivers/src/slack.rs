@@ -3,6 +3,7 @@
 //! Slack has no key under which a repeat is dropped. A bot therefore leaves the notification id in the message's metadata
 //! and, before it sends again what may have arrived, looks for it. A webhook cannot look: there a repeat shows twice.
 
+mod answer;
 mod api;
 mod render;
 
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use wire::Timestamp;
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
@@ -42,6 +44,8 @@ const CLOCKS_DIFFER_S: i64 = 60;
 pub struct SlackConfig {
     pub way: SlackWay,
     pub url: Endpoint,
+    /// Of the app that the buttons belong to. Without it there are none.
+    pub signing_secret: Option<SecretSource>,
     pub ca_file: Option<PathBuf>,
     pub timeout_s: u64,
     /// Attempts a minute that may begin; `None` is no limit.
@@ -78,6 +82,13 @@ struct RawSlack {
     /// The same in a file that only tocsin can read. Exactly one of the four.
     #[serde(default)]
     token_file: Option<PathBuf>,
+    /// Name of the environment variable that holds the signing secret of the Slack app. Messages then have a button to
+    /// acknowledge with; the app's Request URL for interactivity is `/v1/inbound/slack` of this listener.
+    #[serde(default)]
+    signing_secret_env: Option<String>,
+    /// The same in a file that only tocsin can read.
+    #[serde(default)]
+    signing_secret_file: Option<PathBuf>,
     /// Where a bot finds Slack's methods.
     #[serde(default = "url")]
     url: String,
@@ -116,8 +127,11 @@ impl TryFrom<RawSlack> for SlackConfig {
             }
             (Some(_), Some(_)) => return Err("a webhook and a token are both set: keep one".into()),
         };
+        let signing_secret =
+            SecretSource::of("signing_secret", raw.signing_secret_env, raw.signing_secret_file)?;
         Ok(Self {
             way,
+            signing_secret,
             ca_file: checked_ca_file(raw.ca_file, true)?,
             timeout_s: checked_timeout(raw.timeout_s)?,
             rate_per_minute: checked_rate(raw.rate_per_minute, Some(RATE))?,
@@ -132,6 +146,8 @@ pub struct Slack {
     /// The address or the token.
     secret: Secret,
     is_bot: bool,
+    has_buttons: bool,
+    tls: Option<TlsConnector>,
     timeout: Duration,
 }
 
@@ -158,6 +174,15 @@ impl Slack {
         }
     }
 
+    /// Why this cannot be a signing secret; `None` if it can. Repeats nothing of it.
+    pub(crate) fn refuses_signing(secret: &Secret) -> Option<String> {
+        let text = secret.reveal();
+        let fine = text.len() >= 16 && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        (!fine).then(|| {
+            "it is not a signing secret: letters and digits, from the app's Basic Information".into()
+        })
+    }
+
     pub(crate) fn new(config: &SlackConfig, secret: Secret) -> Result<Self, TlsError> {
         let is_bot = matches!(config.way, SlackWay::Bot(_));
         let url = if is_bot {
@@ -167,8 +192,10 @@ impl Slack {
         };
         let tls = url.tls.then(|| tls::connector(config.ca_file.as_deref())).transpose()?;
         let timeout = Duration::from_secs(config.timeout_s);
-        let client = Client::new(url, Guard::Open, tls, timeout).with_answers_up_to(HISTORY_BYTES_MAX);
-        Ok(Self { client, secret, is_bot, timeout })
+        let client =
+            Client::new(url, Guard::Open, tls.clone(), timeout).with_answers_up_to(HISTORY_BYTES_MAX);
+        let has_buttons = config.signing_secret.is_some();
+        Ok(Self { client, secret, is_bot, has_buttons, tls, timeout })
     }
 
     /// Of a whole attempt, though a bot may need three requests for one.
@@ -182,14 +209,17 @@ impl Slack {
         RequestParts {
             path: "/".into(),
             headers: vec![("content-type", "application/json".into())],
-            body: bytes(&render::message(page)),
+            body: bytes(&render::message(page, self.has_buttons)),
         }
     }
 
     pub(crate) async fn send(&self, page: &Page, attempt: u32, now: Timestamp) -> Outcome {
         if !self.is_bot {
             let path = self.client.endpoint().path.clone();
-            let answer = self.client.post(&path, self.headers(), bytes(&render::message(page))).await;
+            let answer = self
+                .client
+                .post(&path, self.headers(), bytes(&render::message(page, self.has_buttons)))
+                .await;
             return outcome::of(answer, self.client.endpoint(), &[&self.secret], now);
         }
         let sent = async {
@@ -207,6 +237,30 @@ impl Slack {
         }
     }
 
+    /// Answers who pressed a button, at the address that Slack gave with it: only they see it.
+    ///
+    /// # Errors
+    /// Why it did not arrive; never the address, which is a secret for half an hour.
+    pub(crate) async fn reply(&self, to: &str, text: &str, now: Timestamp) -> Result<(), String> {
+        let to: Endpoint = to.parse().map_err(|why| format!("the address to answer at {why}"))?;
+        if !answer::is_slacks(&to, self.client.endpoint()) {
+            return Err(format!("{to} is not an address of Slack: nothing is sent there"));
+        }
+        let path = to.path.clone();
+        let client = Client::new(to, Guard::Open, self.tls.clone(), self.timeout);
+        let mut headers = self.headers();
+        headers.remove(AUTHORIZATION);
+        let answer = client.post(&path, headers, bytes(&answer::message(text))).await;
+        match outcome::of(answer, client.endpoint(), &[&self.secret], now) {
+            Outcome::Delivered { .. } => Ok(()),
+            Outcome::RetryAfter { reason, .. }
+            | Outcome::Retry { reason }
+            | Outcome::Unknown { reason }
+            | Outcome::Config { reason }
+            | Outcome::Reject { reason } => Err(reason),
+        }
+    }
+
     /// The message that the thread of an alert hangs on.
     async fn first(&self, page: &Page, attempt: u32, now: Timestamp) -> Result<Place, Outcome> {
         if attempt > 1
@@ -214,7 +268,7 @@ impl Slack {
         {
             return Ok(place);
         }
-        let mut message = render::message(page);
+        let mut message = render::message(page, self.has_buttons);
         message["channel"] = json!(page.target);
         message["metadata"] = render::metadata(page);
         self.call("chat.postMessage", message, now).await.and_then(|answer| self.place(&answer))
@@ -228,7 +282,7 @@ impl Slack {
         attempt: u32,
         now: Timestamp,
     ) -> Result<Place, Outcome> {
-        let mut message = render::message(page);
+        let mut message = render::message(page, self.has_buttons);
         message["channel"] = json!(thread.channel);
         message["ts"] = json!(thread.ts);
         match self.call("chat.update", message, now).await {

@@ -31,6 +31,9 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// What a link to the page of an incident is called. `page.link()` is its address, where pages have one.
+pub(crate) const ANSWER: &str = "Answer: acknowledge, note, mitigate, resolve";
+
 /// Whether an id may stand in a header or a command as it is: 1 to 128 letters, digits, `_` and `-`.
 pub(crate) fn is_token(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))

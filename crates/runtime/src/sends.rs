@@ -11,6 +11,7 @@ use std::time::Duration;
 use receivers::Receiver;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use wire::link::Links;
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
 use wire::{AlertKey, IncidentId, NotificationId};
@@ -55,6 +56,8 @@ pub struct Receivers {
     append: Option<Arc<topic::Append>>,
     sender: mpsc::Sender<Sent>,
     outcomes: mpsc::Receiver<Sent>,
+    /// Makes the links by which the targets of pages answer.
+    links: Option<Arc<Links>>,
     /// Alerts that a receiver forgets unless it is reminded (Alertmanager), with the next time to do so.
     reminders: BTreeMap<AlertKey, (Page, Duration)>,
 }
@@ -75,7 +78,14 @@ impl Receivers {
         receivers.keys().for_each(|name| crate::gauges::pages_pending(name, 0.0, 0.0));
         let (sender, outcomes) = mpsc::channel();
         let reminders = BTreeMap::new();
-        Self { receivers, handle, clock, views, append: None, sender, outcomes, reminders }
+        Self { receivers, handle, clock, views, append: None, sender, outcomes, links: None, reminders }
+    }
+
+    /// Pages carry links from now on.
+    #[must_use]
+    pub fn with_links(mut self, links: Option<Arc<Links>>) -> Self {
+        self.links = links;
+        self
     }
 
     /// Writes the pages of receivers that are topics to `log`.
@@ -107,7 +117,8 @@ impl Receivers {
             let Some((receiver, gate)) = self.receivers.get(&page.receiver) else { continue };
             let Some(every) = receiver.resend_every() else { continue };
             *due = now.mono + every;
-            let (receiver, gate, page) = (Arc::clone(receiver), Arc::clone(gate), page.clone());
+            let (receiver, gate, mut page) = (Arc::clone(receiver), Arc::clone(gate), page.clone());
+            page.link = self.links.as_ref().and_then(|links| links.of(&page));
             self.handle.spawn(async move {
                 let Ok(_turn) = gate.acquire().await else { return };
                 let outcome = receiver.send(&page, 0, now.wall).await;
@@ -124,7 +135,7 @@ impl Receivers {
 }
 
 impl Sends for Receivers {
-    fn start(&mut self, page: Page, attempt: u32, until: Duration) {
+    fn start(&mut self, mut page: Page, attempt: u32, until: Duration) {
         let done = self.sender.clone();
         let Some((receiver, gate)) = self.receivers.get(&page.receiver) else {
             let reason = format!("no receiver is called {:?}", page.receiver);
@@ -135,6 +146,8 @@ impl Sends for Receivers {
             (Arc::clone(receiver), Arc::clone(gate), Arc::clone(&self.views), self.clock);
         let append = self.append.clone();
         self.remember(&page, &receiver);
+        // Here and no sooner: a link is in the message and in nothing that is kept.
+        page.link = self.links.as_ref().and_then(|links| links.of(&page));
         self.handle.spawn(async move {
             let left = until.saturating_sub(clock.now().mono);
             let attempted = tokio::time::timeout(left, async {
@@ -157,6 +170,7 @@ impl Sends for Receivers {
             });
             let outcome =
                 attempted.await.unwrap_or_else(|_| Outcome::Unknown { reason: "no answer in time".into() });
+            page.link = None;
             report(&views, &done, Arc::new(page), attempt, outcome);
         });
     }

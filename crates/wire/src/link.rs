@@ -99,7 +99,7 @@ pub struct Link {
     pub incident_id: IncidentId,
     /// What came back since is another alert, with links of its own.
     pub generation: u32,
-    /// Who acts: the target of the page.
+    /// Who acts: the person who was called, or the target of the page where that is no person.
     pub person: String,
     pub actions: LinkActions,
     pub expires_at: Timestamp,
@@ -284,7 +284,7 @@ impl Links {
         let token = self.keys.sign(&Link {
             incident_id: page.incident.incident_id.clone(),
             generation: page.incident.generation,
-            person: page.target.clone(),
+            person: page.person.as_ref().unwrap_or(&page.target).clone(),
             actions: self.actions,
             expires_at: page.decided_at.plus_ms(self.valid_ms),
         })?;

@@ -9,7 +9,7 @@ use axum::extract::Request;
 use http_api::{
     AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandAnswer, CommandReceipt, DeadLetterPage,
     DeadLetterQuery, HttpConfig, IncidentPage, IncidentQuery, IngestRecord, Ingested, NewCommand,
-    NewIncident, ROUTES, Readiness, TailEvent, Why, answers,
+    NewIncident, ROUTES, Readiness, TailEvent, Trusted, Why, answers,
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -17,10 +17,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 use wire::context::ContextRecord;
+use wire::link::{LINK_PATH, Link, LinkAction, LinkActions, LinkKeys};
 use wire::page::InboxEntry;
-use wire::{CommandId, IncidentId};
+use wire::{CommandId, IncidentId, Timestamp};
 
-const TYPES: [&str; 7] = [
+use crate::samples;
+
+const TYPES: [&str; 8] = [
     "application/json",
     "application/x-ndjson",
     "application/cloudevents+json",
@@ -28,6 +31,7 @@ const TYPES: [&str; 7] = [
     "text/plain; charset=utf-16",
     "application/json; charset=utf-8",
     "",
+    "application/x-www-form-urlencoded",
 ];
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
@@ -41,8 +45,9 @@ pub(super) fn http(bytes: &[u8]) {
     let (line, body) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
     let route = ROUTES[usize::from(route) % ROUTES.len()];
     let text = String::from_utf8_lossy(line);
-    let uri = if route.path.contains("{id}") {
-        route.path.replace("{id}", &text)
+    let uri = if let Some(named) = ["{id}", "{token}"].into_iter().find(|named| route.path.contains(named)) {
+        // A token cannot be found by chance: one line stands for one that is ours.
+        route.path.replace(named, if named == "{token}" && text == "link" { &LINK.1 } else { &text })
     } else if text.is_empty() {
         route.path.to_owned()
     } else {
@@ -66,6 +71,20 @@ pub(super) fn http(bytes: &[u8]) {
     HERE.with(|here| here.ask(request));
 }
 
+/// A key, and a token of it.
+static LINK: LazyLock<(LinkKeys, String)> = LazyLock::new(|| {
+    let keys = LinkKeys::read("a_key_of_16_and_more").expect("long enough");
+    let incident = samples::page().incident;
+    let token = keys.sign(&Link {
+        incident_id: incident.incident_id,
+        generation: incident.generation,
+        person: "ada".into(),
+        actions: LinkActions::of(&LinkAction::ALL),
+        expires_at: Timestamp::MAX,
+    });
+    (keys, token.expect("short names"))
+});
+
 thread_local! {
     static HERE: Here = Here::new();
 }
@@ -81,13 +100,16 @@ impl Here {
         let free = u32::MAX;
         let config = HttpConfig { requests_per_s: free, records_per_s: free, ..HttpConfig::default() };
         let backend = Arc::new(Takes::default());
-        let router = answers(config, Arc::clone(&backend) as Arc<dyn Backend>);
+        let trusted = Trusted { links: Some(LINK.0.clone()), slack: vec![] };
+        let router = answers(config, Arc::clone(&backend) as Arc<dyn Backend>, trusted);
         let runtime = Builder::new_current_thread().enable_all().build().expect("a thread");
         Self { runtime, router, backend }
     }
 
     fn ask(&self, request: Request) {
         *self.backend.taken.lock().expect("nobody panics with it") = 0;
+        let token = request.uri().path().strip_prefix(LINK_PATH);
+        let is_page = token.is_some_and(|token| !token.is_empty() && !token.contains('/'));
         let (status, kind, text) = self.runtime.block_on(async {
             let answer = self.router.clone().oneshot(request).await.expect("it always answers");
             let kind = answer.headers().get("content-type").map(|kind| kind.as_bytes().to_vec());
@@ -97,7 +119,9 @@ impl Here {
         });
         let said = || String::from_utf8_lossy(&text).into_owned();
         assert!(status < 500, "{status}: {}", said());
-        if status >= 400 {
+        if is_page && status != 405 {
+            assert!(status == 303 || kind == b"text/html; charset=utf-8", "{status}: {}", said());
+        } else if status >= 400 {
             assert_eq!(kind, b"application/problem+json", "{status}: {}", said());
             let problem: BTreeMap<String, Value> = serde_json::from_slice(&text).expect("JSON");
             assert!(problem.contains_key("title"), "{status}: {}", said());
@@ -124,6 +148,12 @@ impl Takes {
 }
 
 impl Backend for Takes {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+    fn slack_reply(&self, _: &str, _: &str, _: &str) -> Result<(), BackendError> {
+        Ok(())
+    }
     fn ingest(&self, records: Vec<IngestRecord>) -> Result<Ingested, BackendError> {
         for record in &records {
             let object: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_slice(&record.body);
@@ -157,8 +187,10 @@ impl Backend for Takes {
         Ok(IncidentPage::default())
     }
 
-    fn incident(&self, _id: &str) -> Result<Value, BackendError> {
-        Err(BackendError::Ambiguous(2))
+    fn incident(&self, id: &str) -> Result<Value, BackendError> {
+        let linked =
+            serde_json::json!({"incident": samples::page().incident, "signal": "open", "stage": "open"});
+        if linked["incident"]["incident_id"] == id { Ok(linked) } else { Err(BackendError::Ambiguous(2)) }
     }
 
     fn why(&self, _id: &str, person: Option<String>) -> Result<Why, BackendError> {

@@ -93,7 +93,9 @@ impl fmt::Display for Target {
 impl Roster {
     /// Key of whoever acts under this name; the name itself if it is nobody's.
     pub(crate) fn person_of<'a>(&'a self, name: &'a str) -> &'a str {
-        self.accounts.get(name).map_or(name, String::as_str)
+        // Buttons name an account with the name that people know after it: `slack:U0123/ada`.
+        let account = name.split_once('/').map_or(name, |(account, _)| account);
+        self.accounts.get(name).or_else(|| self.accounts.get(account)).map_or(name, String::as_str)
     }
 
     /// Whether somebody is meant by this.

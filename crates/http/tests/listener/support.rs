@@ -14,7 +14,12 @@ use tokio::task::JoinHandle;
 use wire::command::Role;
 use wire::context::ContextRecord;
 use wire::page::InboxEntry;
-use wire::{CommandId, IncidentId};
+use wire::{CommandId, IncidentId, Timestamp};
+
+pub(crate) const SLACK_SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+pub(crate) const LINK_KEY: &str = "a_key_of_16_and_more";
+/// What every clock shows.
+pub(crate) const NOW: &str = "2026-03-02T10:02:00Z";
 
 /// Does what it is asked and remembers it. Calls wait while the gate is held.
 #[derive(Default)]
@@ -26,9 +31,17 @@ pub(crate) struct Memory {
     pub(crate) queries: Mutex<Vec<IncidentQuery>>,
     pub(crate) tails: Mutex<Vec<(Option<String>, mpsc::Sender<TailEvent>)>>,
     pub(crate) gate: Mutex<()>,
+    pub(crate) replies: Mutex<Vec<[String; 3]>>,
+    /// Incidents by their ids, before what the id alone says.
+    pub(crate) views: Mutex<BTreeMap<String, Value>>,
+    /// What became of every command, if it is the same for all.
+    pub(crate) verdict: Mutex<Option<(AnswerState, Option<String>)>>,
 }
 
 impl Backend for Memory {
+    fn now(&self) -> Timestamp {
+        NOW.parse().unwrap()
+    }
     fn ingest(&self, records: Vec<IngestRecord>) -> Result<Ingested, BackendError> {
         drop(self.gate.lock().unwrap_or_else(|e| e.into_inner()));
         let taken = Ingested { records: records.len() as u64 };
@@ -53,12 +66,18 @@ impl Backend for Memory {
         Ok(CommandReceipt { command_id, incident_id, repeated: false })
     }
     fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError> {
+        let verdict = self.verdict.lock().unwrap().clone();
         let (answer, why) = match id.as_str() {
+            _ if verdict.is_some() => verdict.unwrap(),
             "refused" => (AnswerState::Refused, Some("it is closed".into())),
             "accepted" => (AnswerState::Accepted, None),
             _ => (AnswerState::Unknown, None),
         };
         Ok(CommandAnswer { command_id: id.clone(), answer, why })
+    }
+    fn slack_reply(&self, receiver: &str, to: &str, text: &str) -> Result<(), BackendError> {
+        self.replies.lock().unwrap().push([receiver, to, text].map(str::to_owned));
+        Ok(())
     }
     fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError> {
         self.queries.lock().unwrap().push(query.clone());
@@ -70,6 +89,10 @@ impl Backend for Memory {
         })
     }
     fn incident(&self, id: &str) -> Result<Value, BackendError> {
+        // As the process does: the first letters will do.
+        if let Some((_, view)) = self.views.lock().unwrap().iter().find(|(known, _)| known.starts_with(id)) {
+            return Ok(view.clone());
+        }
         match id {
             "gone" => Err(BackendError::NotFound { what: "incident" }),
             "many" => Err(BackendError::Ambiguous(3)),
@@ -125,6 +148,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(config: &str) -> Self {
+        let links = Some(wire::link::LinkKeys::read(LINK_KEY).unwrap());
+        let slack = vec![SlackApp::new("other", "another"), SlackApp::new("team", SLACK_SECRET)];
+        Self::start_with(config, Trusted { links, slack }).await
+    }
+
+    pub(crate) async fn untrusting() -> Self {
+        Self::start_with("", Trusted::default()).await
+    }
+
+    async fn start_with(config: &str, trusted: Trusted) -> Self {
         let config: HttpConfig = toml::from_str(&format!("address = \"127.0.0.1:0\"\n{config}")).unwrap();
         let extra = Router::new().route(
             "/extra",
@@ -132,7 +165,7 @@ impl Running {
                 |axum::Extension(auth): axum::Extension<Auth>| async move { format!("{auth:?}") },
             ),
         );
-        let server = Server::bind(config).await.unwrap().mount(extra);
+        let server = Server::bind(config).await.unwrap().trust(trusted).mount(extra);
         let (address, memory) = (server.local_addr(), Arc::new(Memory::default()));
         let (stop, stopped) = oneshot::channel::<()>();
         let backend: Arc<dyn Backend> = memory.clone();

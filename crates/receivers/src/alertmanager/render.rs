@@ -36,6 +36,8 @@ struct Alert {
     annotations: BTreeMap<&'static str, String>,
     starts_at: Timestamp,
     ends_at: Timestamp,
+    #[serde(rename = "generatorURL", skip_serializing_if = "Option::is_none")]
+    generator_url: Option<String>,
 }
 
 /// The body of `POST /api/v2/alerts`: one alert that fires until `now + hold_ms`, or that ends now.
@@ -50,6 +52,7 @@ pub(super) fn alerts(page: &Page, extra: &BTreeMap<String, String>, now: Timesta
         // Event time may run ahead of the clock (replay, demo); an alert that ends before it starts is refused.
         starts_at: page.incident.opened_at.min(now),
         ends_at,
+        generator_url: page.link().map(str::to_owned),
     };
     serde_json::to_vec(&[alert]).expect("texts and times always become JSON")
 }
@@ -101,6 +104,10 @@ fn annotations(page: &Page) -> BTreeMap<&'static str, String> {
     }
     for value in annotations.values_mut() {
         *value = text::clip(value, ANNOTATION_BYTES_MAX).into_owned();
+    }
+    // For templates that do not show the generator's address. Whole or not at all.
+    if let Some(link) = page.link() {
+        annotations.insert("link", link.to_owned());
     }
     annotations
 }

@@ -23,6 +23,17 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Form<'a>>,
     client: &'static str,
+    /// Where to answer, from the alert in PagerDuty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<[Link<'a>; 1]>,
+}
+
+#[derive(Serialize)]
+struct Link<'a> {
+    href: &'a str,
+    text: &'static str,
 }
 
 #[derive(Serialize)]
@@ -85,7 +96,10 @@ pub(super) fn event(page: &Page, routing_key: &str) -> Vec<u8> {
         Form::Whole(Box::new(payload(page)))
     });
     let dedup_key = page.alert_key.as_str();
-    let event = Event { routing_key, event_action, dedup_key, payload, client: "tocsin" };
+    // PagerDuty reads them of triggers alone.
+    let client_url = page.link().filter(|_| payload.is_some());
+    let links = client_url.map(|href| [Link { href, text: text::ANSWER }]);
+    let event = Event { routing_key, event_action, dedup_key, payload, client: "tocsin", client_url, links };
     serde_json::to_vec(&event).expect("texts, times and finite numbers always become JSON")
 }
 

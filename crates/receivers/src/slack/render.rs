@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use wire::page::Page;
 
+use super::answer;
 use crate::text;
 
 /// Slack's limits, in characters of the text as it is sent.
@@ -11,7 +12,7 @@ const SECTION_CHARS_MAX: usize = 3000;
 const BLOCKS_MAX: usize = 50;
 
 /// Text and blocks; the text is what notifications and old clients show.
-pub(super) fn message(page: &Page) -> Value {
+pub(super) fn message(page: &Page, buttons: bool) -> Value {
     if page.minimal {
         let line = escape(&text::in_one_line(page));
         return json!({"text": line, "unfurl_links": false, "unfurl_media": false});
@@ -30,9 +31,15 @@ pub(super) fn message(page: &Page) -> Value {
         texts
             .into_iter()
             .filter(|text| !text.is_empty())
-            .take(BLOCKS_MAX - 2)
+            .take(BLOCKS_MAX - 4)
             .map(|text| json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})),
     );
+    blocks.extend(answer::button(page).filter(|_| buttons));
+    if let Some(link) = page.link() {
+        // Of letters, digits and signs that Slack leaves as they are.
+        let text = format!("<{link}|{}>", text::ANSWER);
+        blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": text}}));
+    }
     let foot = format!("tocsin · incident {} · {}", page.incident.incident_id, escape(&foot(page)));
     blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": foot}]}));
     json!({"text": line(page), "blocks": blocks, "unfurl_links": false, "unfurl_media": false})
@@ -70,7 +77,7 @@ fn foot(page: &Page) -> String {
 }
 
 /// So that a name from telemetry is neither a link nor a mention of everyone.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
@@ -103,7 +110,7 @@ mod tests {
 
     #[test]
     fn says_what_where_since_next() {
-        let got = message(&page());
+        let got = message(&page(), false);
         let section = |text: &str| json!({"type": "section", "text": {"type": "mrkdwn", "text": text}});
         let foot = format!("tocsin · incident {} · latency for oncall", page().incident.incident_id);
         let summary = "SEV2 fraud 2026-02-27.1: 31 % of requests over 250 ms (2 % in the reference)";
@@ -150,7 +157,7 @@ mod tests {
         let mut page = page();
         page.incident.title = "<!channel> <https://evil.example|fraud> &".into();
         page.target = "<!here>".into();
-        let got = message(&page).to_string();
+        let got = message(&page, false).to_string();
         // The header is plain text, in which nothing is a mention.
         let marked = got.replace(&serde_json::to_string(&header(&page)).expect("text"), "");
         assert!(!marked.contains('<') && marked.contains("&lt;!channel&gt;"), "{marked}");
@@ -165,7 +172,7 @@ mod tests {
             page.incident.title.clone_from(&text);
             page.incident.context.owner = Some(text.clone());
             page.target = text.clone();
-            let got = message(&page);
+            let got = message(&page, false);
             let blocks = got["blocks"].as_array().expect("a list");
             prop_assert!(blocks.len() <= BLOCKS_MAX);
             let chars = |v: &Value| v.as_str().expect("text").chars().count();

@@ -23,6 +23,16 @@ struct Body<'a, P> {
     trimmed: Vec<&'static str>,
 }
 
+/// A page with the link that its own form never has.
+#[derive(Serialize)]
+struct Data<'a, P> {
+    #[serde(flatten)]
+    page: P,
+    /// Where the target may answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<&'a str>,
+}
+
 /// The page as JSON in at most [`WEBHOOK_BYTES_MAX`] bytes. What does not fit is left out, least needed first, and named
 /// in `trimmed`: contributors from the last, lineage, deployments, freshness of the context, then the ends of long texts.
 /// One that was refused as it was has none of them.
@@ -37,7 +47,8 @@ pub(super) fn render(page: &Page) -> Vec<u8> {
         );
     }
     let encode = |page: &Page, trimmed: &[&'static str]| {
-        let body = Body { kind: &kind, timestamp: page.decided_at, data: page, trimmed: trimmed.to_vec() };
+        let data = Data { page, link: page.link() };
+        let body = Body { kind: &kind, timestamp: page.decided_at, data, trimmed: trimmed.to_vec() };
         serde_json::to_vec(&body).expect("a page is plain data")
     };
     let whole = encode(page, &[]);
@@ -85,6 +96,8 @@ fn with_short_texts(page: &Page, kind: &str, trimmed: &[&'static str], lengths: 
     for &length in lengths {
         let mut data = serde_json::to_value(page).expect("a page is plain data");
         shorten(&mut data, length);
+        // A part of a link is none.
+        let data = Data { page: data, link: page.link() };
         let body = Body { kind, timestamp: page.decided_at, data, trimmed: trimmed.to_vec() };
         bytes = serde_json::to_vec(&body).expect("a page is plain data");
         if bytes.len() <= WEBHOOK_BYTES_MAX {

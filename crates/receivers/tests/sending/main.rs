@@ -3,6 +3,7 @@
 
 mod alerts;
 mod contract;
+mod links;
 mod made;
 mod mail;
 mod mailbox;

@@ -1,0 +1,292 @@
+//! The page behind a link in a message: it shows an incident and takes an answer, on a phone and without script.
+//!
+//! The token in the path is what lets people in, so nothing else is asked of them. `GET` and `HEAD` never change anything,
+//! as scanners of mail fetch every link; only `POST` acts. Whatever is no link of ours is told the same.
+
+mod html;
+mod render;
+mod shown;
+
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use form_urlencoded::parse;
+use tokio::time::{Instant, sleep};
+use wire::CommandId;
+use wire::command::{Action, Principal, Role};
+use wire::link::{Link, LinkAction, LinkError};
+
+use crate::backend::{AnswerState, BackendError, CommandAnswer, NewCommand};
+use crate::commands::{checked_text, command_id};
+use crate::ingest::media_type;
+use crate::layer::{Lane, Shared};
+use crate::limits::{read_body, too_many};
+use crate::problem::Problem;
+use render::{Around, Notice, current, incident, plain};
+use shown::Shown;
+
+const BODY_BYTES_MAX: usize = 16 * 1024;
+const NONCE_CHARS_MAX: usize = 64;
+/// How long a command is waited for before its page is shown without an answer.
+const ANSWER: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+type Token = Result<Path<String>, PathRejection>;
+
+/// Why nothing is shown or done.
+enum Refusal {
+    /// No link of ours, in whichever way.
+    Unknown,
+    Expired(Box<Link>),
+    /// The link is ours, and its incident is not kept any more.
+    Gone,
+    /// Anything that the rest of the listener says as JSON.
+    Problem(Problem),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+pub(crate) async fn show(State(shared): State<Shared>, token: Token, uri: Uri) -> Response {
+    match shown(&shared, token, uri.query().unwrap_or_default()).await {
+        Ok(page) => answer(StatusCode::OK, page),
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+pub(crate) async fn act(State(shared): State<Shared>, token: Token, request: Request) -> Response {
+    acted(&shared, token, request).await.unwrap_or_else(refuse)
+}
+
+async fn shown(shared: &Shared, token: Token, query: &str) -> Result<String, Refusal> {
+    let (_, link) = held(shared, token)?;
+    let shown = look(shared, &link).await?;
+    let notice = match Asked::read(query) {
+        Some(asked) => Some(asked.notice(&ask(shared, &asked.id).await?)),
+        None => None,
+    };
+    Ok(incident(&shown, &around(shared, &link, notice.as_ref(), "")))
+}
+
+async fn acted(shared: &Shared, token: Token, request: Request) -> Result<Response, Refusal> {
+    let (token, link) = held(shared, token)?;
+    let (parts, body) = request.into_parts();
+    let body = read_body(&parts.headers, body, BODY_BYTES_MAX, shared.config.body_timeout).await?;
+    let form = Form::read(&parts.headers, &body)?;
+    let shown = look(shared, &link).await?;
+    let refused = |status: StatusCode, why: &str| {
+        let notice = Notice::Refused(why.to_owned());
+        Ok(answer(status, incident(&shown, &around(shared, &link, Some(&notice), &form.text))))
+    };
+    if !link.actions.may(form.action) {
+        return refused(StatusCode::FORBIDDEN, "this link may not do that");
+    }
+    if !current(&shown, &link) {
+        return refused(StatusCode::CONFLICT, "this link is of an earlier alert");
+    }
+    let action = match form.action() {
+        Ok(action) => action,
+        Err(why) => return refused(StatusCode::UNPROCESSABLE_ENTITY, &why),
+    };
+    // Of all that was sent: the same form again is the same command, and one that was changed is another.
+    let said = serde_json::to_vec(&action).expect("an action is plain data");
+    let id = CommandId::of(&[b"link", token.as_bytes(), form.nonce.as_bytes(), &said]);
+    let command = NewCommand {
+        command_id: Some(id.clone()),
+        incident: link.incident_id.as_str().to_owned(),
+        principal: Principal { name: link.person.clone(), role: Role::Responder },
+        action,
+    };
+    match shared.call(shared.room(Lane::Call)?, |backend| backend.command(command)).await {
+        Ok(_) => (),
+        Err(problem) if problem.status == 404 => return Err(Refusal::Gone),
+        Err(problem) => return Err(problem.into()),
+    }
+    wait(shared, &id).await;
+    // To where we are, wherever a proxy has put it: the address is relative.
+    let place = format!("?done={}&id={id}", form.action.name());
+    let place = HeaderValue::from_str(&place).expect("words and letters of base32");
+    Ok((StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response())
+}
+
+/// The token, and what it says. Guesses have a rate of their own, so that whoever makes them keeps nobody else out.
+fn held(shared: &Shared, token: Token) -> Result<(String, Link), Refusal> {
+    let verified = token.map_err(|_| LinkError::Invalid).and_then(|Path(token)| {
+        let keys = shared.trusted.links.as_ref().ok_or(LinkError::Invalid)?;
+        let link = keys.verify(&token, shared.now())?;
+        Ok((token, link))
+    });
+    let limit = match verified {
+        Ok(_) | Err(LinkError::Expired(_)) => &shared.requests,
+        Err(LinkError::Invalid) => &shared.guesses,
+    };
+    limit.take(1.0).map_err(|wait| too_many("requests", wait))?;
+    verified.map_err(|error| match error {
+        LinkError::Invalid => Refusal::Unknown,
+        LinkError::Expired(link) => Refusal::Expired(link),
+    })
+}
+
+async fn look(shared: &Shared, link: &Link) -> Result<Shown, Refusal> {
+    let id = link.incident_id.as_str().to_owned();
+    let found = shared.call(shared.room(Lane::Call)?, move |backend| backend.incident(&id)).await;
+    let view = match found {
+        Ok(view) => view,
+        Err(problem) if problem.status == 404 => return Err(Refusal::Gone),
+        Err(problem) => return Err(problem.into()),
+    };
+    let shown: Shown = serde_json::from_value(view).map_err(|e| {
+        Problem::from(BackendError::Internal(format!("an incident's view cannot be shown: {e}")))
+    })?;
+    // An id is found by its first letters too: a token is for one incident and for no other.
+    if shown.incident.incident_id == link.incident_id { Ok(shown) } else { Err(Refusal::Gone) }
+}
+
+async fn ask(shared: &Shared, id: &CommandId) -> Result<CommandAnswer, Problem> {
+    let id = id.clone();
+    shared.call(shared.room(Lane::Call)?, move |backend| backend.answer(&id)).await
+}
+
+/// Until the command has its answer, most often a few milliseconds. Without one the page says that it is on its way.
+async fn wait(shared: &Shared, id: &CommandId) {
+    let until = Instant::now() + ANSWER;
+    while Instant::now() < until {
+        match ask(shared, id).await {
+            Ok(answer) if answer.answer == AnswerState::Unknown => sleep(LOOK_EVERY).await,
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// What a form said.
+struct Form {
+    action: LinkAction,
+    text: String,
+    not_actionable: bool,
+    nonce: String,
+}
+
+impl Form {
+    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Problem> {
+        if media_type(headers) != "application/x-www-form-urlencoded" {
+            return Err(Problem::new(415, "content-type", "an answer comes from the form of this page")
+                .at("header Content-Type")
+                .fix("application/x-www-form-urlencoded"));
+        }
+        let (mut action, mut text, mut not_actionable, mut nonce) =
+            (None, String::new(), false, String::new());
+        for (name, value) in parse(body) {
+            match name.as_ref() {
+                "do" => action = LinkAction::of(&value),
+                // Browsers send lines as mail does.
+                "text" => text = value.replace("\r\n", "\n").trim().to_owned(),
+                "not_actionable" => not_actionable = value == "1",
+                "nonce" => nonce = value.chars().take(NONCE_CHARS_MAX).collect(),
+                _ => (),
+            }
+        }
+        let action = action.ok_or_else(|| {
+            Problem::new(422, "invalid", "the form does not say what to do")
+                .at("do")
+                .fix("acknowledge, mitigate, resolve or note")
+        })?;
+        Ok(Self { action, text, not_actionable, nonce })
+    }
+
+    fn action(&self) -> Result<Action, String> {
+        let text = match self.text.as_str() {
+            "" => None,
+            text => Some(checked_text("text", text.to_owned()).map_err(|problem| problem.detail.clone())?),
+        };
+        Ok(match self.action {
+            LinkAction::Acknowledge => Action::Acknowledge { for_s: None, note: text },
+            LinkAction::Mitigate => Action::Mitigate { for_s: None, note: text },
+            LinkAction::Resolve => Action::Resolve { reason: text, not_actionable: self.not_actionable },
+            LinkAction::Note => Action::Note { text: text.ok_or("write the note first")? },
+        })
+    }
+}
+
+/// What the address says of the command that led here.
+struct Asked {
+    action: LinkAction,
+    id: CommandId,
+}
+
+impl Asked {
+    fn read(query: &str) -> Option<Self> {
+        let of =
+            |wanted: &str| parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value);
+        Some(Self { action: LinkAction::of(&of("done")?)?, id: command_id(&of("id")?)? })
+    }
+
+    fn notice(&self, answer: &CommandAnswer) -> Notice {
+        match answer.answer {
+            AnswerState::Accepted => Notice::Done(self.action),
+            AnswerState::Unknown => Notice::Waiting,
+            AnswerState::Refused => {
+                Notice::Refused(answer.why.clone().unwrap_or_else(|| "it was refused".into()))
+            }
+        }
+    }
+}
+
+fn around<'a>(shared: &Shared, link: &'a Link, notice: Option<&'a Notice>, draft: &'a str) -> Around<'a> {
+    Around { link, notice, draft, nonce: shared.next_id(), now: shared.now() }
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::Unknown => answer(
+            StatusCode::NOT_FOUND,
+            plain(
+                "This is no link of ours",
+                "Open the link in the message again, whole, or run `tocsin incidents`.",
+            ),
+        ),
+        Refusal::Expired(link) => answer(
+            StatusCode::GONE,
+            plain(
+                "This link has expired",
+                &format!(
+                    "It worked until {}. A later message about the incident has a link that works; `tocsin show {}` shows it too.",
+                    shown::moment(link.expires_at),
+                    link.incident_id
+                ),
+            ),
+        ),
+        Refusal::Gone => answer(
+            StatusCode::GONE,
+            plain(
+                "This incident is over",
+                "It ended a while ago, and is not shown any more. The audit has all of it.",
+            ),
+        ),
+        Refusal::Problem(problem) => {
+            let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut response = answer(status, plain("This cannot be done now", &problem.detail));
+            if let Some(seconds) = problem.retry_after_s {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            response
+        }
+    }
+}
+
+fn answer(status: StatusCode, page: String) -> Response {
+    let policy = HeaderValue::from_str(&render::POLICY).expect("words and a hash");
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CONTENT_SECURITY_POLICY, policy),
+    ];
+    (status, headers, page).into_response()
+}
