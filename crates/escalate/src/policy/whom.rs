@@ -171,4 +171,21 @@ mod tests {
             assert!(got.is_none_or(|whom| whom.to_string() == text), "{text}");
         }
     }
+
+    #[test]
+    fn an_account_is_known_with_and_without_the_name_behind_it() {
+        let anyone =
+            Reader { name: "x".into(), zone: Zone::UTC, audience: "x".into(), contacts: BTreeMap::new() };
+        let accounts = BTreeMap::from([("slack:U0123".to_owned(), "ada".to_owned())]);
+        let (people, teams, roles) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let roster = Roster { people, teams, roles, accounts, anyone };
+        for (name, want) in [
+            ("slack:U0123", "ada"),
+            ("slack:U0123/ada.l", "ada"),
+            ("slack:U01234/ada.l", "slack:U01234/ada.l"),
+            ("grace", "grace"),
+        ] {
+            assert_eq!(roster.person_of(name), want);
+        }
+    }
 }

@@ -90,7 +90,7 @@ async fn a_press_is_an_acknowledgement_by_who_pressed() {
             ("abc", Action::Acknowledge { for_s: None, note: None })
         );
         let to = payload()["response_url"].as_str().unwrap().to_owned();
-        assert_eq!(told(&running).await, ["team".into(), to, "Acknowledged, it is yours: too slow".into()]);
+        assert_eq!(told(&running).await, ["team".into(), to, "Acknowledged: too slow".into()]);
         ids.push(command.command_id.unwrap());
     }
     assert_eq!(ids[0], ids[1], "the same press again is the same command");

@@ -93,9 +93,9 @@ async fn no_outcome_and_no_record_has_the_link() {
     let token = page.link().unwrap().rsplit('/').next().unwrap().to_owned();
     // Any part with its end in it: that is what nobody can write.
     let end = &token[token.len() - 8..];
-    for of in [webhook, pagerduty, slack, slack_bot, buttons, |port| alertmanager(&[port])]
-        as [fn(u16) -> Receiver; 6]
-    {
+    let all: [fn(u16) -> Receiver; 6] =
+        [webhook, pagerduty, slack, slack_bot, buttons, |port| alertmanager(&[port])];
+    for of in all {
         let echo = Server::start(vec![Do::Echo]).await;
         let outcome = of(echo.port).send(&page, 1, now()).await;
         assert!(!format!("{outcome:?}").contains(end), "{outcome:?}");
