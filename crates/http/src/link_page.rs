@@ -233,6 +233,7 @@ impl Asked {
         match answer.answer {
             AnswerState::Accepted => Notice::Done(self.action),
             AnswerState::Unknown => Notice::Waiting,
+            AnswerState::Noted => Notice::Noted(answer.why.clone().unwrap_or_default()),
             AnswerState::Refused => {
                 Notice::Refused(answer.why.clone().unwrap_or_else(|| "it was refused".into()))
             }

@@ -203,6 +203,7 @@ async fn answered(shared: &Shared, id: &CommandId, title: &str) -> String {
         let asked = id.clone();
         match shared.call(room, move |backend| backend.answer(&asked)).await {
             Ok(answer) => match answer.answer {
+                AnswerState::Noted => return answer.why.unwrap_or_else(|| "It is written down.".into()),
                 AnswerState::Accepted => return format!("Acknowledged: {title}"),
                 AnswerState::Refused => {
                     return format!("Not done: {}.", answer.why.unwrap_or_else(|| "it was refused".into()));

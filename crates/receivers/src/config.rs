@@ -175,6 +175,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn says_what_is_wrong() {
         for (text, part) in [
             ("type = \"pager\"", "unknown variant `pager`"),

@@ -71,7 +71,9 @@ pub(crate) fn of(
         Ok(answer) => {
             let outcome = of_status(answer.status, answer.retry_after.as_deref(), &who, now);
             if let Outcome::Reject { reason } = outcome {
-                let hidden: Vec<&str> = secrets.iter().map(|s| s.reveal()).collect();
+                // An address may be a secret too, and a server that repeats it leaves out where it is.
+                let path = Some(endpoint.path.as_str()).filter(|path| path.len() > 4);
+                let hidden: Vec<&str> = secrets.iter().map(|s| s.reveal()).chain(path).collect();
                 return Outcome::Reject { reason: with_words(reason, &answer.body, &hidden, &[]) };
             }
             outcome
@@ -83,7 +85,7 @@ pub(crate) fn of(
 }
 
 /// The outcome without the page's link, wherever a receiver has repeated it: outcomes are kept, links are not.
-pub(crate) fn without(outcome: Outcome, link: &PageLink) -> Outcome {
+pub(crate) fn without_link(outcome: Outcome, link: &PageLink) -> Outcome {
     let cut = |text: String| match link.cut_from(&text) {
         all if all.len() == text.len() => text,
         start => format!("{start}…"),

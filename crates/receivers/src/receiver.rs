@@ -135,7 +135,7 @@ impl Receiver {
             },
         };
         match &page.link {
-            Some(link) => outcome::without(outcome, link),
+            Some(link) => outcome::without_link(outcome, link),
             None => outcome,
         }
     }

@@ -247,6 +247,7 @@ pub(super) fn samples() -> Vec<Page> {
         text: None,
         thread: None,
         minimal: false,
+        link: None,
     };
     kinds.iter().flat_map(|kind| [page(&full, *kind, true), page(&bare, *kind, false)]).collect()
 }

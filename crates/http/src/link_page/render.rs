@@ -33,6 +33,8 @@ pub(super) enum Notice {
     Done(LinkAction),
     /// Durable, and not answered yet.
     Waiting,
+    /// Written down, and it stops nothing yet.
+    Noted(String),
     Refused(String),
 }
 
@@ -109,6 +111,9 @@ fn told(page: &mut Html, notice: &Notice) {
         }
         Notice::Waiting => {
             page.raw("<p class=\"notice good\" role=\"status\">Kept. It takes effect in a moment; this page looks again.</p>");
+        }
+        Notice::Noted(why) => {
+            page.raw("<p class=\"notice bad\" role=\"status\">Written down: ").text(why).raw(".</p>");
         }
         Notice::Refused(why) => {
             page.raw("<p class=\"notice bad\" role=\"alert\">Not done: ").text(why).raw(".</p>");
@@ -307,22 +312,28 @@ fn next(page: &mut Html, shown: &Shown, now: Timestamp) {
     }
     let at = shown.next_step_at.or(shown.acknowledged_until).or(shown.mitigated_until);
     match (shown.stage.as_str(), at) {
-        ("resolved" | "closed", _) => drop(page.raw("nothing")),
+        ("resolved" | "closed", _) => {
+            page.raw("nothing");
+        }
         ("open", Some(at)) => {
             page.raw("unless somebody takes it, the next step is paged at ");
             time(page, at);
             page.raw(" <span class=\"soft\">(").text(&distance(at, now)).raw(")</span>");
         }
         ("open", None) if shown.snoozed_until.is_some() => {
-            drop(page.raw("then it pages from the first step"))
+            page.raw("then it pages from the first step");
         }
-        ("open", None) => drop(page.raw("nobody else is paged by a timer")),
+        ("open", None) => {
+            page.raw("nobody else is paged by a timer");
+        }
         (_, Some(at)) => {
             page.raw("it is paged again from the first step at ");
             time(page, at);
             page.raw(", unless it is over by then");
         }
-        (_, None) => drop(page.raw("nothing by a timer")),
+        (_, None) => {
+            page.raw("nothing by a timer");
+        }
     }
     page.raw("<br><span class=\"soft\">Playbook: none yet</span>");
 }

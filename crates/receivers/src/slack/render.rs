@@ -138,14 +138,17 @@ mod tests {
         let mut page = Page { minimal: true, ..page() };
         page.incident.title = "<!channel> is down".into();
         let text = format!("SEV2 &lt;!channel&gt; is down (incident {})", page.incident.incident_id);
-        assert_eq!(message(&page), json!({"text": text, "unfurl_links": false, "unfurl_media": false}));
+        assert_eq!(
+            message(&page, false),
+            json!({"text": text, "unfurl_links": false, "unfurl_media": false})
+        );
     }
 
     #[test]
     fn many_lines_of_a_template_are_all_there() {
         let body: String = (0..900).map(|n| format!("{n}: <a>\n")).collect();
         let text = wire::page::PageText { title: "Slow".into(), body: body.clone() };
-        let got = message(&Page { text: Some(text), ..page() });
+        let got = message(&Page { text: Some(text), ..page() }, false);
         let blocks = got["blocks"].as_array().expect("a list");
         let sections = blocks.iter().filter(|b| b["type"] == "section").skip(1);
         let all: String = sections.map(|b| b["text"]["text"].as_str().expect("text")).collect();

@@ -93,6 +93,8 @@ struct Body {
     /// What, where, since, next.
     says: String,
     lists: Vec<(&'static str, Vec<String>)>,
+    /// Where its reader may answer.
+    link: Option<String>,
     foot: String,
 }
 
@@ -114,6 +116,7 @@ impl Body {
             title: if plain { clean(incident.title.clone()) } else { text::summary(page) },
             says: text::describe(page),
             lists: lists.into_iter().filter(|(_, items)| plain && !items.is_empty()).collect(),
+            link: page.link().map(str::to_owned),
             foot: clean(format!(
                 "tocsin, incident {} ({}), {} for {}",
                 incident.incident_id,
@@ -126,6 +129,9 @@ impl Body {
 
     fn text(&self) -> String {
         let mut out = format!("{}\n\n{}\n", self.title, self.says);
+        if let Some(link) = &self.link {
+            write!(out, "\n{}:\n{link}\n", text::ANSWER).expect("writing to a string");
+        }
         for (name, items) in &self.lists {
             write!(out, "\n{name}:\n").expect("writing to a string");
             for item in items {
@@ -154,6 +160,10 @@ impl Body {
             .expect("writing to a string");
         }
         out.push_str("</table>\n");
+        if let Some(link) = &self.link {
+            let (link, answer) = (html(link), html(text::ANSWER));
+            writeln!(out, "<p><a href=\"{link}\">{answer}</a></p>").expect("writing to a string");
+        }
         for (name, items) in &self.lists {
             writeln!(out, "<p>{name}:</p>\n<ul>").expect("writing to a string");
             for item in items {
@@ -183,6 +193,7 @@ mod tests {
     use crate::text::tests::page;
     use proptest::prelude::*;
     use wire::incident::Contributor;
+    use wire::link::{LinkAction, LinkActions, LinkKeys, Links};
     use wire::{AlertKey, NotificationId};
 
     fn made(page: &Page) -> String {
@@ -215,6 +226,23 @@ mod tests {
         let content = |part: &str| decode(part.split_once("\r\n\r\n").expect("a head").1);
         let bodies = [content(parts[1]), content(parts[2])];
         (headers, bodies)
+    }
+
+    #[test]
+    fn where_its_reader_may_answer_is_in_both_forms() {
+        let links = Links {
+            keys: LinkKeys::read("a_key_of_16_and_more").expect("a key"),
+            public_url: "https://tocsin.example.com".parse().expect("an address"),
+            valid_ms: 3_600_000,
+            actions: LinkActions::of(&LinkAction::ALL),
+        };
+        let page = Page { link: links.of(&page()), ..page() };
+        let link = page.link().expect("it has one");
+        let message = made(&page);
+        let (_, [text, html]) = read(&message);
+        assert!(text.contains(&format!("resolve:\n{link}\n")), "{text}");
+        assert!(html.contains(&format!("<a href=\"{link}\">")), "{html}");
+        assert!(!made(&Page { link: None, ..page }).contains("tocsin.example.com/i/"));
     }
 
     #[test]

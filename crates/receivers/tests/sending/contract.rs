@@ -68,7 +68,7 @@ async fn every_status_has_its_outcome_whatever_the_kind() {
 /// As large as an incident may be, in a script of three bytes a letter and with what each format escapes.
 fn largest() -> Page {
     let mut page = page();
-    page.incident.title = "警\"<&>\\*_`\u{1}".repeat(900);
+    page.incident.title = "警\"<&>\\*_`\u{1}".repeat(840);
     page.incident.subject.name = "模".repeat(400);
     page.incident.context.owner = Some("<!channel>".repeat(100));
     page.owner = Some("名".repeat(300));
