@@ -1,13 +1,23 @@
 //! The audit chain: appended to by the machine, checked by anyone.
 
-use std::collections::BTreeMap;
+mod checker;
 
 use serde::{Deserialize, Serialize};
 use wire::audit::{AuditRecord, CHAIN_START};
 use wire::{IncidentId, Timestamp};
 
+use crate::checkpoint::Disbelief;
+
+pub use checker::{Checker, Verified, Voucher, Witness, verify};
+
 /// Actor of what no person asked for.
 pub const TOCSIN: &str = "tocsin";
+
+/// Action of a record that holds a signed [`Checkpoint`](wire::checkpoint::Checkpoint) of the record before it.
+pub const CHECKPOINT: &str = "audit.checkpoint";
+
+/// Action of a record that holds a piece of a bundle; `after` is the digest of the whole.
+pub const STATED: &str = "policy.stated";
 
 /// Longest `why`, `before` or `after`, in bytes.
 pub(crate) const AUDIT_TEXT_MAX: usize = 4200;
@@ -36,6 +46,8 @@ pub(crate) struct Entry {
     pub(crate) before: Option<String>,
     pub(crate) after: Option<String>,
     pub(crate) why: Option<String>,
+    /// Whole: whoever makes it keeps it within bounds.
+    pub(crate) content: Option<String>,
 }
 
 impl Anchor {
@@ -52,6 +64,7 @@ impl Anchor {
             before: short(entry.before),
             after: short(entry.after),
             why: short(entry.why),
+            content: entry.content,
             previous: self.hash.clone(),
             hash: String::new(),
         };
@@ -65,16 +78,6 @@ impl Anchor {
 /// The longest start of `text` that has at most `max` bytes and ends with a whole character.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     &text[..text.floor_char_boundary(max)]
-}
-
-/// A stretch of chain in which every record follows from the one before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    pub first: u64,
-    pub last: Anchor,
-    pub records: u64,
-    /// False when the beginning is gone (retention): what lay before `first` is vouched for by an anchor or by nobody.
-    pub from_start: bool,
 }
 
 /// Where a chain does not hold, and why.
@@ -98,111 +101,15 @@ pub enum Fault {
     OtherPartition { found: u32 },
     #[error("an anchor knows it with another hash: the chain was rebuilt before it")]
     NotAsAnchored,
+    #[error("the checkpoint in it is not to be believed: {0}; the chain was rebuilt before it")]
+    Checkpoint(Disbelief),
+    #[error("the anchor that knows it is not to be believed: {0}")]
+    Anchor(Disbelief),
     #[error("an anchor knows it, but the chain ends at record {last}: its tail was cut")]
     Cut { last: u64 },
 }
 
-/// Checks the chain of one partition, in order, against what anchors remember of it.
-///
-/// As [`Checker`], of records that are all at hand.
-///
-/// # Errors
-/// The first record at which it does not hold.
-pub fn verify(
-    partition: u32,
-    records: impl IntoIterator<Item = AuditRecord>,
-    anchors: &[Anchor],
-) -> Result<Verified, Broken> {
-    let mut checker = Checker::new(partition, anchors)?;
-    for record in records {
-        checker.record(&record)?;
-    }
-    checker.end()
-}
-
-/// A check of the chain of one partition, record by record. Keeps the last record's hash and the anchors, whatever
-/// the length of the chain.
-///
-/// A chain may begin late, because retention removes its beginning; without an anchor at or after its first record,
-/// nobody vouches that it is not a chain made up later. A cut tail is seen only by an anchor.
-#[derive(Clone, Debug)]
-pub struct Checker {
-    partition: u32,
-    known: BTreeMap<u64, String>,
-    first: u64,
-    last: Option<Anchor>,
-    records: u64,
-}
-
-impl Checker {
-    /// # Errors
-    /// When the anchors are of another partition, or contradict each other.
-    pub fn new(partition: u32, anchors: &[Anchor]) -> Result<Self, Broken> {
-        let checker = Self { partition, known: BTreeMap::new(), first: 0, last: None, records: 0 };
-        anchors.iter().try_fold(checker, |mut checker, anchor| {
-            if anchor.partition != partition {
-                return checker.broken(anchor.sequence, Fault::OtherPartition { found: anchor.partition });
-            }
-            if *checker.known.entry(anchor.sequence).or_insert_with(|| anchor.hash.clone()) != anchor.hash {
-                return checker.broken(anchor.sequence, Fault::NotAsAnchored);
-            }
-            Ok(checker)
-        })
-    }
-
-    fn broken<T>(&self, sequence: u64, why: Fault) -> Result<T, Broken> {
-        Err(Broken { partition: self.partition, sequence, why })
-    }
-
-    /// Takes the next record. Nothing is known of what comes after one that does not hold.
-    ///
-    /// # Errors
-    /// When it does not follow from the one before, or is not what an anchor knows.
-    pub fn record(&mut self, record: &AuditRecord) -> Result<(), Broken> {
-        let sequence = record.sequence;
-        if record.partition != self.partition {
-            return self.broken(sequence, Fault::OtherPartition { found: record.partition });
-        }
-        if record.digest() != record.hash {
-            return self.broken(sequence, Fault::Changed);
-        }
-        // What the first record must follow is known if it is the start, or if an anchor knows it.
-        let before = match &self.last {
-            Some(before) => Some(before.hash.as_str()),
-            None if sequence == 1 => Some(CHAIN_START),
-            None => self.known.get(&(sequence.saturating_sub(1))).map(String::as_str),
-        };
-        if let Some(before) = &self.last
-            && sequence != before.sequence + 1
-        {
-            return self.broken(sequence, Fault::OutOfOrder { after: before.sequence });
-        }
-        if before.is_some_and(|before| before != record.previous) || sequence == 0 {
-            return self.broken(sequence, Fault::Unlinked);
-        }
-        if self.known.get(&sequence).is_some_and(|hash| *hash != record.hash) {
-            return self.broken(sequence, Fault::NotAsAnchored);
-        }
-        if self.records == 0 {
-            self.first = sequence;
-        }
-        self.records += 1;
-        self.last = Some(Anchor { partition: self.partition, sequence, hash: record.hash.clone() });
-        Ok(())
-    }
-
-    /// There are no more records.
-    ///
-    /// # Errors
-    /// When an anchor knows a later one.
-    pub fn end(self) -> Result<Verified, Broken> {
-        let last = self.last.clone().unwrap_or_else(|| Anchor::start(self.partition));
-        if let Some((&sequence, _)) = self.known.last_key_value().filter(|(s, _)| **s > last.sequence) {
-            return self.broken(sequence, Fault::Cut { last: last.sequence });
-        }
-        Ok(Verified { first: self.first, last, records: self.records, from_start: self.first <= 1 })
-    }
-}
-
+#[cfg(test)]
+mod signed_tests;
 #[cfg(test)]
 mod tests;

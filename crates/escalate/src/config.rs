@@ -2,6 +2,8 @@
 
 mod people;
 
+mod audited;
+
 use std::collections::BTreeMap;
 use std::fmt;
 

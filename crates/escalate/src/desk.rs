@@ -1,8 +1,12 @@
 //! What every incident of a partition shares while one input is taken in: the clock, the policy, the chain, the effects.
 
+mod signed;
+mod stated;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use wire::checkpoint::Checkpoint;
 use wire::{Digest, IncidentId, Timestamp};
 
 use crate::audit::{Anchor, Entry, cut};
@@ -28,6 +32,12 @@ pub(crate) struct Desk {
     /// Config in force when the head was last written.
     pub(crate) config: Option<Digest>,
     pub(crate) head_moved: bool,
+    /// The last of the chain.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// When every bundle in use was last written into the chain.
+    pub(crate) stated_at: Option<Timestamp>,
+    /// When that was made, and not later than this process took over.
+    pub(crate) signed_at: Timestamp,
     pub(crate) people: Directory,
     pub(crate) count: Counters,
     pub(crate) effects: Vec<Effect>,
@@ -58,6 +68,9 @@ impl Desk {
             loaded: None,
             config: None,
             head_moved: false,
+            checkpoint: None,
+            stated_at: None,
+            signed_at: Timestamp::EPOCH,
             people: Directory::default(),
             count: Counters::default(),
             effects: Vec::new(),
@@ -90,6 +103,8 @@ impl Desk {
         if self.loaded.as_ref() != Some(&digest) {
             let before = self.loaded.replace(digest.clone()).map(|d| d.to_string());
             let after = Some(digest.to_string());
+            let policy = Arc::clone(&self.current);
+            self.state_bundle(&policy);
             self.audit(Entry { action: "policy.loaded", before, after, why, ..Entry::default() });
         }
     }
@@ -109,7 +124,7 @@ impl Desk {
             before: before.into(),
             after: after.into(),
             why: why.into(),
-            actor: None,
+            ..Entry::default()
         });
     }
 

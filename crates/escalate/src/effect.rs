@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use wire::audit::AuditRecord;
+use wire::checkpoint::Checkpoint;
 use wire::command::Command;
 use wire::context::Feedback;
 use wire::outbox::{OutboxRecord, Outcome};
@@ -39,8 +40,8 @@ pub struct Loaded {
     pub bundle: Bundle,
 }
 
-/// What the runtime must do, in this order: all but `Send` in one transaction with the offsets of the inputs,
-/// then the sends, and none of them if that transaction does not hold.
+/// What the runtime must do, in this order: all but `Checkpoint` and `Send` in one transaction with the offsets of the
+/// inputs, then those, and none of them if that transaction does not hold.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     Response(Response),
@@ -55,6 +56,8 @@ pub enum Effect {
         key: Vec<u8>,
         value: Option<Vec<u8>>,
     },
+    /// Is in the chain, and is to be kept elsewhere. The last one comes again with `Started`, lest a crash swallowed it.
+    Checkpoint(Box<Checkpoint>),
     /// To be answered by an `Outcome` within the lease.
     Send {
         page: Box<Page>,

@@ -6,6 +6,7 @@
 
 mod answers;
 pub mod audit;
+mod checkpoint;
 pub mod config;
 mod counts;
 mod desk;
@@ -25,7 +26,8 @@ mod template;
 mod view;
 
 pub use answers::Answer;
-pub use audit::{Anchor, Broken, Checker, Verified, verify};
+pub use audit::{Anchor, Broken, Checker, Verified, Voucher, Witness, verify};
+pub use checkpoint::{Checkpoints, Disbelief, PublicKeys, SigningKey};
 pub use config::{
     Bundle, ConfigError, ConfigErrors, EscalateConfig, PeopleConfig, PolicyConfig, RouteConfig, StepConfig,
 };

@@ -72,8 +72,10 @@ impl Machine {
     /// When the record was written by a newer version or cannot be read: the partition must not be worked on.
     pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), StateError> {
         match store::read(key, value)? {
-            Record::Head(Some(Head { chain, policy, config })) => {
+            Record::Head(Some(Head { chain, policy, config, checkpoint, stated_at })) => {
                 self.desk.head = chain;
+                self.desk.checkpoint = checkpoint;
+                self.desk.stated_at = stated_at;
                 self.desk.config = config;
                 self.desk.loaded = Some(policy);
             }
@@ -145,7 +147,8 @@ impl Machine {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         self.desk.owner.as_ref()?;
-        self.index.timers.first().map(|(at, _)| *at).into_iter().chain(self.pace.due).min()
+        let timer = self.index.timers.first().map(|(at, _)| *at);
+        timer.into_iter().chain(self.pace.due).chain(self.desk.checkpoint_due()).min()
     }
 
     fn incident(&mut self, mut incident: Incident) {
@@ -262,6 +265,7 @@ impl Machine {
                 self.with(&id, IncidentState::timers_due);
             }
         }
+        self.desk.checkpoint_if_due();
     }
 
     /// A new owner: what was on its way may still be, and bundles that are gone are replaced.
@@ -269,7 +273,9 @@ impl Machine {
         let why = format!("{owner} works on partition {}", self.desk.head.partition);
         self.desk.owner = Some(owner);
         self.desk.audit(Entry { action: "worker.started", why: Some(why), ..Entry::default() });
+        self.desk.state_bundles_of_old();
         self.desk.note_policy(None);
+        self.desk.vouch_again();
         if self.desk.forget_people() {
             // Whoever has their views has the names.
             self.changed.extend(self.incidents.keys().cloned());
@@ -390,8 +396,10 @@ impl Machine {
         if std::mem::take(&mut self.desk.head_moved) {
             let (chain, policy) = (self.desk.head.clone(), self.desk.loaded.clone());
             let policy = policy.unwrap_or_else(|| self.desk.current.digest().clone());
-            let config = self.desk.config.clone();
-            self.desk.effects.push(store::head(&Head { chain, policy, config }));
+            let (config, checkpoint) = (self.desk.config.clone(), self.desk.checkpoint.clone());
+            let stated_at = self.desk.stated_at;
+            let head = Head { chain, policy, config, checkpoint, stated_at };
+            self.desk.effects.push(store::head(&head));
         }
         let mut effects = std::mem::take(&mut self.desk.effects);
         effects.append(&mut self.desk.sends);

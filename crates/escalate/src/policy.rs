@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wire::{Digest, Incident};
 
+use crate::checkpoint::Checkpoints;
 use crate::config::{Bundle, Class, ConfigErrors, EscalateConfig};
 use crate::pace::Rates;
 use crate::people::PeopleKey;
@@ -33,6 +34,7 @@ pub struct Policy {
     people_key: PeopleKey,
     forgotten: BTreeSet<String>,
     rates: Rates,
+    checkpoints: Option<Checkpoints>,
 }
 
 /// One policy: steps that page one after the other.
@@ -94,7 +96,8 @@ impl Policy {
     /// Everything that is wrong with it but receivers that there are none of.
     pub fn renewed(&self, bundle: Bundle) -> Result<Self, ConfigErrors> {
         let (people_key, forgotten) = (self.people_key.clone(), self.forgotten.clone());
-        Ok(Self { people_key, forgotten, rates: self.rates.clone(), ..Self::again(bundle)? })
+        let (rates, checkpoints) = (self.rates.clone(), self.checkpoints.clone());
+        Ok(Self { people_key, forgotten, rates, checkpoints, ..Self::again(bundle)? })
     }
 
     fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
@@ -109,6 +112,7 @@ impl Policy {
             people_key: PeopleKey::default(),
             forgotten: BTreeSet::new(),
             rates: Rates::new(),
+            checkpoints: None,
         })
     }
 
@@ -134,6 +138,13 @@ impl Policy {
     #[must_use]
     pub fn with_rates(mut self, rates: Rates) -> Self {
         self.rates = rates;
+        self
+    }
+
+    /// Sets how the audit chain is signed; without it there are no checkpoints.
+    #[must_use]
+    pub fn with_checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = Some(checkpoints);
         self
     }
 
@@ -186,6 +197,10 @@ impl Policy {
 
     pub(crate) const fn people_key(&self) -> &PeopleKey {
         &self.people_key
+    }
+
+    pub(crate) const fn checkpoints(&self) -> Option<&Checkpoints> {
+        self.checkpoints.as_ref()
     }
 
     pub(crate) const fn forgotten(&self) -> &BTreeSet<String> {

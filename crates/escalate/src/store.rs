@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use wire::{CommandId, Digest, IncidentId};
+use wire::checkpoint::Checkpoint;
+use wire::{CommandId, Digest, IncidentId, Timestamp};
 
 use crate::answers::Kept;
 use crate::audit::Anchor;
@@ -44,6 +45,12 @@ pub(crate) struct Head {
     /// Not there before anything was loaded, nor from earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) config: Option<Digest>,
+    /// The last one of the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// When every bundle in use was last written into the chain; each load writes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stated_at: Option<Timestamp>,
 }
 
 /// One state record taken apart; `None` is a tombstone.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use wire::{Incident, command::Command};
 
+use crate::checkpoints::Checkpoints;
 use crate::clock::{Clock, Now};
 use crate::commit::commit;
 use crate::gauges::{self, Look};
@@ -37,6 +38,7 @@ pub struct EscalateLoop<L: Log, M, S> {
     held: Held,
     parts: BTreeMap<u32, Part<L, M>>,
     sends: S,
+    checkpoints: Option<Checkpoints>,
     views: Arc<Views>,
     look: Look,
     /// Receivers that metrics know of. Bound: those of the policies.
@@ -85,11 +87,18 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             held: Held::default(),
             parts: BTreeMap::new(),
             sends,
+            checkpoints: None,
             views,
             look: Look::default(),
             receivers: BTreeSet::new(),
             clock,
         })
+    }
+
+    /// Where checkpoints of the audit go beside the chain.
+    #[must_use]
+    pub fn with_checkpoints(self, checkpoints: Option<Checkpoints>) -> Self {
+        Self { checkpoints, ..self }
     }
 
     /// Takes in what has come, decides, commits, and starts what must be sent. Never sleeps.
@@ -278,6 +287,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, now.mono + lease),
                 Carry::Response(r) => self.views.tell(views::Event::Response { response: Arc::new(r) }),
                 Carry::Incident(i) => count_incident(&i),
+                Carry::Checkpoint(c) => self.checkpoints.iter().for_each(|out| out.leave(&c)),
                 Carry::Outbox(_) | Carry::Audit(_) | Carry::Context(_) | Carry::State { .. } => (),
             }
         }

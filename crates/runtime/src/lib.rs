@@ -3,6 +3,7 @@
 //! Each loop is `step(&mut self, now)`: it neither sleeps nor spawns, so that a simulation can drive the same code.
 //! The thread around it is in [`host`].
 
+pub mod checkpoints;
 pub mod clock;
 pub mod collect;
 mod commit;

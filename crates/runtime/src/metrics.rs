@@ -34,6 +34,8 @@ pub const READY: &str = "tocsin_ready";
 pub const CONFIG_RELOADS: &str = "tocsin_config_reloads_total";
 pub const CONFIG_REPLACED: &str = "tocsin_config_replaced_total";
 pub const CONFIG_INFO: &str = "tocsin_config_info";
+pub const CHECKPOINTS: &str = "tocsin_audit_checkpoints_total";
+pub const ACCESS: &str = "tocsin_access_total";
 pub const DATA_GAPS: &str = "tocsin_data_gaps_total";
 
 /// Names every metric to the recorder; call once, after it is installed.
@@ -64,6 +66,14 @@ pub fn describe() {
     describe_counter!(FAILED_OPEN, "Takeovers after which pages left before all that waited was read");
     describe_gauge!(BUDGET_SPENT, "False pages and tickets granted so far");
     describe_gauge!(BUDGET_PER_WEEK, "False pages and tickets that the operator allows a week");
+    describe_counter!(
+        CHECKPOINTS,
+        "Checkpoints of the audit on their way into the file beside the chain, by outcome: written, failed, lost"
+    );
+    describe_counter!(
+        ACCESS,
+        "Requests that read or act on one incident, the audit or a person, by what and outcome"
+    );
     describe_histogram!(RESTORE, Unit::Seconds, "Time until the state of a partition was read back, by role");
     describe_histogram!(TRANSACTION, Unit::Seconds, "Time of one commit, by role");
     describe_counter!(TRANSACTIONS, "Transactions, by role and outcome");

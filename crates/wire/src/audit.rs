@@ -25,6 +25,10 @@ pub struct AuditRecord {
     pub after: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What the action is about, whole, as JSON: a signed [`Checkpoint`](crate::checkpoint::Checkpoint) of
+    /// `audit.checkpoint`, a piece of the bundle of `policy.stated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
     /// Hash of the record before; 64 zeros for the first.
     pub previous: String,
     pub hash: String,
@@ -40,17 +44,23 @@ impl AuditRecord {
         let text =
             |t: &Option<String>| t.as_deref().map_or_else(|| vec![0], |t| [&[1], t.as_bytes()].concat());
         let incident = self.incident_id.as_ref().map(ToString::to_string);
-        id::hex(&id::sha256(&[
-            &self.partition.to_be_bytes(),
-            &self.sequence.to_be_bytes(),
-            &self.at.as_ms().to_be_bytes(),
+        let (partition, sequence) = (self.partition.to_be_bytes(), self.sequence.to_be_bytes());
+        let at = self.at.as_ms().to_be_bytes();
+        let texts = [text(&incident), text(&self.before), text(&self.after), text(&self.why)];
+        let mut parts: Vec<&[u8]> = vec![
+            &partition,
+            &sequence,
+            &at,
             self.actor.as_bytes(),
             self.action.as_bytes(),
-            &text(&incident),
-            &text(&self.before),
-            &text(&self.after),
-            &text(&self.why),
+            &texts[0],
+            &texts[1],
+            &texts[2],
+            &texts[3],
             self.previous.as_bytes(),
-        ]))
+        ];
+        // Only where there is one: records from before there were any keep their hash.
+        parts.extend(self.content.as_deref().map(str::as_bytes));
+        id::hex(&id::sha256(&parts))
     }
 }

@@ -3,6 +3,7 @@
 //! Wire messages ignore unknown fields (additive within v1); config rejects them.
 
 pub mod audit;
+pub mod checkpoint;
 pub mod cloudevent;
 pub mod command;
 pub mod context;

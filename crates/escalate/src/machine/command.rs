@@ -138,6 +138,7 @@ impl IncidentState {
             before: Some(stage.name().into()),
             after: Some(after),
             why: text.clone(),
+            ..Entry::default()
         });
         let answer = self.carry_out(desk, doing, by, text.as_deref(), idle);
         if idle {

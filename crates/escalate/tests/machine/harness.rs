@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use escalate::{Effect, Input, Loaded, Machine, Policy};
 use wire::audit::AuditRecord;
+use wire::checkpoint::Checkpoint;
 use wire::command::Command;
 use wire::context::Feedback;
 use wire::outbox::{OutboxRecord, Outcome};
@@ -57,6 +58,7 @@ pub(crate) struct Script {
     pub(crate) state: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) audit: Vec<AuditRecord>,
+    pub(crate) checkpoints: Vec<Checkpoint>,
     pub(crate) responses: Vec<Response>,
     pub(crate) feedback: Vec<Feedback>,
     pub(crate) outbox: Vec<OutboxRecord>,
@@ -78,6 +80,7 @@ impl Script {
             state: BTreeMap::new(),
             sent: Vec::new(),
             audit: Vec::new(),
+            checkpoints: Vec::new(),
             responses: Vec::new(),
             feedback: Vec::new(),
             outbox: Vec::new(),
@@ -200,6 +203,7 @@ impl Script {
                 Effect::Response(r) => self.responses.push(r),
                 Effect::Outbox(r) => self.outbox.push(*r),
                 Effect::Audit(r) => self.audit.push(r),
+                Effect::Checkpoint(c) => self.checkpoints.push(*c),
                 Effect::Feedback(f) => self.feedback.push(*f),
                 Effect::Incident(i) => {
                     self.own.push((*i).clone());

@@ -1,10 +1,12 @@
 //! Laws over random histories: incidents, commands, receivers of every temper, silence, time, and a restart at any point.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use escalate::{Effect, Input, Machine, Stage, Timer};
+use escalate::{Checker, Checkpoints, Effect, Input, Machine, Policy, PublicKeys, SigningKey, Stage, Timer};
 use proptest::prelude::*;
 use wire::audit::AuditRecord;
+use wire::checkpoint::Checkpoint;
 use wire::command::Action;
 use wire::outbox::{OutboxState, Outcome};
 use wire::page::{Page, PageKind};
@@ -147,6 +149,12 @@ impl Receiver {
     }
 }
 
+/// With a checkpoint whenever something was written in the last seven seconds.
+fn signing() -> Arc<Policy> {
+    let checkpoints = Checkpoints { key: SigningKey::new([3; 32]), every_ms: 7_000 };
+    Arc::new(Policy::clone(&policy(SETTINGS)).with_checkpoints(checkpoints))
+}
+
 struct World {
     machine: Machine,
     now: Timestamp,
@@ -154,6 +162,7 @@ struct World {
     recorded: Vec<(Input, Timestamp)>,
     effects: Vec<Vec<Effect>>,
     audit: Vec<AuditRecord>,
+    checkpoints: Vec<Checkpoint>,
     last: BTreeMap<String, Incident>,
     under_way: Vec<UnderWay>,
     /// Pages in the order in which they were decided, with their last state.
@@ -167,12 +176,13 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut world = Self {
-            machine: Machine::new(0, policy(SETTINGS)),
+            machine: Machine::new(0, signing()),
             now: at(0),
             state: BTreeMap::new(),
             recorded: Vec::new(),
             effects: Vec::new(),
             audit: Vec::new(),
+            checkpoints: Vec::new(),
             last: BTreeMap::new(),
             under_way: Vec::new(),
             pages: Vec::new(),
@@ -196,6 +206,7 @@ impl World {
             match effect {
                 Effect::Audit(record) => self.audit.push(record),
                 Effect::Response(_) | Effect::Feedback(_) => (),
+                Effect::Checkpoint(checkpoint) => self.checkpoints.push(*checkpoint),
                 Effect::Incident(incident) => own.push(incident),
                 Effect::Outbox(record) => self.outbox(&record.page, record.state),
                 Effect::State { key, value: Some(value) } => {
@@ -381,7 +392,7 @@ impl World {
     }
 
     fn restart(&mut self) {
-        let mut machine = Machine::new(0, policy(SETTINGS));
+        let mut machine = Machine::new(0, signing());
         for (key, value) in &self.state {
             machine.restore(key, value).expect("its own state");
         }
@@ -451,11 +462,16 @@ impl World {
         let unsaid: Vec<_> = open.iter().filter(|(key, _)| !standing.contains(*key)).collect();
         assert!(unsaid.is_empty(), "alerts that nobody keeps alive: {unsaid:?}");
         // The chain holds up to the head.
-        let verified =
-            escalate::verify(0, self.audit.iter().cloned(), std::slice::from_ref(self.machine.anchor()));
-        assert_eq!(verified.expect("the chain holds").last, *self.machine.anchor());
+        let keys = PublicKeys::new([SigningKey::new([3; 32]).public()]).expect("a key");
+        let mut checker = Checker::new(0, std::slice::from_ref(self.machine.anchor()))
+            .and_then(|checker| checker.against(&keys, "default", &self.checkpoints))
+            .expect("what was signed is to be believed");
+        self.audit.iter().try_for_each(|record| checker.record(record)).expect("the chain holds");
+        let verified = checker.end().expect("nothing is missing");
+        assert_eq!(verified.last, *self.machine.anchor());
+        assert!(verified.vouched.is_some(), "a checkpoint was made");
         // A machine that never restarted, given the same inputs at the same times, does the same to the byte.
-        let mut again = Machine::new(0, policy(SETTINGS));
+        let mut again = Machine::new(0, signing());
         for ((input, now), effects) in self.recorded.iter().zip(&self.effects) {
             let repeated = again.handle(input.clone(), *now);
             assert!(repeated == *effects, "{input:?}\n  was {effects:?}\n  now {repeated:?}");

@@ -3,6 +3,7 @@
 extern crate tocsin_escalate as escalate;
 
 mod bounds;
+mod checkpoints;
 mod feedback;
 mod harness;
 mod laws;

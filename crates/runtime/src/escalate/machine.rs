@@ -67,7 +67,7 @@ impl Machine for escalate::Machine {
     }
 }
 
-/// What the loop can carry out for a machine. All but `Send` go into the transaction.
+/// What the loop can carry out for a machine. All but `Checkpoint` and `Send` go into the transaction.
 #[derive(Debug)]
 pub enum Carry {
     Response(wire::response::Response),
@@ -80,6 +80,8 @@ pub enum Carry {
         key: Vec<u8>,
         value: Option<Vec<u8>>,
     },
+    /// Only after the commit that holds its record in the chain.
+    Checkpoint(Box<wire::checkpoint::Checkpoint>),
     /// Only after the commit that holds its `sending` record.
     Send {
         page: Box<wire::page::Page>,
@@ -99,6 +101,7 @@ impl From<escalate::Effect> for Carry {
                 Self::Context(Box::new(wire::context::ContextRecord::Feedback(*f)))
             }
             escalate::Effect::State { key, value } => Self::State { key, value },
+            escalate::Effect::Checkpoint(c) => Self::Checkpoint(c),
             escalate::Effect::Send { page, attempt, lease_ms } => {
                 Self::Send { page, attempt, lease: Duration::from_millis(lease_ms) }
             }

@@ -140,6 +140,6 @@ fn of_one(
             state.put((&topics.state_escalate, partition), key.clone(), value.clone(), &mut records);
             records
         }
-        Carry::Send { .. } => Vec::new(),
+        Carry::Checkpoint(_) | Carry::Send { .. } => Vec::new(),
     }
 }
