@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use wire::audit::{AuditRecord, CHAIN_START};
+use wire::checkpoint::Checkpoint;
 use wire::command::{Action, Command, Principal, Role};
 use wire::context::{ContextRecord, Deployment};
 use wire::deadletter::{DeadLetter, Reason};
+use wire::forget::Forget;
 use wire::history::{Bin, Distribution, History, StreamHistory, Verdict};
 use wire::incident::{Context, Contributor};
 use wire::label::{Label, LabelKind};
@@ -290,11 +292,39 @@ pub fn audit() -> AuditRecord {
         before: None,
         after: Some("sev2 latency".into()),
         why: Some("route 2, policy default".into()),
+        content: None,
         previous: CHAIN_START.into(),
         hash: String::new(),
     };
     record.hash = record.digest();
     record
+}
+
+/// Of that record; what signs it is no key.
+#[must_use]
+pub fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        namespace: "default".into(),
+        partition: 0,
+        sequence: 1,
+        hash: audit().hash,
+        at: at("2026-03-02T10:50:00Z"),
+        key: "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".into(),
+        signature: "00".repeat(64),
+    }
+}
+
+#[must_use]
+pub fn forget() -> Forget {
+    let command_id = CommandId::of(&[b"forget"]);
+    Forget {
+        name: Forget::digest(&command_id, "ada"),
+        command_id,
+        partition: 0,
+        issued_at: at("2026-03-02T10:42:03Z"),
+        principal: Principal { name: "root".into(), role: Role::Admin },
+        pseudonym: "p-4u2k7d".into(),
+    }
 }
 
 #[must_use]

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tocsin_tests::{samples, updating_golden};
+use wire::command::Commanded;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a member of the workspace").join("schemas")
@@ -65,7 +66,11 @@ fn every_record_has_a_schema_and_a_sample() {
     record("context", &samples::deployment());
     record("profile", &samples::profile());
     record("history", &samples::history());
-    record("command", &samples::command());
+    record("command", &Commanded::OnIncident(samples::command()));
+    let forget = serde_json::to_value(samples::forget()).unwrap();
+    golden(&folder().join("samples/command-forget.json"), &forget);
+    assert!(jsonschema::validator_for(&schema::<Commanded>("command")).unwrap().is_valid(&forget));
+    record("checkpoint", &samples::checkpoint());
     record("response", &samples::response());
     record("page", &samples::page());
     record("outbox", &samples::outbox());

@@ -125,7 +125,8 @@ impl Cores {
                 | Effect::Outbox(_)
                 | Effect::Audit(_)
                 | Effect::Incident(_)
-                | Effect::Feedback(_) => (),
+                | Effect::Feedback(_)
+                | Effect::Checkpoint(_) => (),
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use receivers::{Receiver, ReceiverConfig, SecretSource};
+use runtime::checkpoints::Checkpoints;
 use runtime::clock::Clock;
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::escalate::EscalateLoop;
@@ -22,8 +23,8 @@ use wire::context::ContextRecord;
 use wire::topic::Topics;
 
 use crate::args::Role;
-use crate::backend::Backend;
-use crate::config::{Checked, audit, link};
+use crate::backend::{Auditing, Backend};
+use crate::config::{Checked, audit, checkpoints, link};
 use crate::failure::{Failure, Kind};
 use crate::reload::{InForce, Watch};
 
@@ -71,6 +72,8 @@ pub(crate) struct App {
     pub address: String,
     pub stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<(), LogError>>>,
+    /// They end once the roles that hand them something have.
+    writers: Vec<JoinHandle<()>>,
     tokio: Option<tokio::runtime::Runtime>,
     client_file: Option<PathBuf>,
     in_force: InForce,
@@ -107,10 +110,14 @@ impl App {
             .build()
             .map_err(|e| Failure::new(Kind::CannotStart, format!("no threads: {e}")))?;
         let receivers = receivers(checked)?;
+        let keys = checkpoints::known(checked, &policy).map_err(|e| Failure::new(Kind::CannotStart, e))?;
+        let names = names_people(checked, &options.roles);
+        let auditing = Auditing { keys, policy: Arc::clone(&policy), names };
         let entered = tokio.enter();
         let backend = Backend::new(
             log.clone(),
             checked,
+            auditing,
             settings.clone(),
             Arc::clone(&views),
             receivers.clone(),
@@ -143,6 +150,7 @@ impl App {
             address,
             stop: Arc::clone(&options.stop),
             threads: Vec::new(),
+            writers: Vec::new(),
             tokio: None,
             client_file: options.client_file,
             in_force,
@@ -210,6 +218,8 @@ impl App {
                     Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views))
                         .with_log(log.clone())
                         .with_links(self.links.clone());
+                let (checkpoints, thread) = leave_checkpoints(checked)?;
+                self.writers.push(thread);
                 let work = EscalateLoop::new(
                     log.clone(),
                     settings.clone(),
@@ -219,6 +229,7 @@ impl App {
                     Arc::clone(&views),
                     clock,
                 )?;
+                let work = work.with_checkpoints(Some(checkpoints));
                 self.threads.push(drive(work, clock, stop, views));
             }
         }
@@ -271,6 +282,9 @@ impl App {
             if first.is_ok() {
                 first = ended;
             }
+        }
+        for writer in self.writers.drain(..) {
+            drop(writer.join());
         }
         if let Some(tokio) = self.tokio.take() {
             tokio.shutdown_timeout(Duration::from_secs(2));
@@ -349,8 +363,43 @@ fn prepare<L: Log>(
     Ok(())
 }
 
-/// The policy, with a secret for people's pseudonyms where somebody escalates.
+/// Whether this process knows as whom people appear in the audit.
+fn names_people(checked: &Checked, roles: &[Role]) -> bool {
+    checked.people_key_given || roles.contains(&Role::Escalate)
+}
+
+/// Where checkpoints of the audit go.
+fn leave_checkpoints(checked: &Checked) -> Result<(Checkpoints, JoinHandle<()>), Failure> {
+    let config = &checked.config;
+    let path = config.audit.checkpoint_path(&checked.dir, &config.log);
+    let failed = |e| {
+        Failure::new(
+            Kind::CannotStart,
+            format!(
+                "{}: {e}; checkpoints of the audit go there, or where [audit] checkpoint_file says",
+                path.display()
+            ),
+        )
+    };
+    Checkpoints::start(&path).map_err(failed)
+}
+
+/// The policy, with a key that signs the audit and a secret for people's pseudonyms where somebody escalates.
 fn policy(checked: &Checked, roles: &[Role]) -> Result<Arc<escalate::Policy>, Failure> {
+    let policy = pseudonyms(checked, roles)?;
+    if checked.signing_key_given || !roles.contains(&Role::Escalate) {
+        return Ok(policy);
+    }
+    if checked.config.log.brokers.is_some() {
+        tracing::warn!(
+            "checkpoints of the audit are signed with this process's own key: give all the same with [audit] checkpoint_key_file"
+        );
+    }
+    let own = checkpoints::own(checked).map_err(|e| Failure::new(Kind::CannotStart, e))?;
+    Ok(Arc::new(escalate::Policy::clone(&policy).with_checkpoints(own)))
+}
+
+fn pseudonyms(checked: &Checked, roles: &[Role]) -> Result<Arc<escalate::Policy>, Failure> {
     if checked.people_key_given || !roles.contains(&Role::Escalate) {
         return Ok(Arc::clone(&checked.policy));
     }

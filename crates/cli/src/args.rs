@@ -91,6 +91,8 @@ pub(crate) enum Command {
     /// The audit chain
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Forget a person: the audit keeps a pseudonym that leads to no name
+    Forget(ForgetArgs),
     /// References: what healthy looks like
     #[command(subcommand)]
     Reference(ReferenceCommand),
@@ -436,10 +438,38 @@ pub(crate) struct DeadLettersArgs {
     pub limit: u16,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// The name, as the person's token has it
+    #[arg(value_name = "PERSON")]
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerifyArgs {
+    /// Checkpoints that were kept elsewhere, one JSON object a line: what [audit] checkpoint_file holds
+    #[arg(long, value_name = "FILE")]
+    pub anchor: Option<PathBuf>,
+    /// Believe checkpoints of this key alone, as `tocsin audit key` prints it; may be repeated [default: those that the
+    /// process knows]
+    #[arg(long, value_name = "HEX")]
+    pub public_key: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditShowArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Check every record of the chain against the one before it
-    Verify,
+    /// Check every record of the chain against the one before it, and against signed checkpoints
+    Verify(AuditVerifyArgs),
+    /// Tell what happened to one incident, from the audit alone
+    Show(AuditShowArgs),
+    /// Print the public key of what signs the checkpoints of this config
+    Key(ConfigArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 mod audit;
 mod letters;
+mod people;
 mod tail;
 
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use std::sync::atomic::Ordering;
 use detect::collect::CollectConfig;
 use detect::decode::{Attributes, Decoded, Kind as RecordKind};
 use http_api::{
-    AnswerState, AuditPage, AuditQuery, AuditReport, BackendError, CommandAnswer, CommandReceipt,
-    DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery, IncidentsState, IngestRecord, Ingested,
-    NewCommand, NewIncident, Readiness, RoleReadiness, TailEvent, Why,
+    Accessed, AnswerState, AuditPage, AuditQuery, AuditReport, AuditWitnesses, BackendError, CommandAnswer,
+    CommandReceipt, DeadLetterPage, DeadLetterQuery, ForgetReceipt, IncidentPage, IncidentQuery,
+    IncidentsState, IngestRecord, Ingested, NewCommand, NewForget, NewIncident, Readiness, RoleReadiness,
+    TailEvent, Why,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use receivers::Receiver;
@@ -31,11 +33,21 @@ use wire::{CommandId, Incident, IncidentId, Timestamp};
 use crate::config::Checked;
 use crate::reload::Status;
 
+/// What the listener needs to check the audit, and to say who a person is in it.
+pub(crate) struct Auditing {
+    /// Whose checkpoints are believed.
+    pub(crate) keys: escalate::PublicKeys,
+    pub(crate) policy: Arc<escalate::Policy>,
+    /// Whether the policy has the secret under which people become pseudonyms.
+    pub(crate) names: bool,
+}
+
 /// The process as the listener sees it.
 pub(crate) struct Backend<L: Log> {
     log: L,
     telemetry: CollectConfig,
     telemetry_topic: Arc<str>,
+    auditing: Auditing,
     settings: Settings,
     config: Arc<Live<Status>>,
     views: Arc<Views>,
@@ -51,6 +63,7 @@ impl<L: Log> Backend<L> {
     pub(crate) fn new(
         log: L,
         checked: &Checked,
+        auditing: Auditing,
         settings: Settings,
         views: Arc<Views>,
         receivers: Vec<Arc<Receiver>>,
@@ -65,6 +78,7 @@ impl<L: Log> Backend<L> {
             log,
             telemetry,
             telemetry_topic: topic.into(),
+            auditing,
             settings,
             config,
             views,
@@ -334,11 +348,19 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError> {
-        audit::page(&self.log, &self.settings, query)
+        audit::page(&self.log, &self.settings, &self.views, query)
     }
 
-    fn audit_verify(&self) -> Result<AuditReport, BackendError> {
-        audit::verify(&self.log, &self.settings)
+    fn audit_verify(&self, witnesses: &AuditWitnesses) -> Result<AuditReport, BackendError> {
+        audit::verify(&self.log, &self.settings, &self.auditing.keys, witnesses)
+    }
+
+    fn forget(&self, forget: NewForget) -> Result<ForgetReceipt, BackendError> {
+        people::forget(&self.log, &self.settings, &self.auditing, self.clock.now().wall, forget)
+    }
+
+    fn accessed(&self, accessed: &Accessed) {
+        people::accessed(accessed);
     }
 
     fn metrics(&self) -> Result<String, BackendError> {

@@ -1,6 +1,7 @@
 //! `tocsin.toml`: read once, checked whole, then handed to the parts that own its tables.
 
 pub(crate) mod audit;
+pub(crate) mod checkpoints;
 mod fault;
 pub(crate) mod link;
 mod log;
@@ -70,7 +71,7 @@ pub struct Config {
     /// Times and limits of escalation.
     #[serde(default)]
     pub escalate: EscalateConfig,
-    /// People in the audit chain.
+    /// People in the audit chain, and how it is signed.
     #[serde(default)]
     pub audit: AuditConfig,
     /// The one listener.
@@ -94,6 +95,8 @@ pub struct Checked {
     pub people_key_given: bool,
     /// Keys of links in messages, where the config gives them.
     pub link_keys: Option<wire::link::LinkKeys>,
+    /// Whether it gives the key that signs the audit chain: else, who escalates makes one.
+    pub signing_key_given: bool,
     pub judge: Arc<JudgeConfig>,
     pub references: Arc<Vec<Reference>>,
     /// Folder of the file: relative paths start here.
@@ -171,18 +174,28 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
         faults.push(Fault::of_key(file, source, &[Part::Key("http")], why));
         None
     });
+    let checkpoints = config.audit.checkpoints(&dir).unwrap_or_else(|why| {
+        faults.push(Fault::of_key(file, source, &[Part::Key("audit")], why));
+        None
+    });
     match policy {
         Some(policy) if faults.is_empty() => {
             let judge = Arc::new(config.judge_config());
             let key = people_key.as_ref().map_or("", receivers::Secret::reveal);
             let policy = policy.with_people_key(key.as_bytes()).with_forgotten(config.audit.forget.clone());
             let policy = policy.with_rates(targets::rates(&config));
+            let signing_key_given = checkpoints.is_some();
+            let policy = match checkpoints {
+                Some(checkpoints) => policy.with_checkpoints(checkpoints),
+                None => policy,
+            };
             Ok(Checked {
                 config,
                 telemetry,
                 policy: Arc::new(policy),
                 people_key_given: people_key.is_some(),
                 link_keys,
+                signing_key_given,
                 judge,
                 references: Arc::new(references),
                 dir,

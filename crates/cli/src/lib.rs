@@ -3,6 +3,7 @@
 
 mod app;
 mod args;
+mod audited;
 mod backend;
 mod client;
 pub mod config;
@@ -83,7 +84,10 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Merge(args) => remote::merge(&args, global, out),
         Command::Tail(args) => remote::tail(&args, global, out),
         Command::Deadletters(args) => letters::list(&args, global, out),
-        Command::Audit(AuditCommand::Verify) => remote::audit_verify(global, out),
+        Command::Audit(AuditCommand::Verify(args)) => audited::verify(&args, global, out),
+        Command::Audit(AuditCommand::Show(args)) => audited::show(&args, global, out),
+        Command::Audit(AuditCommand::Key(args)) => audited::key(&args, out),
+        Command::Forget(args) => audited::forget(&args, global, out),
         Command::Reference(ReferenceCommand::Build(args)) => reference::build(&args, out),
         Command::Token(args) => small::token(&args, out),
         Command::Completions { shell } => {

@@ -1,4 +1,4 @@
-//! The commands that ask the running process: incidents, show, ack, resolve, close, note, tail, audit verify.
+//! The commands that ask the running process: incidents, show, ack, resolve, close, note, tail.
 
 use std::time::Duration;
 
@@ -267,7 +267,7 @@ fn send(path: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Res
 }
 
 /// The receipt says that it is durable; what people want to know is what came of it.
-fn wait_for_answer(client: &Client, command_id: &str) -> Result<Value, Failure> {
+pub(crate) fn wait_for_answer(client: &Client, command_id: &str) -> Result<Value, Failure> {
     let mut left = ANSWER_WAIT;
     loop {
         let answer = client.get(&format!("/v1/commands/{command_id}"))?;
@@ -335,35 +335,6 @@ pub(crate) fn tail(args: &TailArgs, global: &Global, out: &Out) -> Result<(), Fa
         left = left.map(|n| n.saturating_sub(1));
         left != Some(0)
     })
-}
-
-/// # Errors
-/// When the chain is broken, or the server does not answer.
-pub(crate) fn audit_verify(global: &Global, out: &Out) -> Result<(), Failure> {
-    let answer = Client::new(global)?.get("/v1/audit/verify")?;
-    let ok = answer.get("ok").and_then(Value::as_bool).unwrap_or(false);
-    if out.json {
-        out.json(&answer);
-    } else {
-        for head in answer.get("heads").and_then(Value::as_array).into_iter().flatten() {
-            out.line(format!(
-                "partition {}: {} records, head {}",
-                head["partition"],
-                head["sequence"],
-                text(head, "hash")
-            ));
-        }
-        for fault in answer.get("faults").and_then(Value::as_array).into_iter().flatten() {
-            out.line(out.paint(Look::Red, fault.as_str().unwrap_or_default()));
-        }
-    }
-    if ok {
-        if !out.json {
-            out.line(out.paint(Look::Green, "the audit chain is whole"));
-        }
-        return Ok(());
-    }
-    Err(Failure::new(Kind::No, "the audit chain is broken"))
 }
 
 fn people(view: &Value) -> String {

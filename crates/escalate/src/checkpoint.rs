@@ -28,6 +28,12 @@ impl SigningKey {
         Self { seed, public }
     }
 
+    /// Of 64 hexadecimal digits; `None` when it is something else.
+    #[must_use]
+    pub fn of_hex(text: &str) -> Option<Self> {
+        bytes(text.trim()).map(Self::new)
+    }
+
     /// The public key, in hexadecimal.
     #[must_use]
     pub fn public(&self) -> &str {
@@ -84,6 +90,10 @@ impl PublicKeys {
             }
         };
         keys.into_iter().map(one).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 
     #[must_use]

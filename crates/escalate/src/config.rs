@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::{Family, Severity, Source};
 
+pub(crate) use audited::of_target;
 pub use people::{Class, ContactConfig, ENGINEER, PeopleConfig, PersonConfig, RoleConfig, TeamConfig};
 
 /// Everything that decides about pages, as written. [`crate::Policy::new`] checks it as a whole.

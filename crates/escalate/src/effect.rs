@@ -5,6 +5,7 @@ use wire::audit::AuditRecord;
 use wire::checkpoint::Checkpoint;
 use wire::command::Command;
 use wire::context::Feedback;
+use wire::forget::Forget;
 use wire::outbox::{OutboxRecord, Outcome};
 use wire::page::Page;
 use wire::response::Response;
@@ -19,6 +20,8 @@ pub enum Input {
     Incident(Box<Incident>),
     /// From the commands topic.
     Command(Command),
+    /// From the commands topic: about a person, not an incident.
+    Forget(Box<Forget>),
     /// What came of a `Send`.
     Outcome { notification_id: NotificationId, incident_id: IncidentId, attempt: u32, outcome: Outcome },
     /// Time has passed; wanted at [`deadline`](crate::Machine::deadline).

@@ -20,11 +20,15 @@ use crate::store::{self, Head, Record, StateError};
 
 mod acts;
 mod command;
+mod forget;
 mod health;
 mod raise;
 mod read;
 mod signal;
 mod why;
+
+pub(crate) use acts::around;
+pub(crate) use signal::schedule;
 
 /// Incidents taken on by one tick; what is left is due at once again.
 const TICK_MAX: usize = 1000;
@@ -110,6 +114,7 @@ impl Machine {
                 self.desk.people.learn(&pseudonym, &name);
             }
             Record::Person(pseudonym, None) => self.desk.people.forget(&pseudonym),
+            Record::Forgotten(pseudonym) => drop(self.desk.people.forget_for_good(&pseudonym)),
             Record::Answer(id, kept) => {
                 self.answered.insert(id.clone());
                 match kept {
@@ -131,6 +136,7 @@ impl Machine {
         match input {
             Input::Incident(incident) => self.incident(*incident),
             Input::Command(command) => self.command(command),
+            Input::Forget(forget) => self.forget_person(*forget),
             Input::Outcome { notification_id, incident_id, attempt, outcome } => {
                 self.outcome(&incident_id, &notification_id, attempt, outcome);
             }
@@ -212,6 +218,10 @@ impl Machine {
                 Answer::Refused { why }
             }
         };
+        self.keep_answer(command_id, answer);
+    }
+
+    fn keep_answer(&mut self, command_id: CommandId, answer: Answer) {
         let kept = Kept { order: self.desk.head.sequence, answer };
         self.desk.effects.push(store::answer(&command_id, Some(&kept)));
         self.answered.insert(command_id.clone());

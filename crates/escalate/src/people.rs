@@ -12,7 +12,7 @@ use wire::id;
 const PEOPLE_MAX: usize = 10_000;
 
 /// Longest name of a person, in bytes.
-const NAME_MAX: usize = 200;
+const NAME_MAX: usize = wire::forget::NAME_BYTES_MAX;
 
 /// The secret under which names become pseudonyms. Never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -34,6 +34,10 @@ impl fmt::Debug for PeopleKey {
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     names: BTreeMap<String, String>,
+    /// Pseudonyms of people who were forgotten: no name is kept for them again.
+    forgotten: BTreeSet<String>,
+    /// Pseudonyms whose names came or went since someone asked.
+    changed: BTreeSet<String>,
 }
 
 impl Directory {
@@ -46,9 +50,11 @@ impl Directory {
 
     /// Remembers who a pseudonym is. True when that is news and must be written down.
     pub(crate) fn learn(&mut self, pseudonym: &str, name: &str) -> bool {
-        if self.names.contains_key(pseudonym) || self.names.len() >= PEOPLE_MAX || name.len() > NAME_MAX {
+        let known = self.names.contains_key(pseudonym) || self.forgotten.contains(pseudonym);
+        if known || self.names.len() >= PEOPLE_MAX || name.len() > NAME_MAX {
             return false;
         }
+        self.changed.insert(pseudonym.into());
         self.names.insert(pseudonym.into(), name.into());
         true
     }
@@ -59,12 +65,33 @@ impl Directory {
     }
 
     pub(crate) fn forget(&mut self, pseudonym: &str) {
+        self.changed.insert(pseudonym.into());
         self.names.remove(pseudonym);
+    }
+
+    /// Keeps no name for this pseudonym, now and later. True when that is news and must be written down.
+    pub(crate) fn forget_for_good(&mut self, pseudonym: &str) -> bool {
+        self.forget(pseudonym);
+        self.forgotten.len() < PEOPLE_MAX && self.forgotten.insert(pseudonym.into())
+    }
+
+    /// Pseudonyms of whoever has a name of which this holds, under whichever key they were met.
+    pub(crate) fn of_name(&self, is: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
+        self.names.iter().filter(|(_, name)| is(name)).map(|(pseudonym, _)| pseudonym.clone()).collect()
+    }
+
+    /// Pseudonyms whose names changed since the last call, with the name; `None` where there is none any more.
+    pub(crate) fn take_changed(&mut self) -> Vec<(String, Option<String>)> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|p| (p.clone(), self.names.get(&p).cloned())).collect()
     }
 
     /// Forgets everyone of these names, under whichever key they were met. Returns their pseudonyms.
     pub(crate) fn forget_names(&mut self, names: &BTreeSet<String>) -> Vec<String> {
-        self.names.extract_if(.., |_, name| names.contains(name)).map(|(pseudonym, _)| pseudonym).collect()
+        let gone = self.names.extract_if(.., |_, name| names.contains(name));
+        let gone: Vec<String> = gone.map(|(pseudonym, _)| pseudonym).collect();
+        self.changed.extend(gone.iter().cloned());
+        gone
     }
 }
 
@@ -104,5 +131,10 @@ mod tests {
         assert_eq!(d.name("p-1"), "ana");
         d.forget("p-1");
         assert_eq!(d.name("p-1"), "p-1");
+        assert!(d.learn("p-1", "ana"), "until it is for good");
+        assert!(d.forget_for_good("p-1") && !d.forget_for_good("p-1"));
+        assert!(!d.learn("p-1", "ana"));
+        assert_eq!(d.name("p-1"), "p-1");
+        assert_eq!(d.take_changed(), [("p-1".to_owned(), None)]);
     }
 }

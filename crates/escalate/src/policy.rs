@@ -90,6 +90,11 @@ impl Policy {
         Self::checked(bundle, None)
     }
 
+    /// A bundle as the audit has it, under the digest that it had before people became pseudonyms.
+    pub(crate) fn stated(bundle: Bundle, digest: Digest) -> Result<Self, ConfigErrors> {
+        Ok(Self { digest, ..Self::again(bundle)? })
+    }
+
     /// Another bundle, with the secrets of this one.
     ///
     /// # Errors
@@ -125,6 +130,18 @@ impl Policy {
         self
     }
 
+    /// The key in `people.toml` of whoever acts under this name; the name itself if it is nobody's.
+    #[must_use]
+    pub fn person_of<'a>(&'a self, name: &'a str) -> &'a str {
+        self.roster.person_of(name)
+    }
+
+    /// As whom a person, or whoever a target is, appears in the audit.
+    #[must_use]
+    pub fn pseudonym(&self, name: &str) -> String {
+        crate::people::Directory::pseudonym(&self.people_key, name)
+    }
+
     /// Sets whose names are forgotten: a worker that starts removes them from its state, and none is written there
     /// again. What the chain says of them stays, under pseudonyms that nothing leads from to a name any more.
     #[must_use]
@@ -146,6 +163,12 @@ impl Policy {
     pub fn with_checkpoints(mut self, checkpoints: Checkpoints) -> Self {
         self.checkpoints = Some(checkpoints);
         self
+    }
+
+    /// The public key of what signs the audit chain; `None` where nothing does.
+    #[must_use]
+    pub fn public_key(&self) -> Option<&str> {
+        self.checkpoints.as_ref().map(|checkpoints| checkpoints.key.public())
     }
 
     /// Of the whole bundle; recorded with each page that was decided under it.

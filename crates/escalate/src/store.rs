@@ -60,6 +60,8 @@ pub(crate) enum Record {
     Bundle(Digest, Option<Box<Bundle>>),
     Own(String, Option<Box<Own>>),
     Person(String, Option<String>),
+    /// A pseudonym that no name is kept for again.
+    Forgotten(String),
     Answer(CommandId, Option<Kept>),
 }
 
@@ -75,6 +77,10 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, StateError> {
         "bundle" => Record::Bundle(Digest::new(which), parse(&text, value)?),
         "own" => Record::Own(which.into(), parse(&text, value)?),
         "person" => Record::Person(which.into(), parse(&text, value)?),
+        "forgotten" => {
+            parse::<bool>(&text, value)?;
+            Record::Forgotten(which.into())
+        }
         "answer" => Record::Answer(CommandId::new(which), parse(&text, value)?),
         _ => return unknown(),
     })
@@ -127,6 +133,10 @@ pub(crate) fn own(what: &str, own: &Own) -> Effect {
 
 pub(crate) fn person(pseudonym: &str, name: Option<&str>) -> Effect {
     state(format!("person/{pseudonym}"), name.as_ref())
+}
+
+pub(crate) fn forgotten(pseudonym: &str) -> Effect {
+    state(format!("forgotten/{pseudonym}"), Some(&true))
 }
 
 pub(crate) fn answer(id: &CommandId, kept: Option<&Kept>) -> Effect {

@@ -1,5 +1,6 @@
 //! What lies behind the listener, as it sees it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -13,6 +14,8 @@ use wire::context::ContextRecord;
 use wire::deadletter::DeadLetter;
 use wire::page::InboxEntry;
 use wire::{CommandId, Family, IncidentId, Severity, Source, Subject, Timestamp};
+
+use crate::audited::{Accessed, AuditVoucher, AuditWitnesses, ForgetReceipt, NewForget};
 
 /// What the listener asks of the process around it.
 ///
@@ -42,7 +45,12 @@ pub trait Backend: Send + Sync + 'static {
     fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError>;
     fn dead_letters(&self, query: &DeadLetterQuery) -> Result<DeadLetterPage, BackendError>;
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError>;
-    fn audit_verify(&self) -> Result<AuditReport, BackendError>;
+    /// Checks the whole chain, against these beside itself.
+    fn audit_verify(&self, witnesses: &AuditWitnesses) -> Result<AuditReport, BackendError>;
+    /// Asks every partition of the escalation to forget a person. Returns once that is durable.
+    fn forget(&self, forget: NewForget) -> Result<ForgetReceipt, BackendError>;
+    /// Somebody looked at, or acted on, an incident, the audit or a person. Must not block.
+    fn accessed(&self, accessed: &Accessed);
     /// In Prometheus' text format.
     fn metrics(&self) -> Result<String, BackendError>;
     /// Answers at once, from what is known.
@@ -233,6 +241,9 @@ pub struct AuditQuery {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AuditPage {
     pub records: Vec<AuditRecord>,
+    /// Names of the actors of these records, as far as this process still knows them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub people: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -245,6 +256,9 @@ pub struct AuditReport {
     pub heads: Vec<AuditHead>,
     /// What is wrong and where; empty when all is well.
     pub faults: Vec<String>,
+    /// The keys whose checkpoints were believed.
+    #[serde(default)]
+    pub public_keys: Vec<String>,
 }
 
 /// The end of one partition's chain.
@@ -253,6 +267,15 @@ pub struct AuditHead {
     pub partition: u32,
     pub sequence: u64,
     pub hash: String,
+    /// The first record that is there; beyond 1 where retention took the beginning.
+    #[serde(default)]
+    pub first: u64,
+    /// Who knew the last record that is gone, which the first one here follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<AuditVoucher>,
+    /// The latest checkpoint: it vouches for every record from the first up to its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<AuditVoucher>,
 }
 
 /// Whether the process does its work.

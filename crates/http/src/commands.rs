@@ -299,7 +299,7 @@ async fn read_command<T: DeserializeOwned>(
 }
 
 /// An empty body is an empty object.
-fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
     if body.is_empty() {
         return read(b"{}");
     }
@@ -330,7 +330,7 @@ pub(crate) fn checked_id(id: String) -> Result<String, Problem> {
     Ok(id)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>, Problem> {
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str().ok().and_then(command_id) {
         Some(id) => Ok(Some(id)),

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, Span, field};
 use wire::Timestamp;
 
+use crate::audited::Accessed;
 use crate::auth::{Auth, Tokens, refuse_foreign};
 use crate::backend::{Backend, BackendError};
 use crate::config::HttpConfig;
@@ -204,6 +205,16 @@ pub(crate) async fn check(
     next: Next,
 ) -> Response {
     Span::current().record("route", route.path);
+    let auth = request.extensions().get::<Auth>().unwrap_or(&Auth::Nobody);
+    let accessed = Accessed::of(&route, auth, request.uri());
+    let response = checked(&shared, &route, request, next).await;
+    if let Some(accessed) = accessed {
+        shared.backend.accessed(&Accessed { status: response.status().as_u16(), ..accessed });
+    }
+    response
+}
+
+async fn checked(shared: &Shared, route: &Route, request: Request, next: Next) -> Response {
     let auth = request.extensions().get::<Auth>().unwrap_or(&Auth::Nobody);
     if let Err(problem) = auth.check(route.access) {
         return problem.into_response();

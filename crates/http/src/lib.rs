@@ -3,6 +3,7 @@
 //! [`ROUTES`] says everything that can be asked: it feeds the router, the check of rights and the tests. What lies behind
 //! is a [`Backend`], given by the caller; this crate knows no topic and no core.
 
+mod audited;
 mod auth;
 mod backend;
 mod commands;
@@ -21,6 +22,7 @@ mod tail;
 mod trusted;
 mod views;
 
+pub use audited::{Accessed, AuditVoucher, AuditWitnesses, ForgetReceipt, NewForget};
 pub use auth::{Auth, Caller, NewToken, generate_token};
 pub use axum::Router;
 pub use axum::body::Bytes;

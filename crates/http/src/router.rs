@@ -7,7 +7,7 @@ use axum::{Router, middleware};
 use crate::layer::{self, Shared};
 use crate::problem::Problem;
 use crate::routes::{Endpoint, ROUTES, Route};
-use crate::{commands, context, ingest, link_page, slack, tail, views};
+use crate::{audited, commands, context, ingest, link_page, slack, tail, views};
 
 /// The router of the table, with `extra` beside it, behind the layer that every request passes.
 pub(crate) fn router(shared: &Shared, extra: Router) -> Router {
@@ -49,6 +49,8 @@ fn handler(route: &Route) -> MethodRouter<Shared> {
         Endpoint::DeadLetters => on(method, views::dead_letters),
         Endpoint::Audit => on(method, views::audit),
         Endpoint::AuditVerify => on(method, views::audit_verify),
+        Endpoint::AuditAnchors => on(method, audited::anchors),
+        Endpoint::Forget => on(method, audited::forget),
         Endpoint::Metrics => on(method, views::metrics),
         Endpoint::Health => on(method, views::health),
         Endpoint::Ready => on(method, views::ready),

@@ -65,6 +65,8 @@ pub enum Endpoint {
     DeadLetters,
     Audit,
     AuditVerify,
+    AuditAnchors,
+    Forget,
     Metrics,
     Health,
     Ready,
@@ -76,6 +78,7 @@ pub enum Endpoint {
 const VIEWER: Access = Access::Role(Role::Viewer);
 const RESPONDER: Access = Access::Role(Role::Responder);
 const LEAD: Access = Access::Role(Role::Lead);
+const ADMIN: Access = Access::Role(Role::Admin);
 
 const fn get(path: &'static str, access: Access, endpoint: Endpoint, what: &'static str) -> Route {
     Route { method: "GET", path, access, what, endpoint }
@@ -183,6 +186,18 @@ pub const ROUTES: &[Route] = &[
         VIEWER,
         Endpoint::AuditVerify,
         "Check every record of the audit chain against the one before it",
+    ),
+    post(
+        "/v1/audit/anchors",
+        VIEWER,
+        Endpoint::AuditAnchors,
+        "Check the audit chain against checkpoints that were kept elsewhere: {anchors?, public_keys?}",
+    ),
+    post(
+        "/v1/people/forget",
+        ADMIN,
+        Endpoint::Forget,
+        "Forget a person: {name}; the audit keeps a pseudonym that leads to no name",
     ),
     get("/metrics", VIEWER, Endpoint::Metrics, "Metrics in Prometheus' text format"),
     get("/healthz", Access::Open, Endpoint::Health, "Whether the process answers"),

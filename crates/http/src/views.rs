@@ -10,6 +10,7 @@ use serde_json::Value;
 use wire::Severity;
 use wire::page::InboxEntry;
 
+use crate::audited::AuditWitnesses;
 use crate::backend::{
     AuditPage, AuditQuery, AuditReport, DeadLetterPage, DeadLetterQuery, IncidentPage, IncidentQuery,
     IncidentsState, Why,
@@ -136,7 +137,13 @@ pub(crate) async fn audit(
 }
 
 pub(crate) async fn audit_verify(State(shared): State<Shared>) -> Result<Json<AuditReport>, Problem> {
-    Ok(Json(shared.call(shared.room(Lane::Verification)?, |backend| backend.audit_verify()).await?))
+    Ok(Json(
+        shared
+            .call(shared.room(Lane::Verification)?, |backend| {
+                backend.audit_verify(&AuditWitnesses::default())
+            })
+            .await?,
+    ))
 }
 
 pub(crate) async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {

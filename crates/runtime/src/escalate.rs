@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use wire::{Incident, command::Command};
+use wire::Incident;
+use wire::command::Commanded;
 
 use crate::checkpoints::Checkpoints;
 use crate::clock::{Clock, Now};
@@ -194,7 +195,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 let input = if r.topic == incidents.as_str() {
                     read::<Incident>(r.value).map(|i| escalate::Input::Incident(Box::new(i)))
                 } else {
-                    read::<Command>(r.value).map(escalate::Input::Command)
+                    read::<Commanded>(r.value).map(commanded)
                 };
                 let at = TopicPartition::new(r.topic, r.partition);
                 arrived.push(Arrived::Input { at, offset: r.offset, input: input.map(Box::new) });
@@ -282,6 +283,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         let Some(part) = self.parts.get_mut(&partition) else { return };
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
+        self.views.meet(partition, part.machine.people());
         for one in carry {
             match one {
                 Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, now.mono + lease),
@@ -336,6 +338,7 @@ impl<L: Log, M: Machine, S: Sends> Opens for EscalateLoop<L, M, S> {
         let mut part = Part::new(transaction, machine, state, Behind::new(ends, now));
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
+        self.views.meet(partition, part.machine.people());
         self.look.forget(&self.both(partition));
         self.parts.insert(partition, part);
         Ok(())
@@ -351,6 +354,13 @@ impl<L: Log, M: Machine, S: Sends> Opens for EscalateLoop<L, M, S> {
 pub(crate) fn count_incident(i: &Incident) {
     metrics::counter!(INCIDENTS, "change" => i.change.name(), "severity" => i.severity.name(), "family" => i.family.name())
         .increment(1);
+}
+
+fn commanded(commanded: Commanded) -> escalate::Input {
+    match commanded {
+        Commanded::OnIncident(command) => escalate::Input::Command(command),
+        Commanded::Forget(forget) => escalate::Input::Forget(Box::new(forget)),
+    }
 }
 
 fn read<T: DeserializeOwned>(value: Option<&[u8]>) -> Option<T> {

@@ -26,4 +26,4 @@ pub mod state;
 pub mod topics;
 pub mod views;
 
-pub use settings::{command_record, context_records};
+pub use settings::{command_record, context_records, forget_record};

@@ -109,6 +109,13 @@ pub fn context_records(settings: &Settings, record: wire::context::ContextRecord
     record.in_records().iter().map(one).collect()
 }
 
+/// For the commands topic: one partition of the escalation is to forget a person.
+#[must_use]
+pub fn forget_record(settings: &Settings, forget: &wire::forget::Forget) -> NewRecord {
+    let (partition, key) = (forget.partition, forget.command_id.as_str());
+    json_record(&settings.topics.commands, partition, key, "tocsin.command", &settings.namespace, forget)
+}
+
 /// A command for the commands topic.
 #[must_use]
 pub fn command_record(settings: &Settings, command: &wire::command::Command) -> NewRecord {

@@ -92,6 +92,8 @@ pub struct Views {
     models: DashMap<(String, String), ModelView>,
     /// What became of the latest commands, with the partition of the incident.
     answers: DashMap<CommandId, (u32, Answer)>,
+    /// Names of people by partition and pseudonym, as long as the state knows them.
+    people: DashMap<(u32, String), String>,
     roles: DashMap<&'static str, Condition>,
     /// Role, with how many partitions this process works on, of how many.
     partitions: DashMap<&'static str, (usize, u32)>,
@@ -121,6 +123,7 @@ impl Default for Views {
             incidents: DashMap::new(),
             models: DashMap::new(),
             answers: DashMap::new(),
+            people: DashMap::new(),
             roles: DashMap::new(),
             partitions: DashMap::new(),
             configs: DashMap::new(),
@@ -190,10 +193,27 @@ impl Views {
         self.answers.get(id).map(|known| known.1.clone())
     }
 
+    /// Takes in the names of people; `None` for one that is forgotten.
+    pub fn meet(&self, partition: u32, people: Vec<(String, Option<String>)>) {
+        for (pseudonym, name) in people {
+            match name {
+                Some(name) => drop(self.people.insert((partition, pseudonym), name)),
+                None => drop(self.people.remove(&(partition, pseudonym))),
+            }
+        }
+    }
+
+    /// The name behind a pseudonym in a partition, if it is known here.
+    #[must_use]
+    pub fn name_of(&self, partition: u32, pseudonym: &str) -> Option<String> {
+        self.people.get(&(partition, pseudonym.to_owned())).map(|name| name.clone())
+    }
+
     /// Drops what is shown of a partition that another process works on.
     pub fn forget(&self, partition: u32, its: &dyn Fn(&IncidentId) -> bool) {
         self.incidents.retain(|id, _| !its(id));
         self.answers.retain(|_, (of, _)| *of != partition);
+        self.people.retain(|(of, _), _| *of != partition);
     }
 
     /// Takes in a pane of a whole model version as it was judged.

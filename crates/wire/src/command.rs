@@ -19,6 +19,14 @@ pub struct Command {
     pub action: Action,
 }
 
+/// What the commands topic holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Commanded {
+    OnIncident(Command),
+    Forget(crate::forget::Forget),
+}
+
 /// Who, as authenticated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Principal {

@@ -8,6 +8,7 @@ pub mod cloudevent;
 pub mod command;
 pub mod context;
 pub mod deadletter;
+pub mod forget;
 pub mod history;
 pub mod id;
 pub mod incident;

@@ -7,9 +7,10 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use http_api::{
-    AuditPage, AuditQuery, AuditReport, Backend, BackendError, CommandAnswer, CommandReceipt, DeadLetterPage,
-    DeadLetterQuery, HttpConfig, IncidentPage, IncidentQuery, IngestRecord, Ingested, NewCommand,
-    NewIncident, ROUTES, Readiness, TailEvent, Trusted, Why, answers,
+    Accessed, AuditPage, AuditQuery, AuditReport, AuditWitnesses, Backend, BackendError, CommandAnswer,
+    CommandReceipt, DeadLetterPage, DeadLetterQuery, ForgetReceipt, HttpConfig, IncidentPage, IncidentQuery,
+    IngestRecord, Ingested, NewCommand, NewForget, NewIncident, ROUTES, Readiness, TailEvent, Trusted, Why,
+    answers,
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -215,7 +216,17 @@ impl Backend for Takes {
         Ok(AuditPage::default())
     }
 
-    fn audit_verify(&self) -> Result<AuditReport, BackendError> {
+    fn forget(&self, forget: NewForget) -> Result<ForgetReceipt, BackendError> {
+        assert!(!forget.name.trim().is_empty());
+        Err(BackendError::NotHere { role: "escalate" })
+    }
+
+    fn accessed(&self, accessed: &Accessed) {
+        let fine = |id: &String| id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric());
+        assert!(accessed.incident.as_ref().is_none_or(fine), "{accessed:?}");
+    }
+
+    fn audit_verify(&self, _: &AuditWitnesses) -> Result<AuditReport, BackendError> {
         Ok(AuditReport::default())
     }
 

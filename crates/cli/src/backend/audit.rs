@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use escalate::Anchor;
-use http_api::{AuditHead, AuditPage, AuditQuery, AuditReport, BackendError};
+use escalate::{Anchor, Broken, Checker, PublicKeys, Verified, Voucher};
+use http_api::{AuditHead, AuditPage, AuditQuery, AuditReport, AuditVoucher, AuditWitnesses, BackendError};
 use runtime::log::{Isolation, Log, TopicPartition};
 use runtime::settings::Settings;
+use runtime::views::Views;
 use wire::audit::AuditRecord;
 
 use super::unavailable;
@@ -14,6 +15,7 @@ use super::unavailable;
 pub(super) fn page<L: Log>(
     log: &L,
     settings: &Settings,
+    views: &Views,
     query: &AuditQuery,
 ) -> Result<AuditPage, BackendError> {
     let (mut partition, mut from) = match &query.cursor {
@@ -35,6 +37,9 @@ pub(super) fn page<L: Log>(
                         found.incident_id.as_ref().is_some_and(|i| i.as_str().starts_with(id))
                     });
                     if wanted {
+                        if let Some(name) = views.name_of(found.partition, &found.actor) {
+                            page.people.insert(found.actor.clone(), name);
+                        }
                         page.records.push(found);
                     }
                 }
@@ -56,15 +61,41 @@ fn parse(cursor: &str) -> Option<(u32, Option<i64>)> {
     Some((partition.parse().ok()?, Some(offset.parse().ok()?)))
 }
 
-/// Every record of every partition's chain against the one before it, one record at a time in memory.
+/// Every record of every partition's chain against the one before it, one record at a time in memory, and against
+/// signed checkpoints: those in the chain, and those that were kept elsewhere.
 ///
-/// The head that the escalation worker keeps in its state is an anchor: a chain cut short of it is found out.
-pub(super) fn verify<L: Log>(log: &L, settings: &Settings) -> Result<AuditReport, BackendError> {
-    let mut report = AuditReport { ok: true, ..AuditReport::default() };
-    for partition in 0..settings.escalate_partitions {
+/// The head that the escalation worker keeps in its state is a witness too: a chain cut short of it is found out.
+pub(super) fn verify<L: Log>(
+    log: &L,
+    settings: &Settings,
+    known: &PublicKeys,
+    witnesses: &AuditWitnesses,
+) -> Result<AuditReport, BackendError> {
+    let keys = match witnesses.public_keys.as_slice() {
+        [] => known.clone(),
+        given => PublicKeys::new(given).map_err(BackendError::Invalid)?,
+    };
+    if keys.is_empty() && !witnesses.anchors.is_empty() {
+        let why = "no public key is known here, so no anchor can be believed: name the key that signed them";
+        return Err(BackendError::Invalid(why.to_owned()));
+    }
+    let public_keys = keys.iter().map(str::to_owned).collect();
+    let mut report = AuditReport { public_keys, ..AuditReport::default() };
+    let of = settings.escalate_partitions;
+    for stray in witnesses.anchors.iter().filter(|a| a.partition >= of) {
+        let partition = stray.partition;
+        report.faults.push(format!("an anchor is of partition {partition}, and there are {of} partitions"));
+    }
+    for partition in 0..of {
         // Read before the chain: what is written meanwhile can only make the chain longer than the anchor says.
-        let anchor = anchor(log, settings, partition, &mut report)?;
-        verify_one(log, settings, partition, anchor.as_slice(), &mut report)?;
+        let head = anchor(log, settings, partition, &mut report)?;
+        let anchors: Vec<_> =
+            witnesses.anchors.iter().filter(|a| a.partition == partition).cloned().collect();
+        let checker = Checker::new(partition, head.as_slice()).and_then(|checker| {
+            // Without a key nobody can say whether a signature fits.
+            if keys.is_empty() { Ok(checker) } else { checker.against(&keys, &settings.namespace, &anchors) }
+        });
+        verify_one(log, settings, (partition, !anchors.is_empty()), checker, &mut report)?;
     }
     report.ok = report.faults.is_empty();
     Ok(report)
@@ -98,14 +129,13 @@ fn anchor<L: Log>(
 fn verify_one<L: Log>(
     log: &L,
     settings: &Settings,
-    partition: u32,
-    anchors: &[Anchor],
+    (partition, anchored): (u32, bool),
+    mut checker: Result<Checker, Broken>,
     report: &mut AuditReport,
 ) -> Result<(), BackendError> {
     let at = TopicPartition::new(settings.topics.audit.as_str(), partition);
     let ends = log.ends(&at).map_err(unavailable)?;
-    let mut checker = escalate::Checker::new(partition, anchors);
-    let (mut last, mut records, mut undecodable) = (None, 0u64, 0u64);
+    let (mut first, mut last, mut records, mut undecodable) = (0, None, 0u64, 0u64);
     log.read(&at, ends.start, Some(ends.stable), Isolation::Committed, &mut |record| {
         let Some(Ok(found)) = record.value.map(serde_json::from_slice::<AuditRecord>) else {
             undecodable += 1;
@@ -118,6 +148,9 @@ fn verify_one<L: Log>(
         {
             checker = Err(broken);
         }
+        if last.is_none() {
+            first = found.sequence;
+        }
         last = Some((found.sequence, found.hash));
         ControlFlow::Continue(())
     })
@@ -126,11 +159,23 @@ fn verify_one<L: Log>(
     if undecodable > 0 {
         report.faults.push(format!("partition {partition}: {undecodable} records are not audit records"));
     }
-    if let Err(broken) = checker.and_then(escalate::Checker::end) {
-        report.faults.push(format!("partition {partition}: {broken}"));
+    let mut vouchers = (None, None);
+    match checker.and_then(Checker::end) {
+        Ok(Verified { continues: None, vouched: None, from_start: false, .. }) if anchored => {
+            report.faults.push(format!(
+                "partition {partition}: its records begin at {first}, after every anchor: nobody vouches for them"
+            ));
+        }
+        Ok(verified) => vouchers = (verified.continues.map(voucher), verified.vouched.map(voucher)),
+        Err(broken) => report.faults.push(format!("partition {partition}: {broken}")),
     }
     if let Some((sequence, hash)) = last {
-        report.heads.push(AuditHead { partition, sequence, hash });
+        let (continues, vouched) = vouchers;
+        report.heads.push(AuditHead { partition, sequence, hash, first, continues, vouched });
     }
     Ok(())
+}
+
+fn voucher(Voucher { sequence, by, at, key }: Voucher) -> AuditVoucher {
+    AuditVoucher { sequence, by: by.name().to_owned(), at, key }
 }

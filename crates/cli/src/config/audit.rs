@@ -7,8 +7,8 @@ use receivers::{Secret, SecretSource};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// People in the audit chain, which cannot be changed later.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+/// People in the audit chain, which cannot be changed later, and how it is signed.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditConfig {
     /// Variable of the environment that holds the secret under which names become pseudonyms: at least 16 characters,
@@ -19,6 +19,34 @@ pub struct AuditConfig {
     /// Names of people to forget, as their tokens had them: on its next start a process removes them from its state and
     /// never writes them there again.
     pub forget: BTreeSet<String>,
+    /// Variable of the environment that holds the key that signs checkpoints of the chain (Ed25519): 32 bytes in
+    /// hexadecimal, as `openssl rand -hex 32` makes them. Without one, a process makes its own beside its log.
+    pub checkpoint_key_env: Option<String>,
+    /// File that holds it, relative to this config.
+    pub checkpoint_key_file: Option<PathBuf>,
+    /// Public keys whose checkpoints are believed beside the one that signs here: earlier ones, and those of other
+    /// processes. `tocsin audit key` shows one.
+    pub checkpoint_public_keys: Vec<String>,
+    /// Shortest time between two checkpoints, in seconds.
+    pub checkpoint_s: u32,
+    /// File that checkpoints are appended to, relative to this config: keep it, or a copy, where whoever can write to
+    /// the log cannot. Without one, `tocsin.checkpoints.jsonl` beside the log.
+    pub checkpoint_file: Option<PathBuf>,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            people_key_env: None,
+            people_key_file: None,
+            forget: BTreeSet::new(),
+            checkpoint_key_env: None,
+            checkpoint_key_file: None,
+            checkpoint_public_keys: Vec::new(),
+            checkpoint_s: 600,
+            checkpoint_file: None,
+        }
+    }
 }
 
 /// Fewest characters of the secret: whoever has the chain may try secrets as fast as they can.

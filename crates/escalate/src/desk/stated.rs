@@ -63,5 +63,10 @@ impl Desk {
         for policy in used {
             self.state_bundle(&policy);
         }
+        if current {
+            let digest = Some(self.current.digest().to_string());
+            let (before, why) = (digest.clone(), Some("still in force".to_owned()));
+            self.audit(Entry { action: "policy.loaded", before, after: digest, why, ..Entry::default() });
+        }
     }
 }

@@ -3,7 +3,7 @@
 use wire::outbox::OutboxRecord;
 use wire::page::PageKind;
 use wire::response::{Response, ResponseChange};
-use wire::{AlertKey, Source, SubjectKind, Timestamp};
+use wire::{AlertKey, Incident, Source, SubjectKind, Timestamp};
 
 use super::signal::schedule;
 use crate::audit::TOCSIN;
@@ -128,39 +128,7 @@ impl IncidentState {
             }
             targets.extend(reached);
         }
-        self.around(policy, plan, step, targets)
-    }
-
-    /// The same, but for whoever has acknowledged already. An incident about a receiver goes around that receiver, if there
-    /// is a way.
-    fn around(&self, policy: &Policy, plan: &Plan, step: &Step, targets: Vec<Addressed>) -> Vec<Addressed> {
-        let broken = self.broken_receiver();
-        let works = |a: &Addressed| broken != Some(&a.target.receiver);
-        let mut kept: Vec<Addressed> = Vec::new();
-        for target in targets {
-            let target = if works(&target) {
-                target
-            } else {
-                let fallback = plan.fallback.iter().map(|t| Addressed { target: t.clone(), person: None });
-                let reach = |s: &Step| {
-                    let by = s.by;
-                    s.targets.iter().flat_map(|w| policy.roster().reach(w, by)).collect::<Vec<_>>()
-                };
-                let others = [step].into_iter().chain(&plan.steps).flat_map(reach);
-                fallback.chain(others).find(works).unwrap_or(target)
-            };
-            if !kept.iter().any(|k| k.target == target.target) {
-                kept.push(target);
-            }
-        }
-        kept
-    }
-
-    /// The receiver that tocsin's own incident is about.
-    fn broken_receiver(&self) -> Option<&str> {
-        let subject = &self.incident.subject;
-        let own = self.incident.source == Source::Own && subject.kind == SubjectKind::Platform;
-        subject.name.strip_prefix("receiver/").filter(|_| own)
+        around(&self.incident, policy, plan, step, targets)
     }
 
     /// Moves on what waited for `now`.
@@ -429,4 +397,41 @@ impl IncidentState {
         }
         records
     }
+}
+
+/// The same, each place once. An incident about a receiver goes around that receiver, if there is a way.
+pub(crate) fn around(
+    incident: &Incident,
+    policy: &Policy,
+    plan: &Plan,
+    step: &Step,
+    targets: Vec<Addressed>,
+) -> Vec<Addressed> {
+    let broken = broken_receiver(incident);
+    let works = |a: &Addressed| broken != Some(&a.target.receiver);
+    let mut kept: Vec<Addressed> = Vec::new();
+    for target in targets {
+        let target = if works(&target) {
+            target
+        } else {
+            let fallback = plan.fallback.iter().map(|t| Addressed { target: t.clone(), person: None });
+            let reach = |s: &Step| {
+                let by = s.by;
+                s.targets.iter().flat_map(|w| policy.roster().reach(w, by)).collect::<Vec<_>>()
+            };
+            let others = [step].into_iter().chain(&plan.steps).flat_map(reach);
+            fallback.chain(others).find(works).unwrap_or(target)
+        };
+        if !kept.iter().any(|k| k.target == target.target) {
+            kept.push(target);
+        }
+    }
+    kept
+}
+
+/// The receiver that tocsin's own incident is about.
+fn broken_receiver(incident: &Incident) -> Option<&str> {
+    let subject = &incident.subject;
+    let own = incident.source == Source::Own && subject.kind == SubjectKind::Platform;
+    subject.name.strip_prefix("receiver/").filter(|_| own)
 }

@@ -1,15 +1,17 @@
 //! What HTTP, metrics and people may ask a machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use wire::page::Page;
-use wire::{CommandId, IncidentId, Timestamp};
+use wire::{CommandId, Digest, IncidentId, Timestamp};
 
 use super::Machine;
 use crate::answers::Answer;
 use crate::audit::Anchor;
 use crate::counts::Counts;
 use crate::life::Stage;
+use crate::policy::Policy;
 use crate::state::{IncidentState, People, Timer};
 use crate::view::IncidentView;
 
@@ -50,6 +52,24 @@ impl Machine {
     #[must_use]
     pub fn answer(&self, id: &CommandId) -> Option<&Answer> {
         self.answers.get(id)
+    }
+
+    /// Pseudonyms whose names changed since the last call, with the name; `None` where it was forgotten.
+    pub fn take_people(&mut self) -> Vec<(String, Option<String>)> {
+        self.desk.people.take_changed()
+    }
+
+    pub(crate) fn known(&self, id: &IncidentId) -> Option<&IncidentState> {
+        self.incidents.get(id)
+    }
+
+    /// What incidents follow that open now.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.desk.current
+    }
+
+    pub(crate) fn bundle(&self, digest: &Digest) -> Arc<Policy> {
+        self.desk.policy(digest)
     }
 
     /// Where the audit chain stands.

@@ -10,6 +10,7 @@ use wire::audit::AuditRecord;
 use wire::checkpoint::Checkpoint;
 use wire::command::Command;
 use wire::context::Feedback;
+use wire::forget::Forget;
 use wire::outbox::{OutboxRecord, Outcome};
 use wire::page::{Page, PageKind};
 use wire::response::Response;
@@ -105,6 +106,11 @@ impl Script {
 
     pub(crate) fn ask(mut self, ms: i64, command: Command) -> Self {
         self.event(at(ms), Event::Input(Input::Command(command)));
+        self
+    }
+
+    pub(crate) fn forget(mut self, ms: i64, forget: Forget) -> Self {
+        self.event(at(ms), Event::Input(Input::Forget(Box::new(forget))));
         self
     }
 

@@ -10,6 +10,7 @@ mod laws;
 mod pace;
 mod people;
 mod raising;
+mod rebuilt;
 mod responding;
 mod samples;
 mod settings;

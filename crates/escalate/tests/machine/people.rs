@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use escalate::Policy;
+use wire::CommandId;
 use wire::Severity::Sev2;
-use wire::command::Action;
+use wire::command::{Action, Principal, Role};
+use wire::forget::Forget;
 use wire::page::PageKind::{Acknowledge, Trigger};
 
 use crate::harness::Script;
@@ -81,4 +83,63 @@ fn who_is_forgotten_is_a_pseudonym_everywhere_and_the_chain_holds() {
     assert_eq!(again.audited("person.forgotten"), 1, "there was nobody left to forget");
     let chain = escalate::verify(0, again.audit.iter().cloned(), &[again.machine().anchor().clone()]);
     assert_eq!(chain.expect("it holds").records, again.audit.len() as u64);
+}
+
+/// What the listener makes of `tocsin forget NAME`, under the key of its process.
+fn forget(id: &str, name: &str, key: &[u8], role: Role) -> Forget {
+    let command_id = CommandId::new(id);
+    Forget {
+        partition: 0,
+        issued_at: crate::samples::at(0),
+        principal: Principal { name: "root".into(), role },
+        pseudonym: keyed(key, &[]).pseudonym(name),
+        name: Forget::digest(&command_id, name),
+        command_id,
+    }
+}
+
+#[test]
+fn whoever_is_forgotten_by_command_is_so_for_good_and_over_restarts() {
+    let (old, new) = (b"a key of sixteen", b"another, as long");
+    let fraud = opened("fraud", Sev2);
+    // Met under an old key; forgotten by a process that has the new one; then they act again.
+    let script = taken(old)
+        .restart_under(400, keyed(new, &[]))
+        .ask(450, command("c3", &fraud.incident_id, "zora", note("under the new key")))
+        .forget(500, forget("f1", "zora", new, Role::Admin))
+        .forget(510, forget("f1", "zora", new, Role::Admin))
+        .ask(600, command("c4", &fraud.incident_id, "zora", note("again")))
+        .run(650);
+    assert_eq!(says(&script, "zora"), [false, false, false]);
+    assert!(says(&script, "yves")[2], "nobody else is forgotten");
+    assert_eq!(script.audited("person.forgotten"), 2, "one for each pseudonym, once");
+    let by = script.audit.iter().find(|r| r.action == "person.forgotten").expect("it is audited");
+    assert_eq!(by.actor, keyed(new, &[]).pseudonym("root"));
+    let owner = |s: &Script| s.machine().incident_view(&fraud.incident_id).expect("it is open").owner;
+    assert_eq!(owner(&script).as_deref(), Some(keyed(old, &[]).pseudonym("zora").as_str()));
+
+    let again = script
+        .restart_under(700, keyed(new, &[]))
+        .ask(750, command("c5", &fraud.incident_id, "zora", note("and again")))
+        .run(800);
+    assert_eq!(says(&again, "zora"), [false, false, false], "the state remembers whom it forgot");
+    let chain = escalate::verify(0, again.audit.iter().cloned(), &[again.machine().anchor().clone()]);
+    assert_eq!(chain.expect("it holds").records, again.audit.len() as u64);
+}
+
+#[test]
+fn only_an_admin_may_forget_and_an_unknown_name_is_said_to_be_one() {
+    let key = b"a key of sixteen";
+    let script = taken(key)
+        .forget(400, forget("f1", "zora", key, Role::Lead))
+        .forget(500, forget("f2", "nobody", key, Role::Admin))
+        .run(600);
+    assert!(says(&script, "zora")[2], "a lead may not");
+    let answer = |id: &str| script.machine().answer(&CommandId::new(id)).cloned();
+    assert!(
+        matches!(answer("f1"), Some(escalate::Answer::Refused { why }) if why.contains("takes an admin"))
+    );
+    assert_eq!(answer("f2"), Some(escalate::Answer::Accepted));
+    let told = script.audit.iter().find(|r| r.action == "person.forgotten").expect("it is audited");
+    assert_eq!(told.why.as_deref(), Some("no name was known here"));
 }

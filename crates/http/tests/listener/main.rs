@@ -34,7 +34,8 @@ fn fine(route: &Route) -> (String, &'static str) {
         Endpoint::Snooze => r#"{"for_s":60}"#,
         Endpoint::Assign => r#"{"to":"team:ml"}"#,
         Endpoint::Merge => r#"{"into":"abd"}"#,
-        Endpoint::Acknowledge | Endpoint::Mitigate | Endpoint::Resolve => "{}",
+        Endpoint::Forget => r#"{"name":"ana"}"#,
+        Endpoint::Acknowledge | Endpoint::Mitigate | Endpoint::Resolve | Endpoint::AuditAnchors => "{}",
         Endpoint::Status
         | Endpoint::Incidents
         | Endpoint::Incident
@@ -270,6 +271,19 @@ async fn lists_are_asked_for_by_page() {
     assert_eq!(running.get("/v1/deadletters?limit=1000&cursor=7").await.json()["next"], "7");
     assert_eq!(running.get("/v1/deadletters?limit=1001").await.status, 400);
     assert_eq!(running.get("/v1/audit/verify").await.json()["ok"], true);
+    let body = br#"{"anchors":[],"public_keys":["ab"]}"#;
+    let json = [("content-type", "application/json")];
+    assert_eq!(running.ask("POST", "/v1/audit/anchors", &json, body).await.json()["public_keys"][0], "ab");
+    for (name, status) in [("ana", 202), ("", 422), ("a\\nb", 422)] {
+        let body = format!("{{\"name\":\"{name}\"}}");
+        let answer = running.ask("POST", "/v1/people/forget", &json, body.as_bytes()).await;
+        assert_eq!(answer.status, status, "{name:?}");
+    }
+    assert_eq!(running.memory.forgotten.lock().unwrap().len(), 1);
+    let accessed = running.memory.accessed.lock().unwrap().clone();
+    let of: Vec<_> = accessed.iter().map(|a| (a.method, a.route, a.status)).collect();
+    assert!(of.contains(&("POST", "/v1/people/forget", 422)), "refusals are logged too: {of:?}");
+    assert!(of.iter().all(|(_, route, _)| *route != "/v1/incidents"), "a list shows nothing of one: {of:?}");
     let metrics = running.get("/metrics").await;
     assert_eq!(metrics.body, b"tocsin_up 1\n");
     assert!(metrics.headers["content-type"].starts_with("text/plain; version=0.0.4"));

@@ -30,6 +30,8 @@ pub(crate) struct Memory {
     pub(crate) raised: Mutex<Vec<NewIncident>>,
     pub(crate) queries: Mutex<Vec<IncidentQuery>>,
     pub(crate) tails: Mutex<Vec<(Option<String>, mpsc::Sender<TailEvent>)>>,
+    pub(crate) forgotten: Mutex<Vec<NewForget>>,
+    pub(crate) accessed: Mutex<Vec<Accessed>>,
     pub(crate) gate: Mutex<()>,
     pub(crate) replies: Mutex<Vec<[String; 3]>>,
     /// Incidents by their ids, before what the id alone says.
@@ -120,11 +122,19 @@ impl Backend for Memory {
         Ok(DeadLetterPage { letters: vec![], next: Some(next) })
     }
     fn audit(&self, query: &AuditQuery) -> Result<AuditPage, BackendError> {
-        Ok(AuditPage { records: vec![], next: Some(format!("{}", query.limit)) })
+        Ok(AuditPage { next: Some(format!("{}", query.limit)), ..AuditPage::default() })
     }
-    fn audit_verify(&self) -> Result<AuditReport, BackendError> {
+    fn audit_verify(&self, witnesses: &AuditWitnesses) -> Result<AuditReport, BackendError> {
         drop(self.gate.lock().unwrap_or_else(|e| e.into_inner()));
-        Ok(AuditReport { ok: true, records: 3, heads: vec![], faults: vec![] })
+        let public_keys = witnesses.public_keys.clone();
+        Ok(AuditReport { ok: true, records: 3, public_keys, ..AuditReport::default() })
+    }
+    fn forget(&self, forget: NewForget) -> Result<ForgetReceipt, BackendError> {
+        self.forgotten.lock().unwrap().push(forget);
+        Ok(ForgetReceipt { pseudonym: "p-1".into(), commands: vec![CommandId::new("made.0")] })
+    }
+    fn accessed(&self, accessed: &Accessed) {
+        self.accessed.lock().unwrap().push(accessed.clone());
     }
     fn metrics(&self) -> Result<String, BackendError> {
         Ok("tocsin_up 1\n".into())

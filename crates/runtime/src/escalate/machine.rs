@@ -21,6 +21,8 @@ pub trait Machine: Send {
     fn changed(&mut self) -> Vec<(wire::IncidentId, Option<serde_json::Value>)>;
     /// What became of commands since the last call; `None` for those that are forgotten.
     fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)>;
+    /// Names of people that came or went since the last call, by pseudonym; `None` for those that are forgotten.
+    fn people(&mut self) -> Vec<(String, Option<String>)>;
     /// The last page of every open alert.
     fn standing(&self) -> Vec<wire::page::Page>;
     /// Why somebody was paged, or was not; `None` if the incident is not known.
@@ -52,6 +54,10 @@ impl Machine for escalate::Machine {
 
     fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)> {
         self.take_answered()
+    }
+
+    fn people(&mut self) -> Vec<(String, Option<String>)> {
+        self.take_people()
     }
 
     fn standing(&self) -> Vec<wire::page::Page> {
