@@ -34,6 +34,7 @@ fn state(home: &Home, id: &str) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story from a page to its end")]
 fn who_has_the_link_answers_and_nobody_else_has_it() {
     let pager = Pager::start();
     let home = home!("links");

@@ -129,31 +129,11 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
     let config: Config =
         toml::from_str(source).map_err(|e| vec![Fault::at(file, source, e.span(), e.message().trim())])?;
     let dir = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-    let mut faults = Vec::new();
-    if let Err(why) = check_namespace(&config.namespace) {
-        faults.push(Fault::of_key(file, source, &[Part::Key("namespace")], why));
-    }
-    if let Err((key, why)) = config.log.check() {
-        faults.push(Fault::of_key(file, source, &[Part::Key("log"), Part::Key(key)], why));
-    }
-    if config.http.is_open_to_all() {
-        let why = http_api::BindError::OpenToAll { address: config.http.address }.to_string();
-        faults.push(Fault::of_key(file, source, &[Part::Key("http"), Part::Key("address")], why));
-    }
-    let folder = response(&config, &dir, (file, source)).unwrap_or_else(|wrong| {
-        faults.extend(wrong);
-        None
-    });
-    let policy = if faults.is_empty() {
-        policy(&config, folder.as_ref(), (file, source)).map_err(|wrong| faults.extend(wrong)).ok()
-    } else {
-        None
-    };
-    for (name, receiver) in &config.receiver {
-        if let Err(why) = check_secrets(name, receiver, &dir) {
-            faults.push(Fault::of_key(file, source, &[Part::Key("receiver"), Part::Key(name)], why));
-        }
-    }
+    let mut faults = of_itself(&config, &dir, (file, source));
+    let policy = response(&config, &dir, (file, source))
+        .and_then(|folder| policy(&config, folder.as_ref(), (file, source)))
+        .map_err(|wrong| faults.extend(wrong))
+        .ok();
     let references = match load_references(&config, &dir) {
         Ok(references) => references,
         Err(why) => {
@@ -203,6 +183,28 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
         }
         _ => Err(faults),
     }
+}
+
+/// What is wrong with the tables that need no other file.
+fn of_itself(config: &Config, dir: &Path, (file, source): (&Path, &str)) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut wrong = |path: &[Part<'_>], why: String| faults.push(Fault::of_key(file, source, path, why));
+    if let Err(why) = check_namespace(&config.namespace) {
+        wrong(&[Part::Key("namespace")], why);
+    }
+    if let Err((key, why)) = config.log.check() {
+        wrong(&[Part::Key("log"), Part::Key(key)], why);
+    }
+    if config.http.is_open_to_all() {
+        let why = http_api::BindError::OpenToAll { address: config.http.address }.to_string();
+        wrong(&[Part::Key("http"), Part::Key("address")], why);
+    }
+    for (name, receiver) in &config.receiver {
+        if let Err(why) = check_secrets(name, receiver, dir) {
+            wrong(&[Part::Key("receiver"), Part::Key(name)], why);
+        }
+    }
+    faults
 }
 
 impl Config {

@@ -115,7 +115,7 @@ impl Lines {
                     self.torn = true;
                 }
             }
-            !self.written.get(&checkpoint.partition).is_some_and(|s| *s >= checkpoint.sequence)
+            self.written.get(&checkpoint.partition).is_none_or(|s| *s < checkpoint.sequence)
         });
     }
 
