@@ -180,7 +180,8 @@ mod tests {
         assert_eq!(known.check(&good), Ok(()));
         let stranger = PublicKeys::new([SigningKey::new([8; 32]).public()]).unwrap();
         assert!(matches!(stranger.check(&good), Err(Disbelief::UnknownKey { .. })));
-        let changes: [(&str, fn(&mut Checkpoint)); 7] = [
+        type Change = fn(&mut Checkpoint);
+        let changes: [(&str, Change); 7] = [
             ("namespace", |c| c.namespace = "other".into()),
             ("partition", |c| c.partition = 0),
             ("sequence", |c| c.sequence = 10),

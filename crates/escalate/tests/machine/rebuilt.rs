@@ -172,7 +172,11 @@ impl World {
                         attempt,
                         outcome: Outcome::Delivered { reference: None },
                     }),
-                    _ => (),
+                    Effect::Response(_)
+                    | Effect::Outbox(_)
+                    | Effect::Incident(_)
+                    | Effect::Feedback(_)
+                    | Effect::Checkpoint(_) => (),
                 }
             }
         }
