@@ -176,6 +176,7 @@ pub(crate) fn show(args: &AuditShowArgs, global: &Global, out: &Out) -> Result<(
 fn line(record: &AuditRecord, name: &str, width: usize) -> String {
     let AuditRecord { at, action, before, after, why, .. } = record;
     let what = match action.strip_prefix("command.") {
+        Some("refused") => "was refused".to_owned(),
         Some(command) => format!("asked to {command}"),
         None => action.replace('.', " "),
     };

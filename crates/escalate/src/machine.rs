@@ -374,6 +374,7 @@ impl Machine {
 
     fn forget(&mut self, id: &IncidentId) {
         if self.remove(id) {
+            self.desk.note(id, "incident.forgotten", None, None, None);
             self.desk.effects.push(store::incident(id, None));
             self.changed.insert(id.clone());
             self.dirty.remove(id);

@@ -30,7 +30,7 @@ pub enum CannotTell {
 /// same as [`Machine::paging`](crate::Machine::paging) said then, with targets by their pseudonyms.
 ///
 /// Of an incident that the records do not know it says whom it would have paged had it opened then. `incident` is any
-/// record of it. Ended incidents that went early for want of room (`ended_max`) are still taken for known.
+/// record of it.
 ///
 /// # Errors
 /// When the records do not go back far enough, or were written by another version.
@@ -45,9 +45,7 @@ pub fn rebuild<'a>(
         told.take(record)?;
     }
     let current = told.current()?;
-    let keep_ms = i64::from(current.limits().ended_keep_s) * 1000;
-    let gone = |life: &Life| life.ended_at.is_some_and(|ended| ended.plus_ms(keep_ms) <= at);
-    let Some(life) = told.life.as_ref().filter(|life| !gone(life)) else {
+    let Some(life) = told.life.as_ref() else {
         return Ok(Paging::anew(&current, asked, at));
     };
     let policy = told.policy(&life.bundle)?;
@@ -87,7 +85,6 @@ struct Life {
     waits: Waits,
     /// A new generation begins with this very step of the machine.
     reopened_at: Option<Timestamp>,
-    ended_at: Option<Timestamp>,
 }
 
 /// What an open incident waits for.
@@ -138,8 +135,7 @@ impl Told {
             return Ok(());
         };
         match action {
-            // It had been forgotten: known again from here.
-            "incident.opened" => life = self.opened(record)?.unwrap_or(life),
+            "incident.forgotten" => return Ok(()),
             "incident.cleared" => {
                 life.decided(Event::Cleared);
                 life.signal = Signal::Cleared;
@@ -153,6 +149,7 @@ impl Told {
             "policy.pinned" => {
                 (life.plan, life.bundle) = follows(record, record.after.as_deref())?;
                 if life.reopened_at == Some(record.at) {
+                    life.position = Position::default();
                     self.pages(&mut life, record.at, record.at)?;
                 }
             }
@@ -191,14 +188,9 @@ impl Told {
             // These are about the signal, which comes back as a record of it; what is refused changes nothing.
             "command.raise" | "command.clear" | "command.refused" => (),
             "hold.expired" => life.decided(Event::HoldExpired),
-            "incident.ended" => life.ended_at = Some(record.at),
-            "page.intended" => life.ended_at = None,
             // Of a page, or of a command: what people did says where they stand then.
             _ if action.starts_with("command.") => life.stage = stage(record)?,
             _ => (),
-        }
-        if life.signal == Signal::Open || !matches!(life.stage, Stage::Resolved | Stage::Closed) {
-            life.ended_at = None;
         }
         self.life = Some(life);
         Ok(())
@@ -226,7 +218,6 @@ impl Told {
             due: None,
             waits: Waits::NextStep,
             reopened_at: None,
-            ended_at: None,
         };
         self.pages(&mut life, record.at, record.at)?;
         Ok(Some(life))

@@ -288,16 +288,14 @@ fn until(desk: &Desk, for_s: Option<u64>, default_ms: Option<i64>) -> Result<Tim
 
 /// Whom somebody names, as the audit may know them, and where they are reached.
 fn assigned(desk: &mut Desk, policy: &Policy, to: &str) -> Result<(String, Vec<Addressed>), String> {
-    let whom =
-        Whom::parse(to).ok_or_else(|| format!("{to:?} is none of person:NAME, team:NAME, role:NAME"))?;
+    let whom = Whom::parse(to).ok_or("it is none of person:NAME, team:NAME, role:NAME")?;
     let reached = policy.roster().reach(&whom, Class::Page);
     if matches!(whom, Whom::At(_)) {
-        return Err(format!("{to:?} is a place, not somebody: name a person, a team or a role"));
+        return Err("that is a place, not somebody: name a person, a team or a role".into());
     }
     if reached.is_empty() {
-        return Err(format!(
-            "{to:?} is nobody who can be paged: see `person`, `team` and `role` in people.toml"
-        ));
+        // What is refused is audited, and a name is not.
+        return Err("that is nobody who can be paged: see `person`, `team` and `role` in people.toml".into());
     }
     let known = match &whom {
         Whom::Person(name) => desk.pseudonym(name),

@@ -110,7 +110,11 @@ fn any_bundle() -> impl Strategy<Value = Bundle> {
         let policy = policy.map(|(name, policy)| (name.to_owned(), policy)).into();
         let escalate =
             EscalateConfig { catch_up_delay_s: s, ended_keep_s: 300 + s, ..EscalateConfig::default() };
-        let templates = [("engineer".to_owned(), "Call ana-l.".to_owned())].into();
+        let templates = [(
+            "engineer".to_owned(),
+            "Call ana-l.\n{{ what }}\n{{ where }}\n{{ since }}\n{{ next }}".to_owned(),
+        )]
+        .into();
         Bundle { namespace: "default".into(), route, policy, escalate, people: people(), templates }
     })
 }
