@@ -119,6 +119,15 @@ serves() { # has broker $1 said that it started, and does it listen?
 
 listens() { (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+frees() { # port $1: one that was killed a moment ago may still hold it
+  local n
+  for n in $(seq 1 100); do
+    listens "$1" || return 0
+    sleep 0.1
+  done
+  return 1
+}
+
 configure() { # broker $1
   local node=$dir/node-$1 voters='' replicas=$((brokers == 1 ? 1 : 3)) insync=$((brokers == 1 ? 1 : 2))
   for n in $(seq 1 "$brokers"); do voters+=${voters:+,}$n@127.0.0.1:$((port + 9 + n)); done
@@ -231,8 +240,8 @@ start() {
   fetch
   local n formats=()
   for n in $(seq 1 "$brokers"); do
-    listens $((port + n - 1)) && die "port $((port + n - 1)) is taken by another program; choose one with --port"
-    listens $((port + 9 + n)) && die "port $((port + 9 + n)) is taken by another program; choose one with --port"
+    frees $((port + n - 1)) || die "port $((port + n - 1)) is taken by another program; choose one with --port"
+    frees $((port + 9 + n)) || die "port $((port + 9 + n)) is taken by another program; choose one with --port"
     configure "$n"
   done
   for n in $(seq 1 "$brokers"); do
