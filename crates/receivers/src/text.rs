@@ -1,35 +1,12 @@
 //! Words for people, shared by all kinds of receiver.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use wire::Severity;
 use wire::context::Deployment;
 use wire::incident::Context;
 use wire::page::{Page, PageKind};
-
-/// `text` in at most `bytes` bytes; what was cut ends in `…`.
-pub(crate) fn clip(text: &str, bytes: usize) -> Cow<'_, str> {
-    if text.len() <= bytes {
-        return Cow::Borrowed(text);
-    }
-    let end = text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()));
-    Cow::Owned(format!("{}…", &text[..end]))
-}
-
-/// Control characters and those that turn the direction of text become visible, so that a name from telemetry can
-/// neither move a cursor nor hide what follows.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    if text.contains(hidden) {
-        Cow::Owned(text.chars().map(|c| if hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
-    } else {
-        Cow::Borrowed(text)
-    }
-}
+pub(crate) use wire::text::{clip, printable};
 
 /// What a link to the page of an incident is called. `page.link()` is its address, where pages have one.
 pub(crate) const ANSWER: &str = "Answer: acknowledge, note, mitigate, resolve";
