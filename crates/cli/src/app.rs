@@ -391,9 +391,11 @@ fn policy(checked: &Checked, roles: &[Role]) -> Result<Arc<escalate::Policy>, Fa
         return Ok(policy);
     }
     if checked.config.log.brokers.is_some() {
+        // Another process may own a partition next, and would not know a key that was made here.
         tracing::warn!(
-            "checkpoints of the audit are signed with this process's own key: give all the same with [audit] checkpoint_key_file"
+            "the audit has no checkpoints: give all processes the same key with [audit] checkpoint_key_file, made by `openssl rand -hex 32`"
         );
+        return Ok(policy);
     }
     let own = checkpoints::own(checked).map_err(|e| Failure::new(Kind::CannotStart, e))?;
     Ok(Arc::new(escalate::Policy::clone(&policy).with_checkpoints(own)))
