@@ -24,7 +24,13 @@ fn ask_twice(process: &Process) {
 
 /// A process of this home that takes more of the feed, some of it not committed yet when it returns.
 fn fed(home: &Home, feed: &mut Feed) -> Process {
-    let process = Process::start(home, &[]);
+    // A broker that has stood still does not answer everything at once: a start that says so is tried again, as by whatever
+    // supervises a process.
+    let process = wait::until("a process starts", || {
+        let started = Process::of(home.command(&["run", "--config", "tocsin.toml", "--json"]));
+        started.map_err(|said| assert!(said.contains("try again"), "{said}")).ok()
+    });
+    process.until_ready();
     feed.play(&process, 5 * MINUTE_MS, SPEED, as_it_is);
     process
 }
