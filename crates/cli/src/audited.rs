@@ -202,6 +202,10 @@ pub(crate) fn key(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
     let own = || checkpoints::own(&checked).map(|own| own.key.public().to_owned());
     let key = match checked.policy.public_key() {
         Some(key) => key.to_owned(),
+        None if checked.config.log.brokers.is_some() => {
+            let why = "on a Kafka nothing is signed until [audit] checkpoint_key_env or checkpoint_key_file gives a key";
+            return Err(Failure::new(Kind::No, why));
+        }
         None => own().map_err(|e| Failure::new(Kind::CannotStart, e))?,
     };
     if out.json {
