@@ -230,6 +230,10 @@ impl World {
                 while let Some(due) = self.machine.deadline().filter(|due| *due <= end) {
                     self.now = self.now.max(due);
                     self.feed_and_compare(Input::Tick, &self.known());
+                    // The last word of a moment counts.
+                    if self.said.keys().any(|(at, _)| *at == self.now) {
+                        self.compare();
+                    }
                 }
                 self.now = end;
             }
