@@ -28,14 +28,8 @@ fn in_batches(seeds: Range<u64>, each: impl Fn(Range<u64>) -> bool + Sync) {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (next, enough) = (AtomicU64::new(seeds.start / SEEDS_A_TELEMETRY), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        for core in 0..cores {
-            let (next, enough, each, seeds) = (&next, &enough, &each, &seeds);
-            scope.spawn(move || {
-                // Threads of one story take turns: on one core, handing over takes a third of the time.
-                let mut one = rustix::thread::CpuSet::new();
-                one.set(core);
-                // Where that is not allowed it only takes longer.
-                rustix::thread::sched_setaffinity(None, &one).unwrap_or_default();
+        for _ in 0..cores {
+            scope.spawn(|| {
                 while !enough.load(Ordering::Relaxed) {
                     let from = next.fetch_add(1, Ordering::Relaxed) * SEEDS_A_TELEMETRY;
                     if from >= seeds.end {
@@ -51,8 +45,12 @@ fn in_batches(seeds: Range<u64>, each: impl Fn(Range<u64>) -> bool + Sync) {
     });
 }
 
-fn judged(telling: &Telling, calm: &Seen) -> (Result<(), Broken>, Seen) {
-    let told = Seen::of(tell(telling));
+fn judged(telling: &Telling, broke: Option<Mutant>, calm: &Seen) -> (Result<(), Broken>, Seen) {
+    // Of this thread: the story is told on it, and what is folded again after it is folded without.
+    mutant::set(broke);
+    let told = tell(telling);
+    mutant::set(None);
+    let told = Seen::of(told);
     (laws::all(telling.kind, &told, calm), told)
 }
 
@@ -65,7 +63,7 @@ fn whatever_goes_wrong_what_is_told_is_the_same() {
         let calm = Seen::of(tell(&Telling::calm(batch.start)));
         assert!(calm.told().failures.is_empty(), "{:?}", calm.told().failures);
         for seed in batch {
-            let (held, seen) = judged(&Telling::of(seed), &calm);
+            let (held, seen) = judged(&Telling::of(seed), None, &calm);
             if let Err(Broken { law, how }) = held {
                 eprintln!("seed {seed}: {law}: {how}");
                 broken.lock().unwrap().insert(seed, law);
@@ -136,19 +134,6 @@ const BROKEN: [Broke; 12] = [
     Broke::AtTheLog(Bug::SentBeyondLease),
 ];
 
-fn telling(broke: Broke, seed: u64) -> Telling {
-    let told = Telling::of(seed);
-    match broke {
-        Broke::AtTheLog(bug) => Telling { bug: Some(bug), ..told },
-        Broke::Within(Mutant::LatePaneMerged) => {
-            Telling { prepare: || mutant::set(Some(Mutant::LatePaneMerged)), ..told }
-        }
-        Broke::Within(Mutant::TwoDigestsMerged) => {
-            Telling { prepare: || mutant::set(Some(Mutant::TwoDigestsMerged)), ..told }
-        }
-    }
-}
-
 #[test]
 fn every_bug_that_is_put_in_is_noticed() {
     for broke in BROKEN {
@@ -157,7 +142,11 @@ fn every_bug_that_is_put_in_is_noticed() {
             let calm = Seen::of(tell(&Telling::calm(batch.start)));
             for seed in batch {
                 tried.fetch_add(1, Ordering::Relaxed);
-                let (held, _) = judged(&telling(broke, seed), &calm);
+                let (bug, mutant) = match broke {
+                    Broke::AtTheLog(bug) => (Some(bug), None),
+                    Broke::Within(mutant) => (None, Some(mutant)),
+                };
+                let (held, _) = judged(&Telling { bug, ..Telling::of(seed) }, mutant, &calm);
                 if let Err(Broken { law, .. }) = held {
                     let mut first = first.lock().unwrap();
                     if first.is_none_or(|(known, _)| seed < known) {

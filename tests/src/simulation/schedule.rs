@@ -1,12 +1,12 @@
-//! Who runs when: loops as tasks of processes that may be killed, stopped and started again.
+//! Who runs when: loops as tasks of processes that may be killed, stopped and started again. All tasks of a story share
+//! one thread: each has a stack of its own and runs until it waits.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use generator::{Generator, Gn};
 use runtime::clock::Now;
 use runtime::host::Step;
 use runtime::log::LogError;
@@ -21,6 +21,8 @@ const REST: Duration = Duration::from_millis(200);
 const WORK: Duration = Duration::from_millis(3);
 /// A log that does not answer is asked again after this.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Of each task, in words; what is not used of it takes no memory.
+const STACK: usize = (2 << 20) / size_of::<usize>();
 
 /// What was done at which point to a loop of which role, and how often.
 pub type Coverage = BTreeMap<(&'static str, Point, &'static str), u64>;
@@ -70,9 +72,14 @@ struct Task {
     process: usize,
     role: &'static str,
     wake: Duration,
-    go: Sender<Resume>,
-    said: Receiver<Said>,
-    thread: JoinHandle<()>,
+    body: Generator<'static, Resume, Said>,
+}
+
+impl Task {
+    /// Lets it run to where it waits or ends.
+    fn resume(&mut self, how: Resume) -> Said {
+        self.body.raw_send(Some(how)).expect("a task says how it ended, and is not resumed after it")
+    }
 }
 
 /// A loop's place in the world.
@@ -82,8 +89,32 @@ pub struct TaskHost {
     state: Arc<Mutex<State>>,
     world: Arc<Mutex<World>>,
     wall: Timestamp,
-    go: Mutex<Receiver<Resume>>,
-    said: Sender<Said>,
+}
+
+#[expect(
+    deprecated,
+    reason = "the scope that is asked for instead cannot be kept in a log that lives as long as its loop"
+)]
+fn yield_to_others(said: Said) -> Option<Resume> {
+    generator::yield_(said)
+}
+
+#[expect(deprecated, reason = "as above")]
+fn first_resume() -> Option<Resume> {
+    generator::get_yield()
+}
+
+/// Lets others run until the time has come.
+fn wait_until(wake: Duration) {
+    go_on(yield_to_others(Said::Waits(wake)));
+}
+
+/// Goes on, or ends here by a panic of ours.
+fn go_on(how: Option<Resume>) {
+    match how {
+        Some(Resume::Go) => (),
+        Some(Resume::Die) | None => resume_unwind(Box::new(Killed)),
+    }
 }
 
 impl TaskHost {
@@ -98,23 +129,9 @@ impl TaskHost {
         Now { wall: self.wall.plus_ms(i64::try_from(mono.as_millis()).unwrap_or(i64::MAX)), mono }
     }
 
-    /// Lets others run until the time has come.
-    fn wait_until(&self, wake: Duration) {
-        self.said.send(Said::Waits(wake)).expect("the scheduler outlives its tasks");
-        self.wait_to_go();
-    }
-
-    fn wait_to_go(&self) {
-        let go = self.go.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
-        match go {
-            Ok(Resume::Go) => (),
-            Ok(Resume::Die) | Err(_) => resume_unwind(Box::new(Killed)),
-        }
-    }
-
     fn wait(&self, time: Duration) {
         let now = self.state().now;
-        self.wait_until(now + time);
+        wait_until(now + time);
     }
 
     fn is_stopping(&self) -> bool {
@@ -143,7 +160,7 @@ impl TaskHost {
     }
 
     fn run<W: Step>(&self, build: impl FnOnce() -> Result<W, LogError>) -> Ended {
-        self.wait_to_go();
+        go_on(first_resume());
         let mut work = match build() {
             Ok(work) => work,
             Err(error) => return Ended::Failed(error),
@@ -157,7 +174,7 @@ impl TaskHost {
                 Ok(stepped) if stepped.worked => self.wait(WORK),
                 Ok(stepped) => {
                     let until = stepped.next.unwrap_or(now.mono + REST).min(now.mono + REST);
-                    self.wait_until(until.max(now.mono + WORK));
+                    wait_until(until.max(now.mono + WORK));
                 }
                 Err(LogError::Retriable { .. }) => self.wait(AGAIN),
                 Err(error) => return Ended::Failed(error),
@@ -238,34 +255,28 @@ impl Scheduler {
         process: usize,
         build: impl FnOnce(SimLog, &Arc<TaskHost>) -> Result<W, LogError> + Send + 'static,
     ) {
-        let (go, going) = channel();
-        let (saying, said) = channel();
         let host = Arc::new(TaskHost {
             process,
             role: W::ROLE,
             state: Arc::clone(&self.state),
             world: Arc::clone(&self.world),
             wall: self.wall,
-            go: Mutex::new(going),
-            said: saying,
         });
         let world = Arc::clone(&self.world);
         let body = move || {
             let log = SimLog::new(world, Arc::clone(&host) as Arc<dyn Host>);
             let ran = catch_unwind(AssertUnwindSafe(|| host.run(|| build(log, &host))));
-            let ended = ran.unwrap_or_else(|thrown| {
+            Said::Ended(ran.unwrap_or_else(|thrown| {
                 if thrown.is::<Killed>() {
                     return Ended::Killed;
                 }
                 let text = thrown.downcast_ref::<String>().cloned();
                 let text = text.or_else(|| thrown.downcast_ref::<&str>().map(|t| (*t).to_owned()));
                 Ended::Panicked(text.unwrap_or_else(|| "a panic without words".to_owned()))
-            });
-            drop(host.said.send(Said::Ended(ended)));
+            }))
         };
-        let thread = std::thread::Builder::new().name(W::ROLE.into()).spawn(body).expect("a thread");
-        let wake = self.now();
-        self.tasks.push(Task { process, role: W::ROLE, wake, go, said, thread });
+        let (wake, body) = (self.now(), Gn::new_opt(STACK, body));
+        self.tasks.push(Task { process, role: W::ROLE, wake, body });
     }
 
     /// Something is done to a process at the next such point (of a role), or wherever it comes next.
@@ -345,17 +356,14 @@ impl Scheduler {
     /// Lets a task run to where it waits. True if its process is over.
     fn resume(&mut self, i: usize) -> bool {
         let task = &mut self.tasks[i];
-        task.go.send(Resume::Go).expect("it waits");
-        match task.said.recv().expect("a task says how it ended") {
+        match task.resume(Resume::Go) {
             Said::Waits(wake) => {
                 task.wake = wake;
                 false
             }
             Said::Ended(ended) => {
                 let (process, role) = (task.process, task.role);
-                let task = self.tasks.remove(i);
-                drop(task.go);
-                task.thread.join().expect("its panics are caught");
+                self.tasks.remove(i);
                 match ended {
                     // The others of its process are still closing.
                     Ended::Closed => return !self.tasks.iter().any(|t| t.process == process),
@@ -374,13 +382,11 @@ impl Scheduler {
         lock(&self.world).stop(process);
         for i in (0..self.tasks.len()).rev() {
             if self.tasks[i].process == process {
-                let task = self.tasks.remove(i);
-                task.go.send(Resume::Die).expect("it waits");
-                let Ok(Said::Ended(ended)) = task.said.recv() else { panic!("it was told to die") };
+                let mut task = self.tasks.remove(i);
+                let Said::Ended(ended) = task.resume(Resume::Die) else { panic!("it was told to die") };
                 if let Ended::Panicked(why) = ended {
                     self.failures.push((process, task.role, format!("panicked while it died: {why}")));
                 }
-                task.thread.join().expect("its panics are caught");
             }
         }
     }

@@ -79,15 +79,13 @@ pub struct Telling {
     pub seed: u64,
     pub kind: Kind,
     pub bug: Option<Bug>,
-    /// Called on every thread of a loop before it begins.
-    pub prepare: fn(),
 }
 
 impl Telling {
     /// The story of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        Self { seed, kind: Kind::of(seed), bug: None, prepare: || () }
+        Self { seed, kind: Kind::of(seed), bug: None }
     }
 
     /// The same telemetry, and nothing goes wrong.
@@ -182,20 +180,15 @@ fn start_process(
 ) -> usize {
     let process = scheduler.process();
     let settings = settings(slot, telling.hold_max());
-    let (clock, views, prepare) = (Clock::start(), Arc::new(Views::default()), telling.prepare);
+    let (clock, views) = (Clock::start(), Arc::new(Views::default()));
     let (of, its, file) = (settings.clone(), Arc::clone(&views), Arc::clone(&files[slot]));
     let (pages, theirs, line) = (settings.clone(), Arc::clone(&views), Arc::clone(line));
     scheduler.spawn(process, move |log, _| {
-        prepare();
         let spec = SourceSpec { topic: TOPIC.to_owned(), labels_topic: Some(LABELS.to_owned()) };
         CollectLoop::new(log, of, collect_config(), spec, 0, its, clock)
     });
-    scheduler.spawn(process, move |log, _| {
-        prepare();
-        JudgeLoop::new(log, settings, file, references(), views, clock)
-    });
+    scheduler.spawn(process, move |log, _| JudgeLoop::new(log, settings, file, references(), views, clock));
     scheduler.spawn(process, move |log, host| {
-        prepare();
         let (policy, sends) = (pager::policy(), SimSends::new(Arc::clone(host), line));
         let make = move |partition| escalate::Machine::new(partition, Arc::clone(&policy));
         EscalateLoop::new(log, pages, Box::new(make), Live::new(pager::loaded()), sends, theirs, clock)
