@@ -1,5 +1,6 @@
 //! Support for the benchmarks beside it: realistic records, CPU time, the machine.
 
+pub mod pages;
 pub mod panes;
 pub mod running;
 

@@ -73,13 +73,29 @@ impl Running {
     /// The body of what it answers with 200.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<String> {
-        let mut answer = String::new();
-        let mut stream = TcpStream::connect(&self.address).ok()?;
-        let host = &self.address;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
-        stream.read_to_string(&mut answer).ok()?;
+        let answer = self.ask(&format!("GET {path}"), "")?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
         head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+    }
+
+    /// Whether it takes this JSON, with 200 to 299.
+    #[must_use]
+    pub fn post(&self, path: &str, json: &str) -> bool {
+        self.ask(&format!("POST {path}"), json).is_some_and(|answer| answer.starts_with("HTTP/1.1 2"))
+    }
+
+    fn ask(&self, what: &str, body: &str) -> Option<String> {
+        let mut answer = String::new();
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        let (host, length) = (&self.address, body.len());
+        let kind = "Content-Type: application/json";
+        write!(
+            stream,
+            "{what} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .ok()?;
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
     }
 
     /// Memory that it holds, in bytes.

@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use detect::mutant::{self, Mutant};
 use tocsin_tests::simulated::{Bug, Point};
 use tocsin_tests::simulation::laws::{self, Broken, Seen};
 use tocsin_tests::simulation::schedule::Coverage;
@@ -45,11 +44,18 @@ fn in_batches(seeds: Range<u64>, each: impl Fn(Range<u64>) -> bool + Sync) {
     });
 }
 
-fn judged(telling: &Telling, broke: Option<Mutant>, calm: &Seen) -> (Result<(), Broken>, Seen) {
+fn judged(seed: u64, broke: Option<Broke>, calm: &Seen) -> (Result<(), Broken>, Seen) {
+    let mut telling = Telling::of(seed);
     // Of this thread: the story is told on it, and what is folded again after it is folded without.
-    mutant::set(broke);
-    let told = tell(telling);
-    mutant::set(None);
+    match broke {
+        Some(Broke::AtTheLog(bug)) => telling.bug = Some(bug),
+        Some(Broke::Judging(mutant)) => detect::mutant::set(Some(mutant)),
+        Some(Broke::Paging(mutant)) => escalate::mutant::set(Some(mutant)),
+        None => (),
+    }
+    let told = tell(&telling);
+    detect::mutant::set(None);
+    escalate::mutant::set(None);
     let told = Seen::of(told);
     (laws::all(telling.kind, &told, calm), told)
 }
@@ -63,7 +69,7 @@ fn whatever_goes_wrong_what_is_told_is_the_same() {
         let calm = Seen::of(tell(&Telling::calm(batch.start)));
         assert!(calm.told().failures.is_empty(), "{:?}", calm.told().failures);
         for seed in batch {
-            let (held, seen) = judged(&Telling::of(seed), None, &calm);
+            let (held, seen) = judged(seed, None, &calm);
             if let Err(Broken { law, how }) = held {
                 eprintln!("seed {seed}: {law}: {how}");
                 broken.lock().unwrap().insert(seed, law);
@@ -116,22 +122,28 @@ fn every_point_was_hit(coverage: &Coverage) {
 #[derive(Clone, Copy, Debug)]
 enum Broke {
     AtTheLog(Bug),
-    Within(Mutant),
+    Judging(detect::mutant::Mutant),
+    Paging(escalate::mutant::Mutant),
 }
 
-const BROKEN: [Broke; 12] = [
+const BROKEN: [Broke; 17] = [
     Broke::AtTheLog(Bug::OffsetBeforeEffect),
     Broke::AtTheLog(Bug::LostChangelog),
     Broke::AtTheLog(Bug::UnstableId),
     Broke::AtTheLog(Bug::StaleGroupMetadata),
     Broke::AtTheLog(Bug::IdleBySilence),
     Broke::AtTheLog(Bug::ResetNotPersisted),
-    Broke::Within(Mutant::LatePaneMerged),
-    Broke::Within(Mutant::TwoDigestsMerged),
+    Broke::Judging(detect::mutant::Mutant::LatePaneMerged),
+    Broke::Judging(detect::mutant::Mutant::TwoDigestsMerged),
     Broke::AtTheLog(Bug::WatermarkNotSaved),
     Broke::AtTheLog(Bug::DuplicateWindowLost),
     Broke::AtTheLog(Bug::AnswerNotSaved),
     Broke::AtTheLog(Bug::SentBeyondLease),
+    Broke::Paging(escalate::mutant::Mutant::TimerDroppedOnLoad),
+    Broke::Paging(escalate::mutant::Mutant::LeaseNotWaitedOut),
+    Broke::Paging(escalate::mutant::Mutant::ChainHeadNotRewound),
+    Broke::Paging(escalate::mutant::Mutant::AcknowledgementOvertaken),
+    Broke::Paging(escalate::mutant::Mutant::BundleNotPinned),
 ];
 
 #[test]
@@ -142,11 +154,7 @@ fn every_bug_that_is_put_in_is_noticed() {
             let calm = Seen::of(tell(&Telling::calm(batch.start)));
             for seed in batch {
                 tried.fetch_add(1, Ordering::Relaxed);
-                let (bug, mutant) = match broke {
-                    Broke::AtTheLog(bug) => (Some(bug), None),
-                    Broke::Within(mutant) => (None, Some(mutant)),
-                };
-                let (held, _) = judged(&Telling { bug, ..Telling::of(seed) }, mutant, &calm);
+                let (held, _) = judged(seed, Some(broke), &calm);
                 if let Err(Broken { law, .. }) = held {
                     let mut first = first.lock().unwrap();
                     if first.is_none_or(|(known, _)| seed < known) {

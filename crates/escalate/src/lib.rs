@@ -14,6 +14,7 @@ mod effect;
 mod index;
 pub mod life;
 mod machine;
+pub mod mutant;
 mod outbox;
 mod own;
 mod pace;

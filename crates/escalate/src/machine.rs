@@ -12,6 +12,7 @@ use crate::audit::{Anchor, Entry, cut};
 use crate::desk::{Desk, Health};
 use crate::effect::{Effect, Input, Loaded};
 use crate::index::Index;
+use crate::mutant::{self, Mutant};
 use crate::own::{INCIDENTS, Own};
 use crate::pace::Pace;
 use crate::policy::Policy;
@@ -78,6 +79,7 @@ impl Machine {
         match store::read(key, value)? {
             Record::Head(Some(Head { chain, policy, config, checkpoint, stated_at })) => {
                 self.desk.head = chain;
+                self.desk.head.sequence += u64::from(mutant::is(Mutant::ChainHeadNotRewound));
                 self.desk.checkpoint = checkpoint;
                 self.desk.stated_at = stated_at;
                 self.desk.config = config;
@@ -89,6 +91,9 @@ impl Machine {
                 if let Some(mut incident) = incident {
                     let keep_ms = self.ended_keep_ms();
                     self.index.file(&mut incident, keep_ms);
+                    if mutant::is(Mutant::TimerDroppedOnLoad) {
+                        self.index.timers.retain(|(_, of)| *of != id);
+                    }
                     self.changed.insert(id.clone());
                     self.incidents.insert(id, *incident);
                 }

@@ -6,6 +6,7 @@ use wire::{AlertKey, NotificationId, Timestamp, id};
 
 use crate::desk::{Desk, Health};
 use crate::effect::Effect;
+use crate::mutant::{self, Mutant};
 use crate::own::PAGES;
 use crate::policy::Addressed;
 use crate::state::{Alert, IncidentState, PageEntry, PageState, People};
@@ -71,6 +72,7 @@ impl IncidentState {
             at,
             sequence: self.incident.sequence,
             decided_at: desk.now,
+            bundle: None,
             escalates_at,
             owner: self.people.owner().map(Into::into),
             fallback,
@@ -314,6 +316,7 @@ impl IncidentState {
     /// Whether a page that has not been delivered still should be.
     fn wants(&self, page: &PageEntry) -> bool {
         match page.kind {
+            PageKind::Trigger if mutant::is(Mutant::AcknowledgementOvertaken) => true,
             PageKind::Trigger => {
                 matches!(self.people, People::Open { .. }) && page.generation == self.incident.generation
             }
@@ -375,7 +378,8 @@ impl IncidentState {
         for page in &mut self.pages {
             match &mut page.state {
                 PageState::Sending { lease_ms, until, .. } | PageState::Unknown { lease_ms, until, .. } => {
-                    *until = desk.now.plus_ms(i64::try_from(*lease_ms).unwrap_or(i64::MAX));
+                    let lease_ms = if mutant::is(Mutant::LeaseNotWaitedOut) { 0 } else { *lease_ms };
+                    *until = desk.now.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
                     restarted += 1;
                     if page.kind != PageKind::Resolve
                         && let Some(alert) = self.alerts.get_mut(&page.alert_key)

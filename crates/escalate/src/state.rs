@@ -142,6 +142,9 @@ pub(crate) struct PageEntry {
     /// Which word of the signal it carries.
     pub(crate) sequence: u32,
     pub(crate) decided_at: Timestamp,
+    /// The bundle that it was decided under, where its incident follows another one by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bundle: Option<Digest>,
     pub(crate) escalates_at: Option<Timestamp>,
     pub(crate) owner: Option<String>,
     /// It stands in for a page that failed; when it fails too, only tocsin's own incident is left.

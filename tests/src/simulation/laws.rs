@@ -41,7 +41,7 @@ pub struct Seen {
 type Law = fn(&Seen, &Seen) -> Result<(), String>;
 
 /// Laws of every story.
-const ALWAYS: [(&str, Law); 13] = [
+const ALWAYS: [(&str, Law); 15] = [
     ("no_role_fails_without_a_cause", no_role_fails_without_a_cause),
     ("offsets_never_pass_effects", offsets_never_pass_effects),
     ("no_pane_closes_early", no_pane_closes_early),
@@ -51,6 +51,8 @@ const ALWAYS: [(&str, Law); 13] = [
     ("no_page_is_decided_twice", pages::no_page_is_decided_twice),
     ("every_page_comes_to_an_end", pages::every_page_comes_to_an_end),
     ("who_has_answered_is_left_alone", pages::who_has_answered_is_left_alone),
+    ("no_step_is_forgotten", pages::no_step_is_forgotten),
+    ("an_incident_keeps_its_bundle", pages::an_incident_keeps_its_bundle),
     ("one_request_at_a_time", pages::one_request_at_a_time),
     ("nothing_is_sent_beyond_its_lease", pages::nothing_is_sent_beyond_its_lease),
     ("the_audit_is_whole", pages::the_audit_is_whole),

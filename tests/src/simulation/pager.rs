@@ -140,7 +140,19 @@ impl Sends for SimSends {
     fn forget(&mut self, _: &dyn Fn(&IncidentId) -> bool) {}
 }
 
-fn bundle() -> Bundle {
+/// Whom everybody pages.
+#[must_use]
+pub fn bundle() -> Bundle {
+    bundle_of(["first", "second", "desk"])
+}
+
+/// Another one: nobody whom the first names is paged.
+#[must_use]
+pub fn another_bundle() -> Bundle {
+    bundle_of(["third", "fourth", "office"])
+}
+
+fn bundle_of([first, second, desk]: [&str; 3]) -> Bundle {
     let step = |target: &str| StepConfig {
         targets: vec![format!("pager/{target}")],
         delay_s: DELAY_S,
@@ -159,8 +171,8 @@ fn bundle() -> Bundle {
         namespace: NAMESPACE.to_owned(),
         route: vec![tickets, rest],
         policy: [
-            ("page".to_owned(), policy(vec![step("first"), step("second")], true)),
-            ("ticket".to_owned(), policy(vec![step("desk")], false)),
+            ("page".to_owned(), policy(vec![step(first), step(second)], true)),
+            ("ticket".to_owned(), policy(vec![step(desk)], false)),
         ]
         .into(),
         escalate: EscalateConfig { catch_up_delay_s: 5, lease_s: LEASE_S, ..EscalateConfig::default() },
@@ -169,19 +181,28 @@ fn bundle() -> Bundle {
     }
 }
 
-/// What every process escalates by.
+/// What every process escalates by when it starts.
 ///
 /// # Panics
 /// Never: it is valid.
 #[must_use]
 pub fn policy() -> Arc<Policy> {
+    under(bundle())
+}
+
+/// What a process escalates by that has loaded it.
+///
+/// # Panics
+/// Where it is not valid.
+#[must_use]
+pub fn under(bundle: Bundle) -> Arc<Policy> {
     let receivers = ["pager", "backup"].map(str::to_owned).into();
-    Arc::new(Policy::new(bundle(), &receivers).expect("it is valid"))
+    Arc::new(Policy::new(bundle, &receivers).expect("it is valid"))
 }
 
 #[must_use]
-pub fn loaded() -> Loaded {
-    Loaded { config: Digest::of(&[b"sim"]), by: "start".into(), bundle: bundle() }
+pub fn loaded(bundle: Bundle) -> Loaded {
+    Loaded { config: Digest::of(&[b"sim"]), by: "start".into(), bundle }
 }
 
 /// Somebody who looks at what is told, and acknowledges some of it after a while, at times twice.

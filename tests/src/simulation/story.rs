@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use detect::config::JudgeConfig;
+use escalate::Loaded;
 use runtime::clock::Clock;
 use runtime::collect::{CollectLoop, SourceSpec};
 use runtime::context_records;
@@ -40,7 +41,9 @@ const CALM: Duration = Duration::from_secs(2);
 /// Time for processes to end when they are asked to.
 const CLOSING: Duration = Duration::from_secs(5);
 /// When somebody takes on all that nobody has taken by then.
-pub const ANSWERED: Duration = Duration::from_secs(CALM.as_secs() + WRITTEN.as_secs() + QUIET.as_secs() / 2);
+pub const ANSWERED: Duration = Duration::from_secs(TROUBLE_ENDS.as_secs() + QUIET.as_secs() / 2);
+/// From here on nothing goes wrong any more.
+pub const TROUBLE_ENDS: Duration = Duration::from_secs(CALM.as_secs() + WRITTEN.as_secs());
 pub const ESCALATES: u32 = 2;
 const LONGEST_STOP: Duration = Duration::from_secs(18);
 const TICK: Duration = Duration::from_millis(200);
@@ -168,20 +171,24 @@ fn prepare(world: &Arc<Mutex<World>>, settings: &Settings) {
     }
 }
 
-/// The config files of the machines.
-type Files = Vec<Arc<Live<JudgeConfig>>>;
+/// The files of a machine.
+struct Files {
+    config: Arc<Live<JudgeConfig>>,
+    response: Arc<Live<Loaded>>,
+}
 
 fn start_process(
     scheduler: &mut Scheduler,
     slot: usize,
-    files: &Files,
+    files: &[Files],
     telling: &Telling,
     line: &Arc<Mutex<Line>>,
 ) -> usize {
     let process = scheduler.process();
     let settings = settings(slot, telling.hold_max());
     let (clock, views) = (Clock::start(), Arc::new(Views::default()));
-    let (of, its, file) = (settings.clone(), Arc::clone(&views), Arc::clone(&files[slot]));
+    let (of, its, file) = (settings.clone(), Arc::clone(&views), Arc::clone(&files[slot].config));
+    let response = Arc::clone(&files[slot].response);
     let (pages, theirs, line) = (settings.clone(), Arc::clone(&views), Arc::clone(line));
     scheduler.spawn(process, move |log, _| {
         let spec = SourceSpec { topic: TOPIC.to_owned(), labels_topic: Some(LABELS.to_owned()) };
@@ -191,7 +198,7 @@ fn start_process(
     scheduler.spawn(process, move |log, host| {
         let (policy, sends) = (pager::policy(), SimSends::new(Arc::clone(host), line));
         let make = move |partition| escalate::Machine::new(partition, Arc::clone(&policy));
-        EscalateLoop::new(log, pages, Box::new(make), Live::new(pager::loaded()), sends, theirs, clock)
+        EscalateLoop::new(log, pages, Box::new(make), response, sends, theirs, clock)
     });
     process
 }
@@ -251,7 +258,10 @@ pub fn tell(telling: &Telling) -> Told {
     let mut scheduler = Scheduler::new(telling.seed, Arc::clone(&world), start(), Chaos::none());
     let outside = SimLog::new(Arc::clone(&world), Arc::new(Outside));
     let (line, mut person) = (Line::new(telling.seed, telling.bug), Person::new(telling.seed));
-    let files: Files = (0..telling.processes()).map(|_| Live::new(judge_config())).collect();
+    let response = || Live::new(pager::loaded(pager::bundle()));
+    let files: Vec<Files> = (0..telling.processes())
+        .map(|_| Files { config: Live::new(judge_config()), response: response() })
+        .collect();
     let slots = (0..telling.processes())
         .map(|slot| Some(start_process(&mut scheduler, slot, &files, telling, &line)))
         .collect();
@@ -329,18 +339,20 @@ fn look_and_answer(person: &mut Person, outside: &SimLog, world: &Arc<Mutex<Worl
 }
 
 /// Two of three files change while requests fail, a second apart; the first of them changes back later.
-fn change_files(kind: Kind, files: &Files, now: Duration) {
+fn change_files(kind: Kind, files: &[Files], now: Duration) {
     if kind != Kind::NewConfig {
         return;
     }
     let third = CALM + WRITTEN / 3;
-    for (slot, at, config) in [
-        (0, third, another_judge_config()),
-        (1, third + Duration::from_secs(1), another_judge_config()),
-        (0, CALM + WRITTEN * 2 / 3, judge_config()),
+    let anew = || (another_judge_config(), pager::another_bundle());
+    for (slot, at, (config, bundle)) in [
+        (0, third, anew()),
+        (1, third + Duration::from_secs(1), anew()),
+        (0, CALM + WRITTEN * 2 / 3, (judge_config(), pager::bundle())),
     ] {
         if now == at {
-            files[slot].set(config);
+            files[slot].config.set(config);
+            files[slot].response.set(pager::loaded(bundle));
         }
     }
 }

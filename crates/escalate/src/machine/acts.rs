@@ -10,6 +10,7 @@ use crate::audit::TOCSIN;
 use crate::desk::{Desk, Health};
 use crate::effect::Effect;
 use crate::life::{Decision, Event, decide};
+use crate::mutant::{self, Mutant};
 use crate::outbox::Intent;
 use crate::own::PAGES;
 use crate::policy::{Addressed, Plan, Policy, Position, Step, Whom};
@@ -304,7 +305,9 @@ impl IncidentState {
         let news = self.people.owner() != people.owner();
         self.people = people;
         let cause = self.people.stage().name();
-        self.cancel(desk, &[PageKind::Trigger], cause);
+        if !mutant::is(Mutant::AcknowledgementOvertaken) {
+            self.cancel(desk, &[PageKind::Trigger], cause);
+        }
         if news {
             self.cancel(desk, &[PageKind::Acknowledge], "somebody else has it now");
             self.send_to_open(desk, PageKind::Acknowledge, &[]);
@@ -361,7 +364,10 @@ impl IncidentState {
     /// From now on it follows the bundle that is in force.
     pub(crate) fn pin(&mut self, desk: &mut Desk, why: &str) {
         let before = self.follows();
-        self.bundle = desk.current.digest().clone();
+        let last = std::mem::replace(&mut self.bundle, desk.current.digest().clone());
+        if last != self.bundle {
+            self.pages.iter_mut().for_each(|page| _ = page.bundle.get_or_insert_with(|| last.clone()));
+        }
         desk.current.route(&self.incident).clone_into(&mut self.plan);
         let after = self.follows();
         if before != after {
@@ -391,7 +397,7 @@ impl IncidentState {
                     state: entry.outbox(),
                     attempts: entry.attempts,
                     at: desk.now,
-                    bundle: self.bundle.clone(),
+                    bundle: entry.bundle.as_ref().unwrap_or(&self.bundle).clone(),
                 });
             }
         }

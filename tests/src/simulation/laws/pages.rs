@@ -3,17 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use escalate::{Checker, Machine};
+use escalate::{Bundle, Checker, Machine};
 use wire::audit::AuditRecord;
 use wire::outbox::{OutboxRecord, OutboxState};
 use wire::page::PageKind;
-use wire::{AlertKey, Incident, IncidentId, Timestamp};
+use wire::{AlertKey, Digest, Incident, IncidentId, Timestamp};
 
 use super::Seen;
 use crate::simulated::lock;
 use crate::simulation::pager::{self, Begun};
-use crate::simulation::story::{ANSWERED, ESCALATES};
+use crate::simulation::story::{ANSWERED, ESCALATES, TROUBLE_ENDS};
 use crate::simulation::telemetry::start;
+
+/// What follows a call that nobody answered: another, or what makes one needless.
+const MOVES: [&str; 5] =
+    ["step.due", "policy.restarted", "policy.rerouted", "incident.reopened", "incident.returned"];
+/// How much later than due a step may come: an overdue one gives whoever was just called its time.
+const LATE_MS: i64 = 6_000;
 
 /// When the last person took the rest on, as the machines' clocks have it.
 fn answered_at() -> Timestamp {
@@ -57,7 +63,8 @@ fn takes(action: &str) -> bool {
     matches!(action, "command.acknowledge" | "incident.cleared")
 }
 
-/// Of an incident that nobody took, and that did not clear, somebody has heard.
+/// Of an incident that nobody took, and that did not clear, somebody has heard; unless it was over by the time that
+/// anybody could work on it.
 pub(super) fn no_page_is_lost(told: &Seen, _: &Seen) -> Result<(), String> {
     let heard: BTreeSet<(IncidentId, u32)> = pager::lock(&told.told.line)
         .taken
@@ -75,12 +82,17 @@ pub(super) fn no_page_is_lost(told: &Seen, _: &Seen) -> Result<(), String> {
         .filter(|(_, record)| record.page.kind == PageKind::Trigger)
         .map(|(_, record)| (record.page.incident.incident_id, record.page.incident.generation))
         .collect();
+    let over_at_once: BTreeSet<(IncidentId, u32)> = last_words(told)
+        .into_values()
+        .filter(|r| matches!(r.state, OutboxState::Cancelled { .. }) && r.at == r.page.decided_at)
+        .map(|record| (record.page.incident.incident_id, record.page.incident.generation))
+        .collect();
     for incident in detected(told) {
         let which = (incident.incident_id.clone(), incident.generation);
         if !decided.contains(&which) {
             return Err(format!("nobody was to be paged for {}, generation {}", which.0, which.1));
         }
-        if !heard.contains(&which) && !answered.contains(&which.0) {
+        if !heard.contains(&which) && !answered.contains(&which.0) && !over_at_once.contains(&which) {
             return Err(format!("nobody has heard of {}, generation {}", which.0, which.1));
         }
     }
@@ -173,6 +185,60 @@ pub(super) fn who_has_answered_is_left_alone(told: &Seen, _: &Seen) -> Result<()
             } else {
                 held.remove(&id)
             };
+        }
+    }
+    Ok(())
+}
+
+/// Whoever is called and does not answer is followed by the next step when it is due: by the last trouble and the last new
+/// owner at the earliest.
+pub(super) fn no_step_is_forgotten(told: &Seen, _: &Seen) -> Result<(), String> {
+    let mut moves: BTreeMap<IncidentId, Vec<(u64, Timestamp)>> = BTreeMap::new();
+    let mut intended: BTreeMap<String, u64> = BTreeMap::new();
+    let mut owned: BTreeMap<u32, Timestamp> = BTreeMap::new();
+    for (_, record) in audit(told) {
+        if record.action == "worker.started" {
+            owned.insert(record.partition, record.at.max(wall(TROUBLE_ENDS)));
+        }
+        if record.action == "page.intended" {
+            let notification = record.why.as_deref().and_then(|why| why.split(' ').nth(1));
+            intended.extend(notification.map(|id| (id.to_owned(), record.sequence)));
+        }
+        let moved = takes(&record.action) || MOVES.contains(&record.action.as_str());
+        if let Some(id) = record.incident_id.filter(|_| moved) {
+            moves.entry(id).or_default().push((record.sequence, record.at));
+        }
+    }
+    for (id, record) in last_words(told) {
+        let page = record.page;
+        let due = page.escalates_at.filter(|_| page.kind == PageKind::Trigger);
+        let owned = owned.get(&wire::partition::of_incident(&page.incident.incident_id, ESCALATES));
+        let Some((due, owned)) = due.zip(owned) else { continue };
+        let due = due.max(*owned).plus_ms(LATE_MS);
+        let of = moves.get(&page.incident.incident_id);
+        let decided = intended.get(&id).copied().unwrap_or(0);
+        let follows = |(sequence, at): &(u64, Timestamp)| *sequence > decided && *at <= due;
+        if due < answered_at() && !of.is_some_and(|moves| moves.iter().any(follows)) {
+            return Err(format!("nothing followed {id}, decided at {}, by {due}", page.decided_at));
+        }
+    }
+    Ok(())
+}
+
+/// Whom an incident calls stands in the bundle that it opened with.
+pub(super) fn an_incident_keeps_its_bundle(told: &Seen, _: &Seen) -> Result<(), String> {
+    let bundles = [pager::bundle(), pager::another_bundle()];
+    let policies: BTreeMap<Digest, Bundle> =
+        bundles.map(|bundle| (pager::under(bundle.clone()).digest().clone(), bundle)).into();
+    for (id, record) in last_words(told) {
+        let bundle =
+            policies.get(&record.bundle).ok_or_else(|| format!("{id}: {} is no bundle", record.bundle))?;
+        let target = format!("{}/{}", record.page.receiver, record.page.target);
+        let steps = bundle.policy.values().flat_map(|policy| &policy.steps);
+        let mut named = steps.flat_map(|step| &step.targets).any(|named| *named == target);
+        named |= record.page.receiver == "backup";
+        if !named {
+            return Err(format!("{id} is for {target}, whom bundle {} does not name", record.bundle));
         }
     }
     Ok(())
