@@ -3,6 +3,7 @@
 
 pub mod documented;
 pub mod fed;
+pub mod flood;
 pub mod foreign;
 pub mod fuzzed;
 pub mod gauntlet;

@@ -24,6 +24,9 @@ pub enum Answer {
     Status(u16),
     /// Takes it, and never says so: the sender cannot know.
     Hang,
+    /// One first attempt in sixteen is refused with 500, one with 429 and a second to wait, one is taken and never
+    /// answered; the id says which. All others are taken.
+    Moody,
 }
 
 /// A page as the receiver shows it.
@@ -35,6 +38,9 @@ pub struct Shown {
     /// How often it came and was taken. More than one is a repeat, which nobody sees.
     pub times: u32,
 }
+
+/// Called with the last part of the path, when a request is here whole and nothing is answered. Whether that was the one.
+pub type Strike = Box<dyn FnMut(&str) -> bool + Send>;
 
 /// The receiver. Ends when dropped.
 pub struct Pager {
@@ -55,6 +61,7 @@ struct Seen {
     place: BTreeMap<String, usize>,
     requests: u32,
     faults: Vec<String>,
+    strike: Option<Strike>,
 }
 
 /// The secret that all pages must be signed with: 32 bytes that no other test would sign with by mistake.
@@ -77,6 +84,7 @@ impl Pager {
             place: BTreeMap::new(),
             requests: 0,
             faults: vec![],
+            strike: None,
         };
         let state = Arc::new(State { ended: AtomicBool::new(false), seen: Mutex::new(seen) });
         let serving = Arc::clone(&state);
@@ -105,6 +113,17 @@ impl Pager {
     /// Never: nobody panics with the state in hand.
     pub fn answer(&self, answer: Answer) {
         self.state.seen().answer = answer;
+    }
+
+    /// Does this at every request, before anything is answered, until it says that it is done.
+    pub fn strike(&self, strike: Option<Strike>) {
+        self.state.seen().strike = strike;
+    }
+
+    /// What was shown from a place in [`Pager::shown`] on.
+    #[must_use]
+    pub fn shown_from(&self, place: usize) -> Vec<Shown> {
+        self.state.seen().shown[place..].to_vec()
     }
 
     /// What a person would see: each `webhook-id` once, in the order in which they first came.
@@ -172,7 +191,8 @@ impl State {
 fn serve(stream: &TcpStream, state: &State) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut reader = BufReader::new(stream);
-    whole_line(&mut reader)?;
+    let request = whole_line(&mut reader)?;
+    let path = request.split(' ').nth(1).unwrap_or_default();
     let mut headers = BTreeMap::new();
     loop {
         let line = whole_line(&mut reader)?;
@@ -182,9 +202,15 @@ fn serve(stream: &TcpStream, state: &State) -> std::io::Result<()> {
     let length = headers.get("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let answer = state.seen().take(&headers, body);
+    let answer = {
+        let mut seen = state.seen();
+        let answer = seen.take(&headers, body);
+        let from = path.rsplit('/').next().unwrap_or_default();
+        drop(seen.strike.take_if(|strike| strike(from)));
+        answer
+    };
     let status = match answer {
-        Answer::Accept => 204,
+        Answer::Accept | Answer::Moody => 204,
         Answer::Status(status) => status,
         Answer::Hang => {
             // Until the sender gives up (or the test has ended).
@@ -196,7 +222,8 @@ fn serve(stream: &TcpStream, state: &State) -> std::io::Result<()> {
         }
     };
     let mut stream = stream;
-    write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    let wait = if status == 429 { "retry-after: 1\r\n" } else { "" };
+    write!(stream, "HTTP/1.1 {status} x\r\n{wait}content-length: 0\r\nconnection: close\r\n\r\n")
 }
 
 /// What ends before its line does is no request: whoever sent it was killed.
@@ -214,8 +241,12 @@ impl Seen {
             self.faults.push(format!("{id}: {why}"));
             return Answer::Status(401);
         }
-        if matches!(self.answer, Answer::Status(_)) {
-            return self.answer;
+        let answer = match self.answer {
+            Answer::Moody => moody(headers, &id),
+            Answer::Accept | Answer::Status(_) | Answer::Hang => self.answer,
+        };
+        if matches!(answer, Answer::Status(_)) {
+            return answer;
         }
         if let Some(&place) = self.place.get(&id) {
             let shown = &mut self.shown[place];
@@ -223,19 +254,32 @@ impl Seen {
             if shown.body != body {
                 self.faults.push(format!("{id} came again with another body"));
             }
-            return self.answer;
+            return answer;
         }
         match read(&id, &body) {
             Ok(page) => {
                 self.place.insert(id, self.shown.len());
                 self.shown.push(Shown { page, body, times: 1 });
-                self.answer
+                answer
             }
             Err(why) => {
                 self.faults.push(format!("{id}: {why}"));
                 Answer::Status(400)
             }
         }
+    }
+}
+
+/// How a receiver in trouble answers. Ids are hashes: their characters are drawn evenly from 32.
+fn moody(headers: &BTreeMap<String, String>, id: &str) -> Answer {
+    if headers.get("tocsin-attempt").is_none_or(|attempt| attempt != "1") {
+        return Answer::Accept;
+    }
+    match id.bytes().next() {
+        Some(b'a' | b'b') => Answer::Status(500),
+        Some(b'c' | b'd') => Answer::Status(429),
+        Some(b'e' | b'f') => Answer::Hang,
+        _ => Answer::Accept,
     }
 }
 

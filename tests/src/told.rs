@@ -47,15 +47,16 @@ fn assert_event(incident: &Incident, headers: &Value) {
     assert!(all.contains_key("ce_source") && all.contains_key("ce_time"), "{all:?}");
 }
 
-/// Every page that left was delivered or called off, and the receiver shows what was delivered.
+/// Every page that left was delivered or called off, and the receivers show what was delivered.
 ///
 /// # Panics
 /// When one was lost, or came from nowhere.
-pub fn assert_no_page_lost(brokers: &str, namespace: &str, pager: &Pager) {
+pub fn assert_no_page_lost(brokers: &str, namespace: &str, pagers: &[&Pager]) {
     let log = KafkaLog::connect(KafkaConfig::new(brokers)).expect("it is there");
     let records: Vec<OutboxRecord> = stored::json(&log, &Topics::of(namespace).outbox);
     let last = last(&records);
-    let shown: BTreeSet<_> = pager.shown().into_iter().map(|s| s.page.notification_id).collect();
+    let shown = pagers.iter().flat_map(|pager| pager.shown());
+    let shown: BTreeSet<_> = shown.map(|shown| shown.page.notification_id).collect();
     for (id, r) in &last {
         assert!(r.state.is_final(), "{id} is still {:?}", r.state);
         assert!(!matches!(r.state, OutboxState::Failed { .. }), "{id}: {:?}", r.state);

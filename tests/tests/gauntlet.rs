@@ -144,7 +144,7 @@ fn whatever_is_killed_nothing_is_lost_or_doubled() {
     record::assert_same("incidents", &record::essence(&told), &record::essence(&want));
     record::assert_same("history", &history(&harried), &judged);
     assert_eq!(stored::counted(&log, &harried), stored::counted(&log, &undisturbed));
-    assert_no_page_lost(&cluster.brokers, &harried, &pager);
+    assert_no_page_lost(&cluster.brokers, &harried, &[&pager]);
     pager.assert_none_doubled();
     assert!(arena.deeds.kills() >= kills && told.len() > 3, "{:?}, {} incidents", arena.deeds, told.len());
     report(&arena, &cluster, records, &told, &pager);

@@ -480,7 +480,7 @@ fn kills_change_nothing() {
         &record::history(&log, &killed, &home.pinned()),
         &record::history(&log, &undisturbed, &home.pinned()),
     );
-    assert_no_page_lost(&brokers, &killed, &pager);
+    assert_no_page_lost(&brokers, &killed, &[&pager]);
     let woken = pager.shown().iter().filter(|s| s.page.kind == PageKind::Trigger).count();
     assert!(woken >= 3, "{woken} pages in a story of five troubles");
 }

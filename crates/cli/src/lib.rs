@@ -33,6 +33,11 @@ use crate::args::{AuditCommand, Cli, Command, Global, LogFormat, ReferenceComman
 use crate::failure::Failure;
 use crate::term::Out;
 
+// A judge takes millions of small pieces back in when it starts, on a thread of its own: for those glibc asks the kernel
+// for memory a few pages at a time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the program and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -19,6 +19,7 @@ pub mod log;
 pub mod metrics;
 mod oversized;
 pub mod past;
+pub mod points;
 mod restore;
 pub mod sends;
 pub mod settings;

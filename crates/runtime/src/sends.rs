@@ -19,8 +19,11 @@ use wire::{AlertKey, IncidentId, NotificationId};
 use crate::clock::Clock;
 use crate::log::Log;
 use crate::metrics::PAGES;
+use crate::points::{self, Call, Side};
 use crate::views::{Event, Views};
 
+/// Who sends.
+const ROLE: &str = "escalate";
 /// Requests under way to one receiver. A slow receiver holds up its own pages and nobody else's.
 const IN_FLIGHT_MAX: usize = 32;
 
@@ -154,6 +157,7 @@ impl Sends for Receivers {
                 let Ok(turn) = gate.acquire_owned().await else {
                     return Outcome::Retry { reason: "shutting down".into() };
                 };
+                points::at(ROLE, Call::Send, Side::Before);
                 // The process may have stood still.
                 let now = clock.now();
                 if until <= now.mono {
@@ -170,6 +174,7 @@ impl Sends for Receivers {
             });
             let outcome =
                 attempted.await.unwrap_or_else(|_| Outcome::Unknown { reason: "no answer in time".into() });
+            points::at(ROLE, Call::Send, Side::After);
             page.link = None;
             report(&views, &done, Arc::new(page), attempt, outcome);
         });

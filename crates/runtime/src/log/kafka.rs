@@ -6,7 +6,6 @@
 mod clients;
 mod consumer;
 mod errors;
-pub mod points;
 mod producer;
 mod reader;
 mod slots;

@@ -11,11 +11,11 @@ use rdkafka::message::Message;
 use super::KafkaLog;
 use super::clients::{Change, member, reader};
 use super::errors::{forbidden, gone, lift, unknown};
-use super::points::{self, Call, Side};
 use super::reader::record;
 use super::slots::{Missing, Reader};
 use crate::log::clock::Deadline;
 use crate::log::{Consumer, ConsumerSpec, Event, Isolation, Log, LogError, Offset, TopicPartition};
+use crate::points::{self, Call, Side};
 
 /// With several topics each is waited for this long in turn.
 const TURN: Duration = Duration::from_millis(5);

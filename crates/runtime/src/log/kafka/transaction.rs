@@ -10,11 +10,11 @@ use rdkafka::topic_partition_list::{Offset as RawOffset, TopicPartitionList};
 
 use super::clients::raw;
 use super::errors::{fenced, forbidden, lift};
-use super::points::{self, Call, Side};
 use super::producer::{Failed, Producer, check};
 use super::{KafkaConsumer, KafkaLog};
 use crate::log::clock::Deadline;
 use crate::log::{LogError, NewRecord, Offset, Progress, TopicPartition, Transaction};
+use crate::points::{self, Call, Side};
 
 /// How long the outcome of a commit is pursued before it is called unknown.
 const COMMIT_WAIT: Duration = Duration::from_secs(60);

@@ -1,9 +1,9 @@
-//! Where a thread stands in its use of Kafka. A test listens, to end or to stop the process right there; nobody else
-//! does, and then it costs a load.
+//! Where a thread stands in what it asks of others: of Kafka, of a receiver. A test listens, to end or to stop the process
+//! right there; nobody else does, and then it costs a load.
 
 use std::sync::OnceLock;
 
-/// What is asked of Kafka again and again, and may be the last thing asked.
+/// What is asked again and again, and may be the last thing asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
     /// A look for records; its end counts only where some came.
@@ -13,6 +13,8 @@ pub enum Call {
     /// The offsets of a transaction.
     SendOffsets,
     Commit,
+    /// A request to a receiver; its end is when its outcome is known and nobody has heard of it.
+    Send,
 }
 
 /// Which end of a call.
@@ -23,14 +25,14 @@ pub enum Side {
 }
 
 impl Call {
-    pub const ALL: [Self; 4] = [Self::Poll, Self::Produce, Self::SendOffsets, Self::Commit];
+    pub const ALL: [Self; 5] = [Self::Poll, Self::Produce, Self::SendOffsets, Self::Commit, Self::Send];
 }
 
 impl Side {
     pub const ALL: [Self; 2] = [Self::Before, Self::After];
 }
 
-/// Called with a group or a transactional id, on the thread that is about to call or has called.
+/// Called with a group, a transactional id or a role, on the thread that is about to call or has called.
 pub type Listener = fn(&str, Call, Side);
 
 static LISTENER: OnceLock<Listener> = OnceLock::new();
@@ -40,7 +42,7 @@ pub fn listen(listener: Listener) -> bool {
     LISTENER.set(listener).is_ok()
 }
 
-pub(super) fn at(who: &str, call: Call, side: Side) {
+pub(crate) fn at(who: &str, call: Call, side: Side) {
     if let Some(listener) = LISTENER.get() {
         listener(who, call, side);
     }
