@@ -6,6 +6,21 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
+/// What `host:port` answers to a method and path, with a body of JSON. `None` where it does not.
+#[must_use]
+pub fn ask(address: &str, what: &str, body: &str) -> Option<String> {
+    let mut answer = String::new();
+    let mut stream = TcpStream::connect(address).ok()?;
+    let (kind, length) = ("Content-Type: application/json", body.len());
+    write!(
+        stream,
+        "{what} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .ok()?;
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
 const BINARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/tocsin");
 
 /// A running process; what it keeps on disk goes with it.
@@ -85,17 +100,7 @@ impl Running {
     }
 
     fn ask(&self, what: &str, body: &str) -> Option<String> {
-        let mut answer = String::new();
-        let mut stream = TcpStream::connect(&self.address).ok()?;
-        let (host, length) = (&self.address, body.len());
-        let kind = "Content-Type: application/json";
-        write!(
-            stream,
-            "{what} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-        .ok()?;
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        ask(&self.address, what, body)
     }
 
     /// Memory that it holds, in bytes.

@@ -146,7 +146,9 @@ fn paged_since(shown: &[Shown], since: Timestamp) -> BTreeSet<u32> {
 #[test]
 fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     let (Some(kills), Some(brokers)) = (env("TOCSIN_TEST_FLOOD"), env("TOCSIN_TEST_KAFKA")) else {
-        return not_tested("two workers under a flood, killed: TOCSIN_TEST_FLOOD=10 with TOCSIN_TEST_KAFKA");
+        return not_tested(
+            "two workers under a flood on a real Kafka, killed: TOCSIN_TEST_FLOOD=10, TOCSIN_TEST_KAFKA",
+        );
     };
     let kills: u32 = kills.parse().expect("TOCSIN_TEST_FLOOD is a number");
     let (hook, plain) = (Pager::start(), Pager::start());

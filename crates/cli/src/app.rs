@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use receivers::{Receiver, ReceiverConfig, SecretSource};
+use runtime::canary::{Song, sing};
 use runtime::checkpoints::Checkpoints;
 use runtime::clock::Clock;
 use runtime::collect::{CollectLoop, SourceSpec};
@@ -24,6 +25,7 @@ use wire::topic::Topics;
 
 use crate::args::Role;
 use crate::backend::{Auditing, Backend};
+use crate::config::watch::CANARY;
 use crate::config::{Checked, audit, checkpoints, link};
 use crate::failure::{Failure, Kind};
 use crate::reload::{InForce, Watch};
@@ -158,6 +160,16 @@ impl App {
             clock,
             links,
         };
+        if let Some(heartbeat) = &checked.config.heartbeat {
+            let who = format!("tocsin {} {}", app.settings.namespace, app.settings.instance);
+            let checker = receivers.iter().find(|r| r.name() == heartbeat.receiver);
+            let checker = Arc::clone(checker.expect("the config was checked"));
+            let every = Duration::from_secs(heartbeat.every_s);
+            tokio.spawn(runtime::heartbeat::beat(checker, every, who, views, clock));
+        }
+        if let Some(canary) = &checked.config.canary {
+            app.start_canary(log.clone(), checked, canary.every_s)?;
+        }
         let handle = tokio.handle().clone();
         app.tokio = Some(tokio);
         for role in &options.roles {
@@ -233,6 +245,22 @@ impl App {
                 self.threads.push(drive(work, clock, stop, views));
             }
         }
+        Ok(())
+    }
+
+    fn start_canary<L: Log>(&mut self, log: L, checked: &Checked, every_s: u64) -> Result<(), Failure> {
+        let telemetry = checked.telemetry.raw();
+        let topic = telemetry.topic.clone().unwrap_or_else(|| self.settings.topics.telemetry.clone());
+        let (fields, clock, stop) = (telemetry.fields.clone(), self.clock, Arc::clone(&self.stop));
+        let song = Song {
+            model: CANARY.to_owned(),
+            version: self.settings.instance.clone(),
+            every_ms: i64::try_from(every_s * 1_000).unwrap_or(i64::MAX),
+        };
+        let run = move || sing(&log, &topic, &fields, &song, clock, &stop);
+        let thread = std::thread::Builder::new().name("canary".to_owned()).spawn(run);
+        let failed = |e| Failure::new(Kind::CannotStart, format!("no thread for the canary: {e}"));
+        self.writers.push(thread.map_err(failed)?);
         Ok(())
     }
 

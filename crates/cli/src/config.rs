@@ -8,6 +8,7 @@ mod log;
 pub mod response;
 mod targets;
 mod template;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use fault::{Fault, Part};
 pub use log::LogConfig;
 use response::{Folder, Response};
 pub use template::{TEMPLATE, with_response};
+use watch::{CanaryConfig, HeartbeatConfig};
 
 /// Everything that an operator says. Unknown keys are refused.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -68,6 +70,12 @@ pub struct Config {
     pub policy: BTreeMap<String, PolicyConfig>,
     /// Where pages go.
     pub receiver: BTreeMap<String, ReceiverConfig>,
+    /// Who is told, outside, that this process is well, and calls somebody when it is not.
+    #[serde(default)]
+    pub heartbeat: Option<HeartbeatConfig>,
+    /// A model of tocsin's own that fails now and then, to see that it would page.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
     /// Times and limits of escalation.
     #[serde(default)]
     pub escalate: EscalateConfig,
@@ -199,6 +207,12 @@ fn of_itself(config: &Config, dir: &Path, (file, source): (&Path, &str)) -> Vec<
         let why = http_api::BindError::OpenToAll { address: config.http.address }.to_string();
         wrong(&[Part::Key("http"), Part::Key("address")], why);
     }
+    if let Some((key, why)) = config.heartbeat.as_ref().and_then(|h| h.check(&config.receiver)) {
+        wrong(&[Part::Key("heartbeat"), Part::Key(key)], why);
+    }
+    if let Some((key, why)) = config.canary.as_ref().and_then(CanaryConfig::check) {
+        wrong(&[Part::Key("canary"), Part::Key(key)], why);
+    }
     for (name, receiver) in &config.receiver {
         if let Err(why) = check_secrets(name, receiver, dir) {
             wrong(&[Part::Key("receiver"), Part::Key(name)], why);
@@ -217,8 +231,18 @@ impl Config {
             self.telemetry.pane_ms(),
             self.judge.clone(),
             self.budget,
-            self.models.clone(),
+            self.models_with_canary(),
         )
+    }
+}
+
+impl Config {
+    fn models_with_canary(&self) -> BTreeMap<String, ModelSettings> {
+        let mut models = self.models.clone();
+        if self.canary.is_some() {
+            models.entry(watch::CANARY.to_owned()).or_insert_with(watch::canary_model);
+        }
+        models
     }
 }
 
@@ -264,6 +288,9 @@ fn policy(
             Response { route: config.route.clone(), policy: config.policy.clone(), ..Response::default() }
         }
     };
+    if let Some(why) = config.canary.as_ref().and_then(|_| watch::canary_pages(&route)) {
+        return Err(vec![Fault::of_key(file, source, &[Part::Key("canary")], why)]);
+    }
     let namespace = config.namespace.clone();
     let bundle = Bundle { namespace, route, policy, escalate: config.escalate.clone(), people, templates };
     let fault = |error: ConfigError| {
@@ -333,6 +360,12 @@ pub fn secret(source: &receivers::SecretSource, dir: &Path) -> Result<receivers:
 }
 
 fn load_references(config: &Config, dir: &Path) -> Result<Vec<Reference>, String> {
+    let mut references = pinned_references(config, dir)?;
+    references.extend(config.canary.as_ref().map(|_| watch::canary_reference()));
+    Ok(references)
+}
+
+fn pinned_references(config: &Config, dir: &Path) -> Result<Vec<Reference>, String> {
     let Some(folder) = &config.references else { return Ok(Vec::new()) };
     let folder = dir.join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)

@@ -261,6 +261,9 @@ pub struct ModelSettings {
     /// The model's part of the budgets, compared with other models'. Above 0, at most 1000.
     #[serde(deserialize_with = "parse::weight")]
     pub weight: f64,
+    /// What is found of it is a drill: routes can send it elsewhere, and it says so. For the model of a canary.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drill: bool,
 }
 
 impl Default for ModelSettings {
@@ -272,6 +275,7 @@ impl Default for ModelSettings {
             timezone: "UTC".to_owned(),
             drift_may_page: false,
             weight: 1.0,
+            drill: false,
         }
     }
 }

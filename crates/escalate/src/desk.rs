@@ -22,6 +22,8 @@ pub(crate) struct Desk {
     pub(crate) now: Timestamp,
     /// Name of the process, once it has said that it started. Nothing is sent before.
     pub(crate) owner: Option<String>,
+    /// When it said so.
+    pub(crate) started_at: Option<Timestamp>,
     pub(crate) current: Arc<Policy>,
     /// Bundles that incidents opened with, the current one included.
     pub(crate) bundles: BTreeMap<Digest, Arc<Policy>>,
@@ -62,6 +64,7 @@ impl Desk {
         Self {
             now: Timestamp::EPOCH,
             owner: None,
+            started_at: None,
             bundles: BTreeMap::from([(policy.digest().clone(), Arc::clone(&policy))]),
             current: policy,
             stored: BTreeSet::new(),

@@ -13,7 +13,7 @@ use crate::desk::{Desk, Health};
 use crate::effect::{Effect, Input, Loaded};
 use crate::index::Index;
 use crate::mutant::{self, Mutant};
-use crate::own::{INCIDENTS, Own};
+use crate::own::{INCIDENTS, Own, TIMERS};
 use crate::pace::Pace;
 use crate::policy::Policy;
 use crate::state::{IncidentState, PageState};
@@ -33,6 +33,9 @@ pub(crate) use signal::schedule;
 
 /// Incidents taken on by one tick; what is left is due at once again.
 const TICK_MAX: usize = 1000;
+
+/// A timer that fires so much later than it was due shows that the worker stood still.
+const STOOD_STILL_MS: i64 = 30_000;
 
 /// Room beyond `incidents_max` for tocsin's own incidents, one of which says that it was reached.
 const OWN_RESERVE: usize = 64;
@@ -269,6 +272,7 @@ impl Machine {
             return;
         }
         let now = self.desk.now;
+        self.notice_late_timers();
         let due = self.index.timers.iter().take_while(|(at, _)| *at <= now).take(TICK_MAX);
         let due: Vec<IncidentId> = due.map(|(_, id)| id.clone()).collect();
         let keep_ms = self.ended_keep_ms();
@@ -283,10 +287,27 @@ impl Machine {
         self.desk.checkpoint_if_due();
     }
 
+    /// A worker that stood still pages late; somebody should know why. What was due before it began is its predecessor's.
+    fn notice_late_timers(&mut self) {
+        let Some((at, started)) = self.index.timers.first().map(|(at, _)| *at).zip(self.desk.started_at)
+        else {
+            return;
+        };
+        let late_ms = self.desk.now.since_ms(at);
+        let (what, part) = (TIMERS.to_owned(), TIMERS.to_owned());
+        if at > started && late_ms >= STOOD_STILL_MS {
+            let why = format!("a timer fired {} s after it was due", late_ms / 1_000);
+            self.desk.health.push(Health::Broken { what, part, why });
+        } else if late_ms < STOOD_STILL_MS && self.own.contains_key(TIMERS) {
+            self.desk.health.push(Health::Fine { what, part });
+        }
+    }
+
     /// A new owner: what was on its way may still be, and bundles that are gone are replaced.
     fn started(&mut self, owner: String) {
         let why = format!("{owner} works on partition {}", self.desk.head.partition);
         self.desk.owner = Some(owner);
+        self.desk.started_at = Some(self.desk.now);
         self.desk.audit(Entry { action: "worker.started", why: Some(why), ..Entry::default() });
         self.desk.state_bundles_of_old();
         self.desk.note_policy(None);

@@ -11,6 +11,9 @@ pub(crate) const INCIDENTS: &str = "table/incidents";
 /// The pages of one incident that are on their way.
 pub(crate) const PAGES: &str = "table/pages";
 
+/// The timers of a worker, which fire late where it stood still.
+pub(crate) const TIMERS: &str = "worker/timers";
+
 /// The last word on one of tocsin's own incidents, and what must work again before it clears.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Own {

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    AlertmanagerConfig, InboxConfig, PagerDutyConfig, SlackConfig, SmtpConfig, TopicConfig, WebhookConfig,
+    AlertmanagerConfig, HeartbeatConfig, InboxConfig, PagerDutyConfig, SlackConfig, SmtpConfig, TopicConfig,
+    WebhookConfig,
 };
 
 /// Where pages go. The `type` says which kind; the other settings are that kind's own.
@@ -27,6 +28,8 @@ pub enum ReceiverConfig {
     Smtp(SmtpConfig),
     /// Writes each page as a record to a topic of the log.
     Topic(TopicConfig),
+    /// Posts a sign of life to a checker outside, which calls somebody when none comes.
+    Heartbeat(HeartbeatConfig),
 }
 
 impl ReceiverConfig {
@@ -41,6 +44,7 @@ impl ReceiverConfig {
             Self::Slack(_) => "slack",
             Self::Smtp(_) => "smtp",
             Self::Topic(_) => "topic",
+            Self::Heartbeat(_) => "heartbeat",
         }
     }
 
@@ -52,7 +56,7 @@ impl ReceiverConfig {
             Self::PagerDuty(config) => config.rate_per_minute,
             Self::Slack(config) => config.rate_per_minute,
             Self::Smtp(config) => config.rate_per_minute,
-            Self::Inbox(_) | Self::Alertmanager(_) | Self::Topic(_) => None,
+            Self::Inbox(_) | Self::Alertmanager(_) | Self::Topic(_) | Self::Heartbeat(_) => None,
         }
     }
 
@@ -66,7 +70,8 @@ impl ReceiverConfig {
             | Self::Alertmanager(_)
             | Self::PagerDuty(_)
             | Self::Slack(_)
-            | Self::Topic(_) => None,
+            | Self::Topic(_)
+            | Self::Heartbeat(_) => None,
         }
     }
 }

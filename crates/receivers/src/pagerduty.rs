@@ -3,18 +3,24 @@
 //! `dedup_key` is the alert key: the same for trigger, acknowledge, update and resolve of one generation of an incident
 //! at one target, so that a repeat is never a second alert. After a resolve a trigger under the same key would open a new
 //! alert; a later generation has a key of its own.
+//!
+//! Deployments that an incident names are told as change events, which page nobody: each once, as long as this process knows.
 
 mod render;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::timeout;
 use wire::Timestamp;
+use wire::context::Deployment;
 use wire::outbox::Outcome;
-use wire::page::Page;
+use wire::page::{Page, PageKind};
 
 use crate::client::Client;
 use crate::client::guard::{Guard, is_this_machine};
@@ -29,6 +35,11 @@ pub use render::PAGERDUTY_BYTES_MAX;
 const URL: &str = "https://events.pagerduty.com/v2/enqueue";
 /// Events a minute: below the limit of an integration key, which is about 120.
 const RATE: u32 = 100;
+/// Deployments known to have been told, and the most that are told with one page.
+const TOLD_MAX: usize = 1_000;
+const CHANGES_MAX: usize = 5;
+/// Longest time for them: the page has been taken, and its outcome waits.
+const CHANGES_WITHIN: Duration = Duration::from_secs(2);
 /// Length of an integration key.
 const KEY_CHARS: usize = 32;
 
@@ -102,6 +113,10 @@ pub struct PagerDuty {
     client: Client,
     routing_key: Secret,
     timeout: Duration,
+    /// Where change events go; `None` where the address is not one of PagerDuty's form.
+    changes: Option<String>,
+    /// Deployments that were told, the oldest first.
+    told: Mutex<VecDeque<Deployment>>,
 }
 
 impl PagerDuty {
@@ -116,7 +131,8 @@ impl PagerDuty {
         let tls = config.url.tls.then(|| tls::connector(config.ca_file.as_deref())).transpose()?;
         let timeout = Duration::from_secs(config.timeout_s);
         let client = Client::new(config.url.clone(), Guard::Open, tls, timeout);
-        Ok(Self { client, routing_key, timeout })
+        let changes = config.url.path.strip_suffix("/enqueue").map(|path| format!("{path}/change/enqueue"));
+        Ok(Self { client, routing_key, timeout, changes, told: Mutex::default() })
     }
 
     pub(crate) const fn timeout(&self) -> Duration {
@@ -135,16 +151,50 @@ impl PagerDuty {
 
     pub(crate) async fn send(&self, page: &Page, now: Timestamp) -> Outcome {
         let body = render::event(page, self.routing_key.reveal());
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION"))));
         let path = self.client.endpoint().path.clone();
-        let answer = self.client.post(&path, headers, body).await;
-        let outcome = outcome::of(answer, self.client.endpoint(), &[&self.routing_key], now);
+        let outcome = self.post(&path, body, now).await;
         if matches!(outcome, Outcome::Delivered { .. }) {
+            if page.kind == PageKind::Trigger {
+                // What does not arrive in time is left out: the page says it too.
+                timeout(CHANGES_WITHIN, self.tell_changes(page, now)).await.unwrap_or_default();
+            }
             // Taken, not yet shown: PagerDuty works on events later. The key is how to find the alert there.
             return Outcome::Delivered { reference: Some(page.alert_key.as_str().to_owned()) };
         }
         outcome
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>, now: Timestamp) -> Outcome {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION"))));
+        let answer = self.client.post(path, headers, body).await;
+        outcome::of(answer, self.client.endpoint(), &[&self.routing_key], now)
+    }
+
+    /// Tells the deployments that may have caused it, which were not told before.
+    async fn tell_changes(&self, page: &Page, now: Timestamp) {
+        let Some(path) = &self.changes else { return };
+        for deployment in page.incident.context.deployments.iter().take(CHANGES_MAX) {
+            if self.knows(deployment) {
+                continue;
+            }
+            let body = render::change(page, deployment, self.routing_key.reveal());
+            if matches!(self.post(path, body, now).await, Outcome::Delivered { .. }) {
+                self.remember(deployment);
+            }
+        }
+    }
+
+    fn knows(&self, deployment: &Deployment) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).contains(deployment)
+    }
+
+    fn remember(&self, deployment: &Deployment) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.push_back(deployment.clone());
+        if told.len() > TOLD_MAX {
+            told.pop_front();
+        }
     }
 }

@@ -11,6 +11,7 @@ use wire::page::Page;
 use crate::alertmanager::Alertmanager;
 pub use crate::client::tls::TlsError;
 use crate::config::ReceiverConfig;
+use crate::heartbeat::Heartbeat;
 use crate::inbox::Inbox;
 use crate::outcome;
 use crate::pagerduty::PagerDuty;
@@ -44,6 +45,7 @@ enum Kind {
     Slack(Box<Slack>),
     Smtp(Box<Smtp>),
     Topic(Topic),
+    Heartbeat(Box<Heartbeat>),
 }
 
 impl Receiver {
@@ -107,6 +109,13 @@ impl Receiver {
                 Kind::Smtp(Box::new(Smtp::new(config, password).map_err(no_tls)?))
             }
             ReceiverConfig::Topic(config) => Kind::Topic(Topic::new(config)),
+            ReceiverConfig::Heartbeat(config) => {
+                let url = secret(&config.url)?;
+                if let Some(why) = Heartbeat::refuses(config, &url) {
+                    return Err(unreadable(&config.url, why));
+                }
+                Kind::Heartbeat(Box::new(Heartbeat::new(config, &url).map_err(no_tls)?))
+            }
         };
         Ok(Self { name: name.to_owned(), kind })
     }
@@ -130,6 +139,7 @@ impl Receiver {
             Kind::PagerDuty(pagerduty) => pagerduty.send(page, now).await,
             Kind::Slack(slack) => slack.send(page, attempt, now).await,
             Kind::Smtp(smtp) => smtp.send(page, now).await,
+            Kind::Heartbeat(heartbeat) => heartbeat.send(page, now).await,
             Kind::Topic(topic) => Outcome::Config {
                 reason: format!("topic {}: nobody here holds the log that it is in", topic.name()),
             },
@@ -137,6 +147,24 @@ impl Receiver {
         match &page.link {
             Some(link) => outcome::without_link(outcome, link),
             None => outcome,
+        }
+    }
+
+    /// Sends a sign of life that says this.
+    ///
+    /// # Errors
+    /// When the checker did not take it: why, without its address. And where this is no checker.
+    pub async fn beat(&self, says: &str, now: Timestamp) -> Result<(), String> {
+        let Kind::Heartbeat(heartbeat) = &self.kind else {
+            return Err(format!("receiver {} takes no signs of life", self.name));
+        };
+        match heartbeat.beat(says, now).await {
+            Outcome::Delivered { .. } => Ok(()),
+            Outcome::RetryAfter { reason, .. }
+            | Outcome::Retry { reason }
+            | Outcome::Unknown { reason }
+            | Outcome::Config { reason }
+            | Outcome::Reject { reason } => Err(reason),
         }
     }
 
@@ -160,7 +188,8 @@ impl Receiver {
             | Kind::PagerDuty(_)
             | Kind::Slack(_)
             | Kind::Smtp(_)
-            | Kind::Topic(_) => None,
+            | Kind::Topic(_)
+            | Kind::Heartbeat(_) => None,
             Kind::Alertmanager(alertmanager) => Some(alertmanager.resend_every()),
         }
     }
@@ -175,6 +204,7 @@ impl Receiver {
             Kind::PagerDuty(pagerduty) => pagerduty.timeout(),
             Kind::Slack(slack) => slack.timeout(),
             Kind::Smtp(smtp) => smtp.timeout(),
+            Kind::Heartbeat(heartbeat) => heartbeat.timeout(),
         }
     }
 
@@ -188,7 +218,8 @@ impl Receiver {
             | Kind::PagerDuty(_)
             | Kind::Slack(_)
             | Kind::Smtp(_)
-            | Kind::Topic(_) => None,
+            | Kind::Topic(_)
+            | Kind::Heartbeat(_) => None,
         }
     }
 
@@ -202,7 +233,8 @@ impl Receiver {
             | Kind::Alertmanager(_)
             | Kind::PagerDuty(_)
             | Kind::Slack(_)
-            | Kind::Smtp(_) => None,
+            | Kind::Smtp(_)
+            | Kind::Heartbeat(_) => None,
         }
     }
 }
@@ -217,6 +249,7 @@ impl fmt::Debug for Receiver {
             Kind::Slack(_) => "slack",
             Kind::Smtp(_) => "smtp",
             Kind::Topic(_) => "topic",
+            Kind::Heartbeat(_) => "heartbeat",
         };
         write!(f, "Receiver({}, {kind})", self.name)
     }

@@ -176,7 +176,7 @@ impl<L: Log> CollectLoop<L> {
         let committed = due && self.commit(now)?;
         self.held.refusal()?;
         if self.look.is_due(now) {
-            gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
+            gauges::lag(&self.log, &self.consumer, &self.look, &self.views, ROLE);
             self.tables();
         }
         let timers = [self.last_commit + self.settings.commit_every, self.context.next(), self.look.next()];

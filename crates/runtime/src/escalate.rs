@@ -22,7 +22,7 @@ use crate::metrics::INCIDENTS;
 use crate::restore::{Teller, restore};
 use crate::sends::Sends;
 use crate::settings::{Settings, Stepped};
-use crate::views::{self, Question, Views};
+use crate::views::{self, PagerHealth, Question, Views};
 pub use machine::{Carry, Machine};
 use part::{Behind, Part};
 
@@ -160,9 +160,9 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         }
         self.held.refusal()?;
         if self.look.is_due(now) {
-            gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
+            gauges::lag(&self.log, &self.consumer, &self.look, &self.views, ROLE);
             gauges::incidents_open(&self.views);
-            self.count();
+            self.count(now);
         }
         Ok(Stepped { worked, next: self.next(now) })
     }
@@ -172,8 +172,12 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         parts.chain(self.held.next()).chain([self.look.next()]).min()
     }
 
-    fn count(&mut self) {
+    fn count(&mut self, now: Now) {
         let counts: Vec<_> = self.parts.values().map(|part| part.machine.counts()).collect();
+        let due = self.parts.values().filter_map(|part| part.machine.deadline()).min();
+        let overdue = due.map_or(0, |due| now.wall.since_ms(due).max(0).unsigned_abs());
+        let silent = counts.iter().map(|counts| counts.silent).sum();
+        self.views.set_pager(PagerHealth { silent, overdue: Duration::from_millis(overdue) });
         for (part, counts) in self.parts.values_mut().zip(&counts) {
             part.told.escalation(&counts.total);
         }
@@ -213,7 +217,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             Arrived::Revoked(tps) => {
                 for partition in self.led(&tps) {
                     self.commit(partition, now)?;
-                    self.count();
+                    self.count(now);
                     self.held.gone(partition);
                     self.let_go(partition);
                 }

@@ -58,11 +58,15 @@ impl Look {
 }
 
 /// Records between where the consumer stands and the end, by partition. A log that does not answer leaves the last
-/// figure standing.
-pub(crate) fn lag<L: Log>(log: &L, consumer: &L::Consumer, look: &Look, role: &'static str) {
+/// figure standing, and is told of.
+pub(crate) fn lag<L: Log>(log: &L, consumer: &L::Consumer, look: &Look, views: &Views, role: &'static str) {
+    views.set_mute(role, None);
     for at in consumer.assignment() {
         let Some(position) = consumer.position(&at) else { continue };
-        let Ok(ends) = log.ends(&at) else { continue };
+        let ends = match log.ends(&at) {
+            Ok(ends) => ends,
+            Err(error) => return views.set_mute(role, Some(error.to_string())),
+        };
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         let behind = if look.is_at_end(&at, position) { 0.0 } else { (ends.stable - position).max(0) as f64 };
         let (topic, partition) = (at.topic.to_string(), at.partition.to_string());

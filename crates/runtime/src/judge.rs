@@ -126,7 +126,7 @@ impl<L: Log> JudgeLoop<L> {
         self.held.refusal()?;
         if self.look.is_due(now) {
             self.tables();
-            gauges::lag(&self.log, &self.consumer, &self.look, ROLE);
+            gauges::lag(&self.log, &self.consumer, &self.look, &self.views, ROLE);
             for (partition, part) in &self.parts {
                 gauges::judge(*partition, &part.judge.counters());
                 self.views.judges_by(*partition, Some(part.judge.config().digest()));

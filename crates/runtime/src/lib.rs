@@ -3,6 +3,7 @@
 //! Each loop is `step(&mut self, now)`: it neither sleeps nor spawns, so that a simulation can drive the same code.
 //! The thread around it is in [`host`].
 
+pub mod canary;
 pub mod checkpoints;
 pub mod clock;
 pub mod collect;
@@ -11,6 +12,7 @@ mod context;
 mod end;
 pub mod escalate;
 mod gauges;
+pub mod heartbeat;
 mod held;
 pub mod host;
 pub mod judge;

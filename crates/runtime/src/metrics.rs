@@ -35,6 +35,8 @@ pub const CONFIG_RELOADS: &str = "tocsin_config_reloads_total";
 pub const CONFIG_REPLACED: &str = "tocsin_config_replaced_total";
 pub const CONFIG_INFO: &str = "tocsin_config_info";
 pub const CHECKPOINTS: &str = "tocsin_audit_checkpoints_total";
+pub const HEARTBEATS: &str = "tocsin_heartbeats_total";
+pub const CANARY: &str = "tocsin_canary_records_total";
 pub const ACCESS: &str = "tocsin_access_total";
 pub const DATA_GAPS: &str = "tocsin_data_gaps_total";
 
@@ -66,6 +68,11 @@ pub fn describe() {
     describe_counter!(FAILED_OPEN, "Takeovers after which pages left before all that waited was read");
     describe_gauge!(BUDGET_SPENT, "False pages and tickets granted so far");
     describe_gauge!(BUDGET_PER_WEEK, "False pages and tickets that the operator allows a week");
+    describe_counter!(
+        HEARTBEATS,
+        "Signs of life to the checker outside, by outcome: sent, withheld (something is not well here), failed"
+    );
+    describe_counter!(CANARY, "Telemetry of the canary, by outcome: written, failed");
     describe_counter!(
         CHECKPOINTS,
         "Checkpoints of the audit on their way into the file beside the chain, by outcome: written, failed, lost"

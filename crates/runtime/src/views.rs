@@ -1,13 +1,14 @@
 //! What HTTP, metrics and the terminal read while the loops write: one writer a key, nobody waits for a reader.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::log::{Offset, TopicPartition};
 use crate::metrics::{CONFIG_INFO, DATA_GAPS};
 use dashmap::DashMap;
+use dashmap::mapref::multiple::RefMulti;
 use escalate::Answer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -75,6 +76,8 @@ struct Condition {
     waiting_for: Option<String>,
     /// Why it cannot go on just now, whatever it has.
     trouble: Option<String>,
+    /// What the log said, if anything, when it was last asked how much there is to read.
+    mute: Option<String>,
 }
 
 impl Condition {
@@ -82,6 +85,34 @@ impl Condition {
         self.trouble.as_ref().or(self.waiting_for.as_ref())
     }
 }
+
+/// A thread of a role: each of its steps leaves the time here.
+#[derive(Clone, Debug)]
+pub(crate) struct Beat {
+    role: &'static str,
+    /// In milliseconds of the monotonic clock.
+    at_ms: Arc<AtomicU64>,
+}
+
+impl Beat {
+    pub(crate) fn at(&self, now: Duration) {
+        self.at_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// Whether those who are to be called will be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PagerHealth {
+    /// Incidents that are nobody's and have no timer.
+    pub silent: u64,
+    /// How long the first timer has been due.
+    pub overdue: Duration,
+}
+
+/// A loop that has not moved for so long stands still: longer than a commit takes on a broker that is well.
+const STILL: Duration = Duration::from_secs(10);
+/// A timer that is due for so long will not fire by itself.
+const OVERDUE: Duration = Duration::from_secs(30);
 
 /// Shared between the loops and the edge.
 #[derive(Debug)]
@@ -95,6 +126,10 @@ pub struct Views {
     /// Names of people by partition and pseudonym, as long as the state knows them.
     people: DashMap<(u32, String), String>,
     roles: DashMap<&'static str, Condition>,
+    /// Threads of roles, with when each last moved. Bound: the threads of this process.
+    beats: Mutex<Vec<Beat>>,
+    /// What escalation says of itself.
+    pager: Mutex<PagerHealth>,
     /// Role, with how many partitions this process works on, of how many.
     partitions: DashMap<&'static str, (usize, u32)>,
     /// Digest of the config that judges, by panes partition.
@@ -125,6 +160,8 @@ impl Default for Views {
             answers: DashMap::new(),
             people: DashMap::new(),
             roles: DashMap::new(),
+            beats: Mutex::new(Vec::new()),
+            pager: Mutex::new(PagerHealth::default()),
             partitions: DashMap::new(),
             configs: DashMap::new(),
             records: AtomicU64::new(0),
@@ -300,6 +337,11 @@ impl Views {
         self.set_condition(role, |condition| condition.trouble = trouble);
     }
 
+    /// The log did not answer a role that asked how much there is to read; `None`: it did. The role may be ready all the same.
+    pub(crate) fn set_mute(&self, role: &'static str, mute: Option<String>) {
+        self.set_condition(role, |condition| condition.mute = mute);
+    }
+
     fn set_condition(&self, role: &'static str, set: impl FnOnce(&mut Condition)) {
         let mut condition = self.roles.entry(role).or_default();
         set(&mut condition);
@@ -313,6 +355,47 @@ impl Views {
         let mut roles: Vec<_> = self.roles.iter().map(|r| (*r.key(), r.why_not().cloned())).collect();
         roles.sort_unstable();
         roles
+    }
+
+    /// A thread that works for a role, from now on.
+    pub(crate) fn enroll(&self, role: &'static str, now: Duration) -> Beat {
+        let beat = Beat { role, at_ms: Arc::default() };
+        beat.at(now);
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner).push(beat.clone());
+        beat
+    }
+
+    pub fn set_pager(&self, health: PagerHealth) {
+        *self.pager.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    /// Why this process cannot vouch for being well; `None` while every role has what it needs, every loop moves, and
+    /// everybody who is to be called will be.
+    #[must_use]
+    pub fn fault(&self, now: Duration) -> Option<String> {
+        for (role, why) in self.readiness() {
+            if let Some(why) = why {
+                return Some(format!("{role} is not ready: {why}"));
+            }
+        }
+        let mute = |of: RefMulti<'_, &'static str, Condition>| {
+            of.mute.as_ref().map(|why| format!("the log does not answer {}: {why}", of.key()))
+        };
+        if let Some(why) = self.roles.iter().find_map(mute) {
+            return Some(why);
+        }
+        for beat in self.beats.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let still = now.saturating_sub(Duration::from_millis(beat.at_ms.load(Ordering::Relaxed)));
+            if still >= STILL {
+                return Some(format!("{} has not moved for {} s", beat.role, still.as_secs()));
+            }
+        }
+        let pager = *self.pager.lock().unwrap_or_else(PoisonError::into_inner);
+        if pager.silent > 0 {
+            return Some(format!("{} incidents are nobody's and will never page", pager.silent));
+        }
+        let late = pager.overdue;
+        (late >= OVERDUE).then(|| format!("a timer of escalation has been due for {} s", late.as_secs()))
     }
 
     /// How far event time has come in a panes partition; `None`: it is another's to say.
@@ -334,6 +417,33 @@ impl Views {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_stands_still_or_is_late_is_not_well() {
+        let (views, s) = (Views::default(), Duration::from_secs);
+        views.set_ready("judge", Some("its partitions".into()));
+        assert_eq!(views.fault(s(0)).as_deref(), Some("judge is not ready: its partitions"));
+        views.set_ready("judge", None);
+        assert_eq!(views.fault(s(0)), None);
+        views.set_trouble("judge", Some("no broker".into()));
+        assert_eq!(views.fault(s(0)).as_deref(), Some("judge is not ready: no broker"));
+        views.set_trouble("judge", None);
+        views.set_mute("judge", Some("timed out".into()));
+        assert_eq!(views.fault(s(0)).as_deref(), Some("the log does not answer judge: timed out"));
+        views.set_mute("judge", None);
+        let (one, other) = (views.enroll("collect", s(1)), views.enroll("collect", s(1)));
+        one.at(s(20));
+        assert_eq!(views.fault(s(10)), None);
+        assert_eq!(views.fault(s(20)).as_deref(), Some("collect has not moved for 19 s"), "the other thread");
+        other.at(s(19));
+        assert_eq!(views.fault(s(20)), None);
+        views.set_pager(PagerHealth { silent: 2, overdue: s(0) });
+        assert_eq!(views.fault(s(20)).as_deref(), Some("2 incidents are nobody's and will never page"));
+        views.set_pager(PagerHealth { silent: 0, overdue: s(29) });
+        assert_eq!(views.fault(s(20)), None);
+        views.set_pager(PagerHealth { silent: 0, overdue: s(30) });
+        assert_eq!(views.fault(s(20)).as_deref(), Some("a timer of escalation has been due for 30 s"));
+    }
 
     #[test]
     fn the_watermark_is_that_of_the_partition_furthest_behind() {

@@ -32,6 +32,8 @@ pub(super) struct Closing<'a> {
 
 impl Closing<'_> {
     pub(super) fn whose(&self, family: Family) -> Whose<'_> {
-        Whose { namespace: &self.config.namespace, subject: Subject::model(self.model, self.version), family }
+        let (subject, drill) =
+            (Subject::model(self.model, self.version), self.config.model(self.model).drill);
+        Whose { namespace: &self.config.namespace, subject, family, drill }
     }
 }

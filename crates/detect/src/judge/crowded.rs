@@ -175,7 +175,7 @@ impl Names {
 fn whose<'a>(config: &'a JudgeConfig, model: &str, names: Names) -> Whose<'a> {
     let name = format!("telemetry/{model}/{}", names.plural());
     let subject = Subject { kind: SubjectKind::Platform, name, version: None, segment: None };
-    Whose { namespace: &config.namespace, subject, family: Family::Telemetry }
+    Whose { namespace: &config.namespace, subject, family: Family::Telemetry, drill: false }
 }
 
 /// What was counted of whole versions.

@@ -298,6 +298,8 @@ pub(super) struct Whose<'a> {
     pub(super) namespace: &'a str,
     pub(super) subject: Subject,
     pub(super) family: Family,
+    /// What is found of the subject is a drill.
+    pub(super) drill: bool,
 }
 
 impl Open {
@@ -369,7 +371,7 @@ impl Case {
             title: told.title,
             evidence: told.evidence,
             context: told.context,
-            drill: false,
+            drill: whose.drill,
         };
         if change == Change::Cleared {
             let Open { id, generation, sequence, .. } = self.open.take()?;
@@ -388,7 +390,7 @@ mod tests {
     }
 
     fn whose() -> Whose<'static> {
-        Whose { namespace: "n", subject: Subject::model("m", "v"), family: Family::Latency }
+        Whose { namespace: "n", subject: Subject::model("m", "v"), family: Family::Latency, drill: false }
     }
 
     fn told() -> Told {

@@ -367,7 +367,8 @@ impl Model {
             });
         let subject =
             Subject { kind: SubjectKind::Model, name: at.name.to_owned(), version: None, segment: None };
-        let whose = Whose { namespace: &at.config.namespace, subject, family: Family::Traffic };
+        let whose =
+            Whose { namespace: &at.config.namespace, subject, family: Family::Traffic, drill: model.drill };
         let Some(change) = self.traffic_change(at, &whose, &heard, page, reference) else { return };
         self.tell_traffic(at, &whose, change, out);
     }

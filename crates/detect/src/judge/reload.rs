@@ -177,7 +177,8 @@ impl Model {
         let title = response::clip(format!("{name}: {}", words::turned_off(Family::Traffic)));
         let subject =
             Subject { kind: SubjectKind::Model, name: name.to_owned(), version: None, segment: None };
-        let whose = Whose { namespace: &config.namespace, subject, family: Family::Traffic };
+        let drill = config.model(name).drill;
+        let whose = Whose { namespace: &config.namespace, subject, family: Family::Traffic, drill };
         out.incidents.extend(self.case.tell(&whose, Change::Cleared, at, Told { title, evidence, context }));
     }
 }

@@ -120,7 +120,7 @@ fn whose<'a>(config: &'a JudgeConfig, source: &SourceId) -> Whose<'a> {
 
 fn platform(config: &JudgeConfig, name: String) -> Whose<'_> {
     let subject = Subject { kind: SubjectKind::Platform, name, version: None, segment: None };
-    Whose { namespace: &config.namespace, subject, family: Family::Telemetry }
+    Whose { namespace: &config.namespace, subject, family: Family::Telemetry, drill: false }
 }
 
 pub(super) fn told(config: &JudgeConfig, title: String, statistic: &str, window: [Timestamp; 2]) -> Told {

@@ -92,6 +92,7 @@ fn opened(desk: &Desk, before: Option<Incident>, what: &str, why: &str) -> Incid
     let title = match what.split_once('/') {
         Some(("slot", name)) => format!("nobody is behind {name}: {why}"),
         Some(("receiver", name)) => format!("receiver {name} does not take pages: {why}"),
+        Some(("worker", _)) => format!("the escalation worker stood still: {why}"),
         Some((_, name)) => format!("escalation is at its limit of {name}: {why}"),
         None => format!("{what}: {why}"),
     };

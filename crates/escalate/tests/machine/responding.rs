@@ -12,7 +12,7 @@ use crate::harness::Script;
 use crate::samples::{acknowledge, at, command, mitigate, next, opened};
 
 /// Three people in two zones, a team with a channel, a role that nobody has.
-const SETTINGS: &str = r#"
+pub(crate) const SETTINGS: &str = r#"
     namespace = "default"
 
     [[route]]

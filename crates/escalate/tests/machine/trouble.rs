@@ -1,12 +1,13 @@
 //! Receivers that fail, processes that die, clocks that were away.
 
-use wire::Change::{Cleared, Updated};
+use escalate::{Effect, Input, Machine};
+use wire::Change::{Cleared, Opened, Updated};
 use wire::Severity::{Sev1, Sev2};
 use wire::outbox::{OutboxState, Outcome};
 use wire::page::PageKind::{Acknowledge, Resolve, Trigger, Update};
 
 use crate::harness::Script;
-use crate::samples::{SETTINGS, acknowledge, at, command, next, opened, resolve};
+use crate::samples::{SETTINGS, acknowledge, at, command, next, opened, policy, resolve};
 
 /// One step to one person, with a fallback elsewhere.
 const ONE: &str = r#"
@@ -277,6 +278,38 @@ fn an_outage_does_not_page_all_levels_in_a_second() {
 }
 
 #[test]
+fn a_worker_that_stood_still_says_so_and_says_when_it_is_over() {
+    let mut machine = Machine::new(0, policy(ONE));
+    let own = |effects: Vec<Effect>| {
+        let found =
+            effects.into_iter().find_map(|e| if let Effect::Incident(i) = e { Some(*i) } else { None });
+        found.map(|i| (i.change, i.severity, i.title))
+    };
+    drop(machine.handle(Input::Started { owner: "one".into() }, at(0)));
+    drop(machine.handle(Input::Incident(Box::new(opened("fraud", Sev2))), at(0)));
+    // The lease of the first page has ended; the worker is a little late.
+    assert_eq!(own(machine.handle(Input::Tick, at(49_000))), None);
+    // The lease of its second page ended at 69 s, and nobody looked.
+    let late = own(machine.handle(Input::Tick, at(111_500)));
+    let title = "the escalation worker stood still: a timer fired 42 s after it was due";
+    assert_eq!(late, Some((Opened, Sev2, title.into())));
+    let due = machine.deadline().unwrap();
+    assert_eq!(own(machine.handle(Input::Tick, due)).map(|(change, ..)| change), Some(Cleared));
+    // What was due before it began is its predecessor's delay.
+    let mut next = Machine::new(0, policy(ONE));
+    drop(next.handle(Input::Started { owner: "two".into() }, at(0)));
+    let effects = next.handle(Input::Incident(Box::new(opened("fraud", Sev2))), at(0));
+    let mut successor = Machine::new(0, policy(ONE));
+    for effect in effects {
+        if let Effect::State { key, value: Some(value) } = effect {
+            successor.restore(&key, &value).unwrap();
+        }
+    }
+    drop(successor.handle(Input::Started { owner: "three".into() }, at(900_000)));
+    assert_eq!(own(successor.handle(Input::Tick, at(900_000))), None);
+}
+
+#[test]
 fn an_acknowledgement_that_ran_out_during_an_outage_pages_at_once() {
     let fraud = opened("fraud", Sev2);
     Script::new(SETTINGS)
@@ -422,7 +455,7 @@ fn an_incident_follows_the_settings_it_opened_with() {
 #[test]
 fn nothing_leaves_before_the_process_has_started() {
     use escalate::{Effect, Input, Machine};
-    let mut machine = Machine::new(0, crate::samples::policy(ONE));
+    let mut machine = Machine::new(0, policy(ONE));
     let effects = machine.handle(Input::Incident(Box::new(opened("fraud", Sev2))), at(0));
     assert!(effects.iter().all(|e| !matches!(e, Effect::Send { .. })));
     assert_eq!(machine.deadline(), None);
@@ -458,7 +491,7 @@ fn a_policy_that_is_loaded_is_for_what_opens_from_then_on() {
         of("config.loaded"),
         [(None, digest("a"), by("file")), (digest("a"), digest("b"), by("SIGHUP"))]
     );
-    let policies = [ONE, &other].map(|settings| Some(crate::samples::policy(settings).digest().to_string()));
+    let policies = [ONE, &other].map(|settings| Some(policy(settings).digest().to_string()));
     let [first, second] = policies;
     assert_eq!(of("policy.loaded"), [(None, first.clone(), None), (first, second, by("SIGHUP"))]);
 }

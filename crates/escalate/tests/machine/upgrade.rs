@@ -1,16 +1,19 @@
-//! State that an earlier version wrote is read by this one. `fixtures/state.v1.json` is never rewritten:
-//! a later schema adds a file. (It was written by this test, with `UPDATE_GOLDEN=1`, when there was none.)
+//! State that an earlier version wrote is read by this one. What stands in `fixtures` is never rewritten: a later schema, or
+//! a later field, adds a file. (Each was written by this test, with `UPDATE_GOLDEN=1`, when there was none.)
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use escalate::{Input, Machine};
+use escalate::{Effect, Input, Loaded, Machine, Stage};
 use wire::Severity::{Sev2, Sev3};
-use wire::outbox::Outcome;
+use wire::command::Action;
+use wire::outbox::{OutboxState, Outcome};
 use wire::page::PageKind::{Acknowledge, Trigger};
 
 use crate::harness::Script;
-use crate::samples::{SETTINGS, acknowledge, at, command, next, opened, policy};
+use crate::responding;
+use crate::samples::{SETTINGS, acknowledge, at, bundle, command, next, opened, policy, reopened};
+use wire::{Digest, Incident};
 
 /// An acknowledged incident, one whose page is unknown and whose update waits behind it, a ticket, an ended one,
 /// and tocsin's own about the board.
@@ -36,14 +39,152 @@ fn written() -> BTreeMap<String, String> {
     script.state.iter().map(|(key, value)| (text(key), text(value))).collect()
 }
 
-#[test]
-fn state_of_the_first_version_is_read() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machine/fixtures/state.v1.json");
+/// A machine to which things happen, and what it leaves of them.
+struct Written {
+    machine: Machine,
+    state: BTreeMap<String, String>,
+    /// What its receivers answer.
+    answer: Option<Outcome>,
+}
+
+impl Written {
+    fn handle(&mut self, ms: i64, input: Input) {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for effect in self.machine.handle(input, at(ms)) {
+                let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+                match effect {
+                    Effect::State { key, value: Some(value) } => {
+                        self.state.insert(text(key), text(value));
+                    }
+                    Effect::State { key, value: None } => {
+                        self.state.remove(&text(key));
+                    }
+                    Effect::Incident(incident) => inputs.push(Input::Incident(incident)),
+                    Effect::Send { page, attempt, .. } => inputs.extend(self.answer.clone().map(|outcome| {
+                        let incident_id = page.incident.incident_id.clone();
+                        Input::Outcome {
+                            notification_id: page.notification_id,
+                            incident_id,
+                            attempt,
+                            outcome,
+                        }
+                    })),
+                    Effect::Response(_)
+                    | Effect::Outbox(_)
+                    | Effect::Audit(_)
+                    | Effect::Checkpoint(_)
+                    | Effect::Feedback(_) => (),
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, ms: i64, incident: &Incident) {
+        self.handle(ms, Input::Incident(Box::new(incident.clone())));
+    }
+
+    fn ask(&mut self, ms: i64, incident: &Incident, who: &str, action: Action) {
+        let id = format!("{ms}-{who}");
+        self.handle(ms, Input::Command(command(&id, &incident.incident_id, who, action)));
+    }
+
+    fn again(&mut self) {
+        let mut machine = Machine::new(0, policy(responding::SETTINGS));
+        for (key, value) in &self.state {
+            machine.restore(key.as_bytes(), value.as_bytes()).unwrap();
+        }
+        self.machine = machine;
+    }
+}
+
+/// One that is put off, one that was handed on, one that half of a quorum took, one that must be answered, one merged into
+/// another, one whose page was refused and is in its smallest form, one of a second generation under another bundle, one
+/// that a lost process may open again, a slot that nobody has, a worker that stood still.
+fn responding() -> BTreeMap<String, String> {
+    let machine = Machine::new(0, policy(responding::SETTINGS));
+    let delivered = Some(Outcome::Delivered { reference: Some("thread-1".into()) });
+    let mut w = Written { machine, state: BTreeMap::new(), answer: delivered.clone() };
+    w.handle(0, Input::Started { owner: "older".into() });
+    let [snoozed, handed, answered, merged, into, renewed, held] =
+        ["snoozed", "handed", "answered", "merged", "into", "renewed", "held"].map(|name| opened(name, Sev2));
+    let half = opened("half", Sev3);
+    for incident in [&snoozed, &handed, &answered, &merged, &into, &renewed, &held, &half] {
+        w.open(100, incident);
+    }
+    w.ask(200, &snoozed, "ada", Action::Snooze { for_s: 3_000, reason: Some("a load test".into()) });
+    w.ask(220, &answered, "ada", acknowledge(None));
+    w.ask(230, &half, "ada", acknowledge(None));
+    let into_id = into.incident_id.clone();
+    w.ask(240, &merged, "ada", Action::Merge { into: into_id, reason: None });
+    w.open(250, &next(&renewed, wire::Change::Cleared, Sev2));
+    let other =
+        format!("{}\n    [people.person.new]\n    contact.page = [\"pager/new\"]\n", responding::SETTINGS);
+    let loaded = Loaded { config: Digest::of(&[b"another"]), by: "SIGHUP".into(), bundle: bundle(&other) };
+    w.handle(300, Input::Loaded(Box::new(loaded)));
+    w.open(310, &reopened(&next(&renewed, wire::Change::Cleared, Sev2), Sev2));
+    w.answer = Some(Outcome::Reject { reason: "413".into() });
+    w.open(400, &opened("refused", Sev2));
+    w.answer = None;
+    w.open(500, &opened("haunted", Sev2));
+    w.again();
+    w.handle(600, Input::Started { owner: "second".into() });
+    // The step of `into` that nobody has is due at a minute; the worker stands still beyond it.
+    w.answer = delivered;
+    w.handle(120_000, Input::Tick);
+    w.ask(120_100, &held, "grace", acknowledge(None));
+    w.ask(120_200, &handed, "ada", Action::Assign { to: "person:grace".into(), note: None });
+    w.state
+}
+
+/// The state in a file, written by `write` where there is none.
+fn kept(name: &str, write: impl Fn() -> BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machine/fixtures").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.exists() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, serde_json::to_string_pretty(&written()).unwrap()).unwrap();
+        std::fs::write(&path, serde_json::to_string_pretty(&write()).unwrap()).unwrap();
     }
-    let state: BTreeMap<String, String> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()
+}
+
+#[test]
+fn state_of_a_team_that_responds_is_read() {
+    let state = kept("responding.v1.json", responding);
+    let mut machine = Machine::new(0, policy(responding::SETTINGS));
+    for (key, value) in &state {
+        machine.restore(key.as_bytes(), value.as_bytes()).expect("state of an earlier version");
+    }
+    let views: BTreeMap<String, _> =
+        machine.incidents().map(|view| (view.incident.subject.name.clone(), view)).collect();
+    let stages: Vec<_> = views.iter().map(|(name, view)| (name.as_str(), view.stage)).collect();
+    let want = [
+        ("answered", Stage::Open),
+        ("half", Stage::Open),
+        ("handed", Stage::Open),
+        ("haunted", Stage::Open),
+        ("held", Stage::Acknowledged),
+        ("into", Stage::Open),
+        ("merged", Stage::Resolved),
+        ("receiver/pager", Stage::Resolved),
+        ("receiver/phone", Stage::Resolved),
+        ("refused", Stage::Open),
+        ("renewed", Stage::Open),
+        ("slot/role:nobody", Stage::Open),
+        ("snoozed", Stage::Open),
+        ("worker/timers", Stage::Open),
+    ];
+    assert_eq!(stages, want);
+    assert_eq!(views["renewed"].incident.generation, 2);
+    assert!(views["snoozed"].snoozed_until.is_some() && views["handed"].assigned_to.is_some());
+    assert_eq!(views["half"].taken_by.len(), 1);
+    assert_eq!(views["held"].respond_by, Some(at(210_100)));
+    assert!(views["refused"].pages.iter().any(|page| matches!(page.state, OutboxState::Failed { .. })));
+    assert!(!machine.handle(Input::Started { owner: "newer".into() }, at(121_000)).is_empty());
+}
+
+#[test]
+fn state_of_the_first_version_is_read() {
+    let state = kept("state.v1.json", written);
     let mut machine = Machine::new(0, policy(SETTINGS));
     for (key, value) in &state {
         machine.restore(key.as_bytes(), value.as_bytes()).expect("state of an earlier version");

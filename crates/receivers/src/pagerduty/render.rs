@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use wire::context::Deployment;
 use wire::page::{Page, PageKind};
 use wire::{Effect, Timestamp};
 
@@ -101,6 +102,30 @@ pub(super) fn event(page: &Page, routing_key: &str) -> Vec<u8> {
     let links = client_url.map(|href| [Link { href, text: text::ANSWER }]);
     let event = Event { routing_key, event_action, dedup_key, payload, client: "tocsin", client_url, links };
     serde_json::to_vec(&event).expect("texts, times and finite numbers always become JSON")
+}
+
+/// A deployment as a change event, which pages nobody.
+pub(super) fn change(page: &Page, deployment: &Deployment, routing_key: &str) -> Vec<u8> {
+    let short = |text: &str| text::clip(&text::printable(text), FIELD_BYTES_MAX).into_owned();
+    let Deployment { model, version, event_time, change, by, commit, image } = deployment;
+    let event = json!({
+        "routing_key": routing_key,
+        "payload": {
+            "summary": short(&text::deployment(deployment)),
+            "source": short(&format!("tocsin/{}/model:{model}", page.incident.namespace)),
+            "timestamp": event_time,
+            "custom_details": {
+                "model": short(model),
+                "version": short(version),
+                "change": short(change),
+                "by": by.as_deref().map(short),
+                "commit": commit.as_deref().map(short),
+                "image": image.as_deref().map(short),
+                "incident": page.incident.incident_id,
+            },
+        },
+    });
+    event.to_string().into_bytes()
 }
 
 fn payload(page: &Page) -> Payload<'_> {

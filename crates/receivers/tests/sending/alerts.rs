@@ -40,6 +40,42 @@ async fn pagerduty_gets_one_key_for_all_that_happens_to_an_alert() {
     }
 }
 
+#[tokio::test]
+async fn pagerduty_is_told_of_each_deployment_once() {
+    let accepted = || Do::Answer { status: 202, headers: "", body: br#"{"status":"success"}"#.to_vec() };
+    let server = Server::start(vec![accepted()]).await;
+    let receiver = pagerduty(server.port);
+    let deployed = |version: &str| wire::context::Deployment {
+        model: "fraud".into(),
+        version: version.into(),
+        event_time: now(),
+        change: "deployed".into(),
+        by: Some("release".into()),
+        commit: Some("3c2f6e1".into()),
+        image: None,
+    };
+    let mut page = page();
+    for versions in [&["7"][..], &["7", "8"]] {
+        page.incident.context.deployments = versions.iter().map(|version| deployed(version)).collect();
+        let got = receiver.send(&page, 1, now()).await;
+        assert!(matches!(got, Outcome::Delivered { .. }), "{got:?}");
+    }
+    let resolve = Page { kind: PageKind::Resolve, ..page.clone() };
+    drop(receiver.send(&resolve, 1, now()).await);
+    let seen = server.seen();
+    let to: Vec<&str> = seen.iter().map(|s| s.target.split(' ').nth(1).unwrap()).collect();
+    let (event, change) = ("/v2/enqueue", "/v2/change/enqueue");
+    assert_eq!(to, [event, change, event, change, event], "the page first, and what has changed once");
+    let told: serde_json::Value = serde_json::from_slice(&seen[3].body).unwrap();
+    assert_eq!((&told["routing_key"], &told["dedup_key"]), (&ROUTING_KEY.into(), &serde_json::Value::Null));
+    assert_eq!(told["payload"]["summary"], format!("fraud 8 deployed at {} by release", now()));
+    assert_eq!(told["payload"]["custom_details"]["commit"], "3c2f6e1");
+    // A receiver of changes that hangs holds up no page.
+    let server = Server::start(vec![accepted(), Do::Hang]).await;
+    let got = pagerduty(server.port).send(&page, 1, now()).await;
+    assert!(matches!(got, Outcome::Delivered { .. }), "{got:?}");
+}
+
 fn says(body: &str) -> Do {
     Do::Answer { status: 200, headers: "", body: body.as_bytes().to_vec() }
 }
