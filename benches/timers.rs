@@ -63,7 +63,7 @@ fn policy(n: usize) -> Arc<Policy> {
         route: vec![RouteConfig { policy: "page".into(), ..RouteConfig::default() }],
         policy: BTreeMap::from([("page".to_owned(), PolicyConfig::of(vec![step.clone(), step]))]),
         escalate: EscalateConfig {
-            incidents_max: u32::try_from(n + 10).expect("fits"),
+            incidents_max: u32::try_from(n).expect("fits"),
             ..EscalateConfig::default()
         },
         people: PeopleConfig::default(),

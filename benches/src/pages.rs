@@ -17,7 +17,7 @@ pub const SECRET: &str = "whsec_YSBzZWNyZXQgdGhhdCBvbmx5IHRoZSBiZW5jaCBoYXMu";
 pub fn incident(namespace: &str, n: usize, owners: usize, at: Timestamp) -> Incident {
     let subject = Subject::model(&format!("model-{n}"), "1");
     Incident {
-        incident_id: IncidentId::new(format!("flood-{n}")),
+        incident_id: IncidentId::new(format!("flood{n}")),
         generation: 1,
         sequence: 1,
         change: Change::Opened,
@@ -111,7 +111,7 @@ fn serve(mut stream: &TcpStream, arrived: &Sender<(usize, Instant)>) -> std::io:
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let body = String::from_utf8_lossy(&body);
-        let id = body.split_once("\"flood-").and_then(|(_, rest)| rest.split('"').next()?.parse().ok());
+        let id = body.split_once("\"flood").and_then(|(_, rest)| rest.split('"').next()?.parse().ok());
         if let Some(id) = id {
             // Nobody may be listening any more.
             arrived.send((id, first)).unwrap_or_default();

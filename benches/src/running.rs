@@ -65,6 +65,9 @@ impl Running {
         let mut first = String::new();
         let mut stdout = BufReader::new(process.stdout.take().expect("piped"));
         stdout.read_line(&mut first).expect("a line");
+        if first.is_empty() {
+            panic!("it does not start: {}", said.join().expect("read"));
+        }
         // What it tells from now on is not listened to, and must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let announced: serde_json::Value = serde_json::from_str(&first).expect("it says where it listens");

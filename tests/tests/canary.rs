@@ -21,14 +21,14 @@ use wire::{Change, Timestamp};
 /// A Monday, and a time half a year later.
 const DAY: i64 = 1_772_409_600_000;
 const START: i64 = 1_790_000_000_000;
-const EVERY_S: i64 = 900;
+const EVERY_S: i64 = 600;
 /// Five records a second.
 const BETWEEN_MS: i64 = 200;
 
-/// `tocsin.toml` as the docs have it.
+/// `tocsin.toml` as the docs have it, with as little time between two troubles as may be.
 const CONFIG: &str = r#"
     [canary]
-    every_s = 900
+    every_s = 600
     [receiver.inbox]
     type = "inbox"
     [receiver.canary]

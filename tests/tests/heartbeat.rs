@@ -88,7 +88,10 @@ fn what_cannot_be_is_told_of_before_it_runs() {
         (format!("{checker}url_env = \"TOCSIN_TEST_NO_SUCH\""), "environment variable TOCSIN_TEST_NO_SUCH"),
         ("[heartbeat]\nreceiver = \"checker\"".into(), "there is no receiver \"checker\""),
         ("[heartbeat]\nreceiver = \"inbox\"".into(), "receiver \"inbox\" is of type inbox, not heartbeat"),
-        ("[canary]\nevery_s = 60".into(), "every_s = 60 is not between 120 and 86400"),
+        (
+            "[canary]\nevery_s = 60".into(),
+            "every_s = 60 is not between 600 (300 beyond [judge] recovery_s) and 86400",
+        ),
         (
             "[canary]".into(),
             "the canary would page by policy \"tickets\": write a [[route]] with drill = true",

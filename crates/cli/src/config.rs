@@ -210,7 +210,7 @@ fn of_itself(config: &Config, dir: &Path, (file, source): (&Path, &str)) -> Vec<
     if let Some((key, why)) = config.heartbeat.as_ref().and_then(|h| h.check(&config.receiver)) {
         wrong(&[Part::Key("heartbeat"), Part::Key(key)], why);
     }
-    if let Some((key, why)) = config.canary.as_ref().and_then(CanaryConfig::check) {
+    if let Some((key, why)) = config.canary.as_ref().and_then(|canary| canary.check(&config.judge)) {
         wrong(&[Part::Key("canary"), Part::Key(key)], why);
     }
     for (name, receiver) in &config.receiver {

@@ -92,6 +92,8 @@ impl Machine {
             Record::Incident(id, incident) => {
                 self.remove(&id);
                 if let Some(mut incident) = incident {
+                    incident.pages.shrink_to_fit();
+                    incident.timeline.shrink_to_fit();
                     let keep_ms = self.ended_keep_ms();
                     self.index.file(&mut incident, keep_ms);
                     if mutant::is(Mutant::TimerDroppedOnLoad) {

@@ -94,17 +94,23 @@ impl IncidentState {
             return;
         }
         let on_its_way = kind == PageKind::Trigger && self.trigger_on_its_way(&page.alert_key);
-        self.alerts.entry(page.alert_key.clone()).or_insert_with(|| Alert {
-            receiver: receiver.into(),
-            target: name.into(),
-            generation,
-            person: to.person.clone(),
-            open: false,
-            haunted: false,
-            reference: None,
+        self.alerts.entry(page.alert_key.clone()).or_insert_with(|| {
+            Box::new(Alert {
+                receiver: receiver.into(),
+                target: name.into(),
+                generation,
+                person: to.person.clone(),
+                open: false,
+                haunted: false,
+                reference: None,
+            })
         });
         desk.count.pages_intended += 1;
         desk.note(self.id(), "page.intended", None, "intent".to_owned(), says(&page));
+        if self.pages.is_empty() {
+            // Most incidents page once; a first push makes room for four.
+            self.pages.reserve_exact(1);
+        }
         self.pages.push(page);
         if on_its_way {
             let last = self.pages.len() - 1;

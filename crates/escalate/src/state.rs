@@ -35,7 +35,8 @@ pub(crate) struct IncidentState {
     #[serde(default)]
     pub(crate) timeline_dropped: u64,
     /// Alerts at receivers that are open or have pages on their way.
-    pub(crate) alerts: BTreeMap<AlertKey, Alert>,
+    /// Boxed: a node of the map has room for eleven, and most incidents have one.
+    pub(crate) alerts: BTreeMap<AlertKey, Box<Alert>>,
     /// In the order in which they were decided, which is the order in which each alert gets them.
     pub(crate) pages: Vec<PageEntry>,
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use detect::config::ModelSettings;
+use detect::config::{JudgeSettings, ModelSettings};
 use detect::reference::Reference;
 use escalate::RouteConfig;
 use receivers::ReceiverConfig;
@@ -59,7 +59,8 @@ impl HeartbeatConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CanaryConfig {
-    /// Seconds from one trouble to the next, 120 to 86400. Its checker should wait for two of them.
+    /// Seconds from one trouble to the next: 300 beyond `[judge] recovery_s`, so that one is over when the next begins, and at
+    /// most 86400. Its checker should wait for two of them.
     #[serde(default = "quarter")]
     pub every_s: u64,
 }
@@ -69,9 +70,16 @@ const fn quarter() -> u64 {
 }
 
 impl CanaryConfig {
-    pub(super) fn check(&self) -> Option<(&'static str, String)> {
-        let fine = (120..=86_400).contains(&self.every_s);
-        (!fine).then(|| ("every_s", format!("every_s = {} is not between 120 and 86400", self.every_s)))
+    pub(super) fn check(&self, judge: &JudgeSettings) -> Option<(&'static str, String)> {
+        let least = u64::from(judge.recovery_s) + 300;
+        let fine = (least..=86_400).contains(&self.every_s);
+        let why = || {
+            format!(
+                "every_s = {} is not between {least} (300 beyond [judge] recovery_s) and 86400",
+                self.every_s
+            )
+        };
+        (!fine).then(|| ("every_s", why()))
     }
 }
 

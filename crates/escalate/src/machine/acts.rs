@@ -52,6 +52,9 @@ impl IncidentState {
             to: to.map(Into::into),
             not_actionable,
         };
+        if self.timeline.is_empty() {
+            self.timeline.reserve_exact(1);
+        }
         self.timeline.push_back(response.clone());
         while self.timeline.len() > desk.current.limits().timeline_max as usize {
             self.timeline.pop_front();
