@@ -25,7 +25,8 @@ use tocsin_benches::running::ask;
 use wire::Timestamp;
 
 /// How often a Prometheus says again what still fires (its `rules.alert.resend-delay`).
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN_MS: i64 = 60_000;
+const AGAIN: Duration = Duration::from_millis(AGAIN_MS.unsigned_abs());
 const EVERY: Duration = Duration::from_millis(100);
 /// For what is on its way when the last alert was written: longer than one waits for the other.
 const QUIET: Duration = Duration::from_secs(90);
@@ -89,7 +90,7 @@ struct Pair {
 
 impl Pair {
     fn new(program: &'static str, dir: &Path, receiver: &str) -> Self {
-        let mut address = || {
+        let address = || {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
             format!("127.0.0.1:{}", port.port())
         };
@@ -137,7 +138,7 @@ fn feed(addresses: &[String], rate: u64, end: &AtomicBool, written: &AtomicUsize
             let mut alerts = String::from("[");
             for n in chunk {
                 let comma = if alerts.len() > 1 { "," } else { "" };
-                let ends = now().plus_ms(4 * AGAIN.as_millis().cast_signed() as i64);
+                let ends = now().plus_ms(4 * AGAIN_MS);
                 write!(
                     alerts,
                     r#"{comma}{{"labels":{{"alertname":"flood","n":"{n}"}},"startsAt":"{}","endsAt":"{ends}"}}"#,

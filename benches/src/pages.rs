@@ -15,7 +15,7 @@ pub const SECRET: &str = "whsec_YSBzZWNyZXQgdGhhdCBvbmx5IHRoZSBiZW5jaCBoYXMu";
 /// One of many incidents, of one of `owners` owners.
 #[must_use]
 pub fn incident(namespace: &str, n: usize, owners: usize, at: Timestamp) -> Incident {
-    let subject = Subject::model(&format!("model-{n}"), "1");
+    let subject = Subject::model(format!("model-{n}"), "1");
     Incident {
         incident_id: IncidentId::new(format!("flood{n}")),
         generation: 1,
@@ -92,6 +92,7 @@ pub fn receive(arrived: Sender<(usize, Instant)>) -> String {
     format!("http://{address}/")
 }
 
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn serve(mut stream: &TcpStream, arrived: &Sender<(usize, Instant)>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);

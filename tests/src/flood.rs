@@ -99,7 +99,7 @@ fn incident(namespace: &str, n: u64, at: wire::Timestamp) -> Incident {
     let mut incident = samples::incident();
     incident.incident_id = id(n);
     incident.namespace = namespace.to_owned();
-    incident.subject = Subject::model(&format!("model-{n}"), "1");
+    incident.subject = Subject::model(format!("model-{n}"), "1");
     (incident.opened_at, incident.changed_at) = (at, at);
     incident.context.owner = Some(owner(n));
     incident

@@ -74,7 +74,7 @@ fn home_on(brokers: &str, namespace: &str, [hook, plain]: [&Pager; 2], instance:
 }
 
 fn receiver_of(n: u64) -> &'static str {
-    if n % OWNERS % 4 == 0 { "plain" } else { "hook" }
+    if (n % OWNERS).is_multiple_of(4) { "plain" } else { "hook" }
 }
 
 /// A machine with what runs on it.
@@ -169,10 +169,11 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     let mut places = places();
     for n in 0..kills {
         let which = usize::from(random.chance(0.5));
-        if n as usize % places.len() == 0 {
+        let turn = n as usize % places.len();
+        if turn == 0 {
             random.shuffle(&mut places);
         }
-        let place = places[n as usize % places.len()];
+        let place = places[turn];
         let seen = hook.shown_from(0).len();
         *at_places.entry(kill(&mut machines[which], which, place, &hook)).or_default() += 1;
         let killed = clock.now();

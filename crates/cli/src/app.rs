@@ -148,7 +148,7 @@ impl App {
             crate::client::leave_address(file, &address)?;
         }
         let mut app = Self {
-            views: Arc::clone(&views),
+            views,
             address,
             stop: Arc::clone(&options.stop),
             threads: Vec::new(),
@@ -160,17 +160,9 @@ impl App {
             clock,
             links,
         };
-        if let Some(heartbeat) = &checked.config.heartbeat {
-            let who = format!("tocsin {} {}", app.settings.namespace, app.settings.instance);
-            let checker = receivers.iter().find(|r| r.name() == heartbeat.receiver);
-            let checker = Arc::clone(checker.expect("the config was checked"));
-            let every = Duration::from_secs(heartbeat.every_s);
-            tokio.spawn(runtime::heartbeat::beat(checker, every, who, views, clock));
-        }
-        if let Some(canary) = &checked.config.canary {
-            app.start_canary(log.clone(), checked, canary.every_s)?;
-        }
         let handle = tokio.handle().clone();
+        app.start_heartbeat(checked, &receivers, &handle);
+        app.start_canary(&log, checked)?;
         app.tokio = Some(tokio);
         for role in &options.roles {
             app.start_role(*role, &log, checked, &sources, &receivers, &handle, &policy)?;
@@ -248,14 +240,31 @@ impl App {
         Ok(())
     }
 
-    fn start_canary<L: Log>(&mut self, log: L, checked: &Checked, every_s: u64) -> Result<(), Failure> {
-        let telemetry = checked.telemetry.raw();
+    /// Signs of life, if a checker outside is named.
+    fn start_heartbeat(
+        &self,
+        checked: &Checked,
+        receivers: &[Arc<Receiver>],
+        handle: &tokio::runtime::Handle,
+    ) {
+        let Some(heartbeat) = &checked.config.heartbeat else { return };
+        let who = format!("tocsin {} {}", self.settings.namespace, self.settings.instance);
+        let checker = receivers.iter().find(|receiver| receiver.name() == heartbeat.receiver);
+        let checker = Arc::clone(checker.expect("the config was checked"));
+        let every = Duration::from_secs(heartbeat.every_s);
+        handle.spawn(runtime::heartbeat::beat(checker, every, who, Arc::clone(&self.views), self.clock));
+    }
+
+    /// The canary's telemetry, if there is to be one.
+    fn start_canary<L: Log>(&mut self, log: &L, checked: &Checked) -> Result<(), Failure> {
+        let Some(canary) = &checked.config.canary else { return Ok(()) };
+        let (log, telemetry) = (log.clone(), checked.telemetry.raw());
         let topic = telemetry.topic.clone().unwrap_or_else(|| self.settings.topics.telemetry.clone());
         let (fields, clock, stop) = (telemetry.fields.clone(), self.clock, Arc::clone(&self.stop));
         let song = Song {
             model: CANARY.to_owned(),
             version: self.settings.instance.clone(),
-            every_ms: i64::try_from(every_s * 1_000).unwrap_or(i64::MAX),
+            every_ms: i64::try_from(canary.every_s * 1_000).unwrap_or(i64::MAX),
         };
         let run = move || sing(&log, &topic, &fields, &song, clock, &stop);
         let thread = std::thread::Builder::new().name("canary".to_owned()).spawn(run);

@@ -79,7 +79,8 @@ impl Heartbeat {
     /// Why this secret cannot be the address of a checker, without repeating it.
     fn address(config: &HeartbeatConfig, secret: &Secret) -> Result<(Endpoint, Guard), String> {
         let url: Endpoint = secret.reveal().parse().map_err(|why| format!("the address {why}"))?;
-        if !url.tls && !(config.allow_private && is_this_machine(&url)) {
+        let clear_is_fine = config.allow_private && is_this_machine(&url);
+        if !url.tls && !clear_is_fine {
             return Err(
                 "the address must be https; plain http is for this machine only, with allow_private = true"
                     .into(),

@@ -177,6 +177,12 @@ struct Files {
     response: Arc<Live<Loaded>>,
 }
 
+impl Files {
+    fn at_first() -> Self {
+        Self { config: Live::new(judge_config()), response: Live::new(pager::loaded(pager::bundle())) }
+    }
+}
+
 fn start_process(
     scheduler: &mut Scheduler,
     slot: usize,
@@ -258,10 +264,7 @@ pub fn tell(telling: &Telling) -> Told {
     let mut scheduler = Scheduler::new(telling.seed, Arc::clone(&world), start(), Chaos::none());
     let outside = SimLog::new(Arc::clone(&world), Arc::new(Outside));
     let (line, mut person) = (Line::new(telling.seed, telling.bug), Person::new(telling.seed));
-    let response = || Live::new(pager::loaded(pager::bundle()));
-    let files: Vec<Files> = (0..telling.processes())
-        .map(|_| Files { config: Live::new(judge_config()), response: response() })
-        .collect();
+    let files: Vec<Files> = (0..telling.processes()).map(|_| Files::at_first()).collect();
     let slots = (0..telling.processes())
         .map(|slot| Some(start_process(&mut scheduler, slot, &files, telling, &line)))
         .collect();

@@ -52,7 +52,7 @@ impl Written {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             for effect in self.machine.handle(input, at(ms)) {
-                let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+                let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
                 match effect {
                     Effect::State { key, value: Some(value) } => {
                         self.state.insert(text(key), text(value));
@@ -92,7 +92,7 @@ impl Written {
     fn again(&mut self) {
         let mut machine = Machine::new(0, policy(responding::SETTINGS));
         for (key, value) in &self.state {
-            machine.restore(key.as_bytes(), value.as_bytes()).unwrap();
+            machine.restore(key.as_bytes(), value.as_bytes()).expect("its own state");
         }
         self.machine = machine;
     }
@@ -141,10 +141,11 @@ fn responding() -> BTreeMap<String, String> {
 fn kept(name: &str, write: impl Fn() -> BTreeMap<String, String>) -> BTreeMap<String, String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machine/fixtures").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.exists() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, serde_json::to_string_pretty(&write()).unwrap()).unwrap();
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a file of ours");
+        std::fs::write(&path, serde_json::to_string_pretty(&write()).expect("a file of ours"))
+            .expect("a file of ours");
     }
-    serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(&path).expect("a file of ours")).expect("a file of ours")
 }
 
 #[test]
