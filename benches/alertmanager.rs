@@ -28,8 +28,8 @@ use wire::Timestamp;
 const AGAIN_MS: i64 = 60_000;
 const AGAIN: Duration = Duration::from_millis(AGAIN_MS.unsigned_abs());
 const EVERY: Duration = Duration::from_millis(100);
-/// For what is on its way when the last alert was written: longer than one waits for the other.
-const QUIET: Duration = Duration::from_secs(90);
+/// For what is on its way when the last new alert was written: long enough for all to be said twice more.
+const QUIET: Duration = Duration::from_secs(150);
 
 fn main() {
     let number = |name: &str, default: u64| {
@@ -54,9 +54,11 @@ fn main() {
     let mut running: [Child; 2] = [pair.start(0), pair.start(1)];
     std::thread::sleep(Duration::from_secs(5));
 
-    let (end, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let (ended, count, addresses) = (Arc::clone(&end), Arc::clone(&written), pair.web.clone());
-    let prometheus = std::thread::spawn(move || feed(&addresses, rate, &ended, &count));
+    let flags = || Arc::new(AtomicBool::new(false));
+    let (no_more, end, written) = (flags(), flags(), Arc::new(AtomicUsize::new(0)));
+    let (last, ended, count) = (Arc::clone(&no_more), Arc::clone(&end), Arc::clone(&written));
+    let addresses = pair.web.clone();
+    let prometheus = std::thread::spawn(move || feed(&addresses, rate, [&last, &ended], &count));
     for n in 0..kills {
         std::thread::sleep(every);
         let which = usize::try_from(n % 2).expect("one of two");
@@ -64,9 +66,10 @@ fn main() {
         running[which].wait().expect("ours");
         running[which] = pair.start(which);
     }
+    no_more.store(true, Ordering::Relaxed);
+    std::thread::sleep(QUIET);
     end.store(true, Ordering::Relaxed);
     prometheus.join().expect("to the end");
-    std::thread::sleep(QUIET);
     for mut one in running {
         one.kill().expect("ours");
         one.wait().expect("ours");
@@ -122,7 +125,7 @@ impl Pair {
 }
 
 /// As a Prometheus: what is new to both, and every minute all that fires.
-fn feed(addresses: &[String], rate: u64, end: &AtomicBool, written: &AtomicUsize) {
+fn feed(addresses: &[String], rate: u64, [no_more, end]: [&AtomicBool; 2], written: &AtomicUsize) {
     let (began, mut next) = (Instant::now(), AGAIN);
     let mut starts: Vec<Timestamp> = vec![];
     while !end.load(Ordering::Relaxed) {
@@ -133,7 +136,9 @@ fn feed(addresses: &[String], rate: u64, end: &AtomicBool, written: &AtomicUsize
         if from == 0 {
             next = passed + AGAIN;
         }
-        starts.resize(due.max(starts.len()), now());
+        if !no_more.load(Ordering::Relaxed) {
+            starts.resize(due.max(starts.len()), now());
+        }
         for chunk in (from..starts.len()).collect::<Vec<_>>().chunks(1_000) {
             let mut alerts = String::from("[");
             for n in chunk {
