@@ -190,29 +190,27 @@ fn receive(told: Arc<Mutex<BTreeMap<usize, usize>>>) -> String {
     format!("http://{address}/")
 }
 
+/// One message: each connection is for one, as thousands would lie open.
 fn serve(mut stream: &TcpStream, told: &Mutex<BTreeMap<usize, usize>>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
-    loop {
-        let (mut length, mut line) = (None, String::new());
-        while reader.read_line(&mut line)? > 2 {
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().ok();
-            }
-            line.clear();
+    let (mut length, mut line) = (0, String::new());
+    while reader.read_line(&mut line)? > 2 {
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
         }
-        let Some(length) = length else { return Ok(()) };
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let message: Message = serde_json::from_slice(&body).map_err(std::io::Error::other)?;
-        let mut told = told.lock().expect("nobody panics");
-        for alert in message.alerts {
-            if let Some(n) = alert.labels.get("n").and_then(|n| n.parse().ok()) {
-                *told.entry(n).or_default() += 1;
-            }
-        }
-        drop(told);
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+        line.clear();
     }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let message: Message = serde_json::from_slice(&body).map_err(std::io::Error::other)?;
+    let mut told = told.lock().expect("nobody panics");
+    for alert in message.alerts {
+        if let Some(n) = alert.labels.get("n").and_then(|n| n.parse().ok()) {
+            *told.entry(n).or_default() += 1;
+        }
+    }
+    drop(told);
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
 }
