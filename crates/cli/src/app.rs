@@ -161,12 +161,13 @@ impl App {
             links,
         };
         let handle = tokio.handle().clone();
-        app.start_heartbeat(checked, &receivers, &handle);
-        app.start_canary(&log, checked)?;
         app.tokio = Some(tokio);
         for role in &options.roles {
             app.start_role(*role, &log, checked, &sources, &receivers, &handle, &policy)?;
         }
+        // Once every role has said what it waits for.
+        app.start_heartbeat(checked, &receivers, &handle);
+        app.start_canary(&log, checked)?;
         Ok(app)
     }
 
