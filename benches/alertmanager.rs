@@ -11,17 +11,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use tocsin_benches::machine;
 use tocsin_benches::running::ask;
+use tocsin_benches::web::{listen, read_request};
+use tocsin_benches::{machine, now};
 use wire::Timestamp;
 
 /// How often a Prometheus says again what still fires (its `rules.alert.resend-delay`).
@@ -161,11 +162,6 @@ fn feed(addresses: &[String], rate: u64, [no_more, end]: [&AtomicBool; 2], writt
     }
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    Timestamp::EPOCH.plus_ms(i64::try_from(since.as_millis()).expect("in range"))
-}
-
 #[derive(Deserialize)]
 struct Message {
     alerts: Vec<Alert>,
@@ -178,32 +174,12 @@ struct Alert {
 
 /// Counts how often each alert is told of.
 fn receive(told: Arc<Mutex<BTreeMap<usize, usize>>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let told = Arc::clone(&told);
-            // Whoever was killed has said what it had said.
-            std::thread::spawn(move || serve(&stream, &told).unwrap_or_default());
-        }
-    });
-    format!("http://{address}/")
+    listen(move |stream| serve(stream, &told))
 }
 
 /// One message: each connection is for one, as thousands would lie open.
 fn serve(mut stream: &TcpStream, told: &Mutex<BTreeMap<usize, usize>>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let (mut length, mut line) = (0, String::new());
-    while reader.read_line(&mut line)? > 2 {
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
-        }
-        line.clear();
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    let Some((_, body)) = read_request(&mut BufReader::new(stream))? else { return Ok(()) };
     let message: Message = serde_json::from_slice(&body).map_err(std::io::Error::other)?;
     let mut told = told.lock().expect("nobody panics");
     for alert in message.alerts {

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
 use rdkafka::config::ClientConfig;
@@ -21,8 +21,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use runtime::log::{KafkaConfig, KafkaLog, Log as _, NewRecord};
 use tocsin_benches::pages::{SECRET, config, incident, receive};
 use tocsin_benches::running::Running;
-use tocsin_benches::{cpu_time, machine};
-use wire::Timestamp;
+use tocsin_benches::{cpu_time, machine, now};
 use wire::topic::Topics;
 
 /// Distinct targets: with the policies that are there, as many as a config may have.
@@ -122,11 +121,6 @@ impl Flood {
         }
         told
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    Timestamp::EPOCH.plus_ms(i64::try_from(since.as_millis()).expect("in range"))
 }
 
 /// How long the first page of each incident took.

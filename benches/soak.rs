@@ -18,13 +18,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use fleet::{Fleet, FleetConfig, Scenario};
 use runtime::log::{Cleanup, KafkaConfig, KafkaLog, Log as _, NewRecord, TopicSpec};
 use tocsin_benches::running::Running;
-use tocsin_benches::{cpu_time, machine};
-use wire::Timestamp;
+use tocsin_benches::{cpu_time, machine, now};
 
 const PARTITIONS: u32 = 4;
 /// How long telemetry is kept: an hour of it would fill the disk.
@@ -120,11 +119,6 @@ impl Telemetry {
         self.thread.join().expect("written to the end");
         self.records.load(Ordering::Relaxed)
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    Timestamp::EPOCH.plus_ms(since.as_millis() as i64)
 }
 
 /// The sum of a metric over its labels; 0 where there is none.

@@ -3,11 +3,13 @@
 pub mod pages;
 pub mod panes;
 pub mod running;
+pub mod web;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fleet::{Fleet, FleetConfig, Kind, Scenario};
+use wire::Timestamp;
 
 /// Predictions of the simulated fleet's two large models: some 420 bytes of JSON with ten features each.
 #[must_use]
@@ -22,6 +24,17 @@ pub fn predictions(n: usize) -> Vec<Vec<u8>> {
         }
     }
     records
+}
+
+/// What the machine's clock shows.
+///
+/// # Panics
+/// On a machine whose clock is before 1970.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    Timestamp::EPOCH.plus_ms(i64::try_from(since.as_millis()).expect("in range"))
 }
 
 /// CPU time of a process so far, user and system, all its threads. Resolution: 10 ms.

@@ -1,11 +1,12 @@
 //! Incidents as a flood of them comes, whom they page, and a receiver that notes when the first byte of a page is here.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufReader, Write as _};
+use std::net::TcpStream;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use crate::web::{listen, read_request};
 use wire::incident::Context;
 use wire::{Change, Effect, Evidence, Family, Incident, IncidentId, Severity, Source, Subject, Timestamp};
 
@@ -80,37 +81,13 @@ pub fn config(text: &str, url: &str, secret_file: &str, owners: usize) -> String
 /// Without a free port.
 #[must_use]
 pub fn receive(arrived: Sender<(usize, Instant)>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let arrived = arrived.clone();
-            // Whoever hangs up has said what there was to say.
-            std::thread::spawn(move || serve(&stream, &arrived).unwrap_or_default());
-        }
-    });
-    format!("http://{address}/")
+    listen(move |stream| serve(stream, &arrived))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn serve(mut stream: &TcpStream, arrived: &Sender<(usize, Instant)>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream);
-    loop {
-        if reader.fill_buf()?.is_empty() {
-            return Ok(());
-        }
-        let (first, mut length, mut line) = (Instant::now(), 0, String::new());
-        while reader.read_line(&mut line)? > 2 {
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().unwrap_or(0);
-            }
-            line.clear();
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
+    while let Some((first, body)) = read_request(&mut reader)? {
         let body = String::from_utf8_lossy(&body);
         let id = body.split_once("\"flood").and_then(|(_, rest)| rest.split('"').next()?.parse().ok());
         if let Some(id) = id {
@@ -119,4 +96,5 @@ fn serve(mut stream: &TcpStream, arrived: &Sender<(usize, Instant)>) -> std::io:
         }
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
     }
+    Ok(())
 }

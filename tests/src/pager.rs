@@ -120,6 +120,12 @@ impl Pager {
         self.state.seen().strike = strike;
     }
 
+    /// How many pages are in [`Pager::shown`].
+    #[must_use]
+    pub fn shown_so_far(&self) -> usize {
+        self.state.seen().shown.len()
+    }
+
     /// What was shown from a place in [`Pager::shown`] on.
     #[must_use]
     pub fn shown_from(&self, place: usize) -> Vec<Shown> {

@@ -174,7 +174,7 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
             random.shuffle(&mut places);
         }
         let place = places[turn];
-        let seen = hook.shown_from(0).len();
+        let seen = hook.shown_so_far();
         *at_places.entry(kill(&mut machines[which], which, place, &hook)).or_default() += 1;
         let killed = clock.now();
         machines[which].again();
