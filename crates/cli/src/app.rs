@@ -167,7 +167,7 @@ impl App {
         }
         // Once every role has said what it waits for.
         app.start_heartbeat(checked, &receivers, &handle);
-        app.start_canary(&log, checked)?;
+        app.start_canary(&log, checked, &sources[0])?;
         Ok(app)
     }
 
@@ -257,11 +257,16 @@ impl App {
     }
 
     /// The canary's telemetry, if there is to be one.
-    fn start_canary<L: Log>(&mut self, log: &L, checked: &Checked) -> Result<(), Failure> {
+    fn start_canary<L: Log>(
+        &mut self,
+        log: &L,
+        checked: &Checked,
+        source: &SourceSpec,
+    ) -> Result<(), Failure> {
         let Some(canary) = &checked.config.canary else { return Ok(()) };
-        let (log, telemetry) = (log.clone(), checked.telemetry.raw());
-        let topic = telemetry.topic.clone().unwrap_or_else(|| self.settings.topics.telemetry.clone());
-        let (fields, clock, stop) = (telemetry.fields.clone(), self.clock, Arc::clone(&self.stop));
+        let (log, topic, fields) =
+            (log.clone(), source.topic.clone(), checked.telemetry.raw().fields.clone());
+        let (clock, stop) = (self.clock, Arc::clone(&self.stop));
         let song = Song {
             model: CANARY.to_owned(),
             version: self.settings.instance.clone(),

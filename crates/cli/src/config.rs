@@ -234,9 +234,7 @@ impl Config {
             self.models_with_canary(),
         )
     }
-}
 
-impl Config {
     fn models_with_canary(&self) -> BTreeMap<String, ModelSettings> {
         let mut models = self.models.clone();
         if self.canary.is_some() {

@@ -13,7 +13,7 @@ use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
 
 use crate::client::Client;
-use crate::client::guard::{Guard, is_this_machine};
+use crate::client::guard::Guard;
 use crate::client::tls::{self, TlsError};
 use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
@@ -79,18 +79,8 @@ impl Heartbeat {
     /// Why this secret cannot be the address of a checker, without repeating it.
     fn address(config: &HeartbeatConfig, secret: &Secret) -> Result<(Endpoint, Guard), String> {
         let url: Endpoint = secret.reveal().parse().map_err(|why| format!("the address {why}"))?;
-        let clear_is_fine = config.allow_private && is_this_machine(&url);
-        if !url.tls && !clear_is_fine {
-            return Err(
-                "the address must be https; plain http is for this machine only, with allow_private = true"
-                    .into(),
-            );
-        }
-        let guard = if config.allow_private { Guard::Private } else { Guard::Public };
-        match url.ip().and_then(|ip| guard.refusal(ip, url.tls)) {
-            Some(why) => Err(format!("the address: {why}")),
-            None => Ok((url, guard)),
-        }
+        let guard = Guard::of(&url, config.allow_private, "the address")?;
+        Ok((url, guard))
     }
 
     /// Why this secret cannot be the address of a checker; `None` if it can.

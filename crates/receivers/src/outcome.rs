@@ -56,6 +56,18 @@ fn retry_after_ms(text: &str, now: Timestamp) -> Option<u64> {
     Some(ms.clamp(1000, RETRY_AFTER_MS_MAX))
 }
 
+/// Whether it was taken; else why not.
+pub(crate) fn taken(outcome: Outcome) -> Result<(), String> {
+    match outcome {
+        Outcome::Delivered { .. } => Ok(()),
+        Outcome::RetryAfter { reason, .. }
+        | Outcome::Retry { reason }
+        | Outcome::Unknown { reason }
+        | Outcome::Config { reason }
+        | Outcome::Reject { reason } => Err(reason),
+    }
+}
+
 /// What came of one request.
 ///
 /// Where the receiver says why it refuses, the reason carries the start of its words, without our secrets: a server

@@ -158,14 +158,7 @@ impl Receiver {
         let Kind::Heartbeat(heartbeat) = &self.kind else {
             return Err(format!("receiver {} takes no signs of life", self.name));
         };
-        match heartbeat.beat(says, now).await {
-            Outcome::Delivered { .. } => Ok(()),
-            Outcome::RetryAfter { reason, .. }
-            | Outcome::Retry { reason }
-            | Outcome::Unknown { reason }
-            | Outcome::Config { reason }
-            | Outcome::Reject { reason } => Err(reason),
-        }
+        outcome::taken(heartbeat.beat(says, now).await)
     }
 
     /// Answers who pressed a button in a message of this receiver, at the address that came with it.

@@ -251,14 +251,7 @@ impl Slack {
         let mut headers = self.headers();
         headers.remove(AUTHORIZATION);
         let answer = client.post(&path, headers, bytes(&answer::message(text))).await;
-        match outcome::of(answer, client.endpoint(), &[&self.secret], now) {
-            Outcome::Delivered { .. } => Ok(()),
-            Outcome::RetryAfter { reason, .. }
-            | Outcome::Retry { reason }
-            | Outcome::Unknown { reason }
-            | Outcome::Config { reason }
-            | Outcome::Reject { reason } => Err(reason),
-        }
+        outcome::taken(outcome::of(answer, client.endpoint(), &[&self.secret], now))
     }
 
     /// The message that the thread of an alert hangs on.

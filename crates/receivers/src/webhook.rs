@@ -19,7 +19,7 @@ pub use body::WEBHOOK_BYTES_MAX;
 pub use sign::SigningKeys;
 
 use crate::client::Client;
-use crate::client::guard::{Guard, is_this_machine};
+use crate::client::guard::Guard;
 use crate::client::tls::{self, TlsError};
 use crate::config::{checked_ca_file, checked_rate, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
@@ -76,16 +76,7 @@ impl TryFrom<RawWebhook> for WebhookConfig {
         let url: Endpoint = raw.url.parse().map_err(|why| format!("url {why}"))?;
         let secret = SecretSource::of("secret", raw.secret_env, raw.secret_file)?
             .ok_or("secret_env or secret_file is missing: pages are always signed")?;
-        let clear_is_fine = raw.allow_private && is_this_machine(&url);
-        if !url.tls && !clear_is_fine {
-            return Err(
-                "url must be https; plain http is for this machine only, with allow_private = true".into()
-            );
-        }
-        let guard = if raw.allow_private { Guard::Private } else { Guard::Public };
-        if let Some(why) = url.ip().and_then(|ip| guard.refusal(ip, url.tls)) {
-            return Err(format!("url: {why}"));
-        }
+        Guard::of(&url, raw.allow_private, "url")?;
         Ok(Self {
             ca_file: checked_ca_file(raw.ca_file, url.tls)?,
             timeout_s: checked_timeout(raw.timeout_s)?,

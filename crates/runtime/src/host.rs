@@ -65,8 +65,9 @@ pub fn drive<T: Step>(
         let mut in_trouble = false;
         let beat = views.enroll(T::ROLE, clock.now().mono);
         while done.is_ok() && !stop.load(Ordering::Relaxed) {
-            beat.at(clock.now().mono);
-            let stepped = work.step(clock.now());
+            let now = clock.now();
+            beat.at(now.mono);
+            let stepped = work.step(now);
             if stepped.is_ok() && std::mem::take(&mut in_trouble) {
                 views.set_trouble(T::ROLE, None);
             }

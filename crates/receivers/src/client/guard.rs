@@ -29,6 +29,21 @@ pub(crate) enum Guard {
 }
 
 impl Guard {
+    /// The guard of an address on the internet, or on a private network where that is allowed. The error calls it `what`.
+    pub(crate) fn of(url: &Endpoint, allow_private: bool, what: &str) -> Result<Self, String> {
+        let clear_is_fine = allow_private && is_this_machine(url);
+        if !url.tls && !clear_is_fine {
+            return Err(format!(
+                "{what} must be https; plain http is for this machine only, with allow_private = true"
+            ));
+        }
+        let guard = if allow_private { Self::Private } else { Self::Public };
+        match url.ip().and_then(|ip| guard.refusal(ip, url.tls)) {
+            Some(why) => Err(format!("{what}: {why}")),
+            None => Ok(guard),
+        }
+    }
+
     /// Why `ip` is refused; `None` if it may be connected to.
     pub(crate) fn refusal(self, ip: IpAddr, tls: bool) -> Option<&'static str> {
         match (self, reach(ip), tls) {
