@@ -42,8 +42,9 @@ const FASTER: u64 = 6;
 const RECORDS: usize = 200_000;
 
 fn main() {
-    if let Some(id) = std::env::args().find_map(|arg| arg.strip_prefix("--hold=").map(str::to_owned)) {
-        return hold(&id);
+    let given = |option: &str| std::env::args().find_map(|arg| arg.strip_prefix(option).map(str::to_owned));
+    if let Some(namespace) = given("--hold=") {
+        return hold(&namespace);
     }
     let Ok(brokers) = std::env::var("TOCSIN_TEST_KAFKA") else {
         println!("not measured: name a real Kafka in TOCSIN_TEST_KAFKA (tests/kafka/kafka.sh starts one)");
@@ -53,11 +54,16 @@ fn main() {
         std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
     };
     let (versions, gigabytes) = (number("TOCSIN_BENCH_VERSIONS", 10_000), number("TOCSIN_BENCH_GB", 20));
+    let log = || KafkaLog::connect(KafkaConfig::new(&brokers)).expect("a Kafka");
+    if let Some(namespace) = given("--write=") {
+        return Writer::new(&log(), &namespace).write(versions, gigabytes * 1_000_000_000);
+    }
     let namespace = format!("bench-restore-{}", std::process::id());
-    let log = KafkaLog::connect(KafkaConfig::new(&brokers)).expect("a Kafka");
     println!("machine: {}", machine());
-    create(&log, &namespace);
-    Writer::new(&log, &namespace).write(versions, gigabytes * 1_000_000_000);
+    create(&log(), &namespace);
+    // A process of its own: what a judge of so many versions holds would be in the way of the one that is measured.
+    let written = myself(&format!("--write={namespace}"), &brokers).status().expect("this program");
+    assert!(written.success(), "the writer ended with {written}");
     for what in ["after the last commit", "after a kill within a transaction"] {
         if what != "after the last commit" {
             die_within_a_transaction(&brokers, &namespace);
@@ -220,15 +226,17 @@ fn start(brokers: &str, namespace: &str) -> (Duration, String) {
     (began.elapsed(), process.kill())
 }
 
+/// This program again.
+fn myself(arg: &str, brokers: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.arg(arg).env("TOCSIN_TEST_KAFKA", brokers);
+    command
+}
+
 /// This program again, as the judge's predecessor, killed when it has written some of a transaction.
 fn die_within_a_transaction(brokers: &str, namespace: &str) {
-    let myself = std::env::current_exe().expect("this program");
-    let mut child = Command::new(myself)
-        .arg(format!("--hold={namespace}"))
-        .env("TOCSIN_TEST_KAFKA", brokers)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this program");
+    let mut child =
+        myself(&format!("--hold={namespace}"), brokers).stdout(Stdio::piped()).spawn().expect("this program");
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
     assert_eq!(first.trim(), "open");
