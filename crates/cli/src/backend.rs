@@ -22,6 +22,7 @@ use runtime::clock::Clock;
 use runtime::live::Live;
 use runtime::log::{Log, LogError, NewRecord};
 use runtime::settings::Settings;
+use runtime::shown::Shown;
 use runtime::views::Views;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -103,7 +104,7 @@ impl<L: Log> Backend<L> {
     }
 
     /// The incident whose id is this, or begins so.
-    fn find(&self, id: &str) -> Result<(IncidentId, Arc<Value>), BackendError> {
+    fn find(&self, id: &str) -> Result<(IncidentId, Arc<Shown>), BackendError> {
         self.here()?;
         if let Some(found) = self.views.incidents.get(&IncidentId::new(id)) {
             return Ok((found.key().clone(), Arc::clone(found.value())));
@@ -180,7 +181,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn command(&self, mut new: NewCommand) -> Result<CommandReceipt, BackendError> {
-        let (incident_id, view) = self.find(&new.incident)?;
+        let (incident_id, shown) = self.find(&new.incident)?;
         if let Action::Merge { into, .. } = &mut new.action {
             *into = self.find(into.as_str())?.0;
         }
@@ -190,7 +191,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
             return Ok(CommandReceipt { command_id, incident_id, repeated: true });
         }
         let now = self.clock.now().wall;
-        let sequence = view.pointer("/timeline").and_then(Value::as_array).map_or(0, Vec::len);
+        let sequence = shown.responses;
         let command_id = new.command_id.unwrap_or_else(|| {
             let action = serde_json::to_vec(&new.action).expect("an action is plain data");
             let parts: [&[u8]; 4] = [
@@ -227,16 +228,13 @@ impl<L: Log> http_api::Backend for Backend<L> {
             drill,
         } = new;
         let now = self.clock.now().wall;
-        let same = self.views.incidents.iter().find(|view| {
-            let is = |field: &str, value: &str| view["incident"][field] == *value;
-            let name = &view["incident"]["subject"]["name"];
-            view["signal"] == "open"
-                && is("source", source.name())
-                && is("family", family.name())
-                && *name == subject.name
+        let same = self.views.incidents.iter().find(|shown| {
+            shown.is_open
+                && (shown.source, shown.family) == (source, family)
+                && *shown.subject == *subject.name
         });
-        if let Some(view) = same {
-            let incident_id = view.key().clone();
+        if let Some(shown) = same {
+            let incident_id = shown.key().clone();
             let command_id = command_id.unwrap_or_else(|| CommandId::of(&[incident_id.as_str().as_bytes()]));
             return Ok(CommandReceipt { command_id, incident_id, repeated: true });
         }
@@ -276,18 +274,15 @@ impl<L: Log> http_api::Backend for Backend<L> {
 
     fn incidents(&self, query: &IncidentQuery) -> Result<IncidentPage, BackendError> {
         let partitions = self.here()?;
-        let mut found: Vec<(String, IncidentId, Arc<Value>)> = self
+        let mut found: Vec<(Timestamp, IncidentId, Arc<Shown>)> = self
             .views
             .incidents
             .iter()
-            .filter(|i| matches(i.value(), query))
-            .map(|i| {
-                let opened = i.pointer("/incident/opened_at").and_then(Value::as_str).unwrap_or_default();
-                (opened.to_owned(), i.key().clone(), Arc::clone(i.value()))
-            })
+            .filter(|shown| matches(shown, query))
+            .map(|shown| (shown.opened_at, shown.key().clone(), Arc::clone(shown.value())))
             .collect();
         // Latest first; the id settles what opened in the same pane.
-        found.sort_by(|a, b| (&b.0, &b.1).cmp(&(&a.0, &a.1)));
+        found.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
         let total = found.len() as u64;
         let from = match &query.cursor {
             Some(cursor) => found
@@ -299,12 +294,12 @@ impl<L: Log> http_api::Backend for Backend<L> {
         let page: Vec<_> = found.iter().skip(from).take(query.limit).collect();
         let more = from + page.len() < found.len();
         let next = page.last().filter(|_| more).map(|(opened, id, _)| format!("{opened}/{id}"));
-        let incidents = page.iter().map(|(_, _, v)| Value::clone(v)).collect();
+        let incidents = page.iter().map(|(_, _, shown)| shown.value()).collect();
         Ok(IncidentPage { incidents, total, partitions, next })
     }
 
     fn incident(&self, id: &str) -> Result<Value, BackendError> {
-        self.find(id).map(|(_, view)| Value::clone(&view))
+        self.find(id).map(|(_, shown)| shown.value())
     }
 
     fn why(&self, id: &str, person: Option<String>) -> Result<Why, BackendError> {
@@ -318,7 +313,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn status(&self) -> Result<Value, BackendError> {
-        let open = self.views.incidents.iter().filter(|i| i["signal"] == "open").count();
+        let open = self.views.incidents.iter().filter(|shown| shown.is_open).count();
         let config = self.config.get();
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -387,15 +382,13 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 }
 
-fn matches(view: &Value, query: &IncidentQuery) -> bool {
-    let cleared = view["signal"] != "open";
+fn matches(shown: &Shown, query: &IncidentQuery) -> bool {
     let state = match query.state {
-        IncidentsState::Open => !cleared,
-        IncidentsState::Cleared => cleared,
+        IncidentsState::Open => shown.is_open,
+        IncidentsState::Cleared => !shown.is_open,
         IncidentsState::All => true,
     };
-    let severity = view.pointer("/incident/severity").and_then(Value::as_str).unwrap_or_default();
-    state && (query.severities.is_empty() || query.severities.iter().any(|s| s.name() == severity))
+    state && (query.severities.is_empty() || query.severities.contains(&shown.severity))
 }
 
 fn unavailable(error: LogError) -> BackendError {

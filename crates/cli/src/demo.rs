@@ -267,7 +267,7 @@ fn status(app: &App, played: &Played, speed: f64, out: &Out) {
         return;
     }
     let views = &app.views;
-    let open = views.incidents.iter().filter(|i| i["signal"] == "open").count();
+    let open = views.incidents.iter().filter(|shown| shown.is_open).count();
     let at = played.through().map(screen::clock).unwrap_or_default();
     let fed = played.records.load(Ordering::Relaxed);
     let judged = views.panes.load(Ordering::Relaxed);

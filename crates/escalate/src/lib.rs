@@ -23,6 +23,7 @@ mod people;
 mod policy;
 mod rebuild;
 mod route;
+mod shelf;
 mod state;
 mod store;
 mod template;

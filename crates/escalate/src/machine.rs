@@ -16,7 +16,8 @@ use crate::mutant::{self, Mutant};
 use crate::own::{INCIDENTS, Own, TIMERS};
 use crate::pace::Pace;
 use crate::policy::Policy;
-use crate::state::{IncidentState, PageState};
+use crate::shelf::{Seen, Shelf};
+use crate::state::{IncidentState, PageState, People};
 use crate::store::{self, Head, Record, StateError};
 
 mod acts;
@@ -43,7 +44,7 @@ const OWN_RESERVE: usize = 64;
 /// The escalation of one partition.
 #[derive(Debug)]
 pub struct Machine {
-    incidents: BTreeMap<IncidentId, IncidentState>,
+    incidents: Shelf,
     index: Index,
     answers: Answers,
     own: BTreeMap<String, Own>,
@@ -62,7 +63,7 @@ impl Machine {
     #[must_use]
     pub fn new(partition: u32, policy: Arc<Policy>) -> Self {
         Self {
-            incidents: BTreeMap::new(),
+            incidents: Shelf::default(),
             index: Index::default(),
             answers: Answers::default(),
             own: BTreeMap::new(),
@@ -100,7 +101,8 @@ impl Machine {
                         self.index.timers.retain(|(_, of)| *of != id);
                     }
                     self.changed.insert(id.clone());
-                    self.incidents.insert(id, *incident);
+                    self.incidents.insert(id.clone(), *incident);
+                    self.pack(&id, value);
                 }
             }
             Record::Bundle(digest, Some(bundle)) => {
@@ -279,8 +281,7 @@ impl Machine {
         let due: Vec<IncidentId> = due.map(|(_, id)| id.clone()).collect();
         let keep_ms = self.ended_keep_ms();
         for id in due {
-            let over = |s: &IncidentState| s.ended_at.is_some_and(|at| at.plus_ms(keep_ms) <= now);
-            if self.incidents.get(&id).is_some_and(over) {
+            if self.incidents.ended_at(&id).is_some_and(|at| at.plus_ms(keep_ms) <= now) {
                 self.forget(&id);
             } else {
                 self.with(&id, IncidentState::timers_due);
@@ -318,14 +319,23 @@ impl Machine {
             // Whoever has their views has the names.
             self.changed.extend(self.incidents.keys().cloned());
         }
-        let ids: Vec<IncidentId> = self.incidents.keys().cloned().collect();
+        let desk = &self.desk;
+        self.incidents.see_again(|state| seen(state, desk));
+        // What only waits has nothing on its way, and follows a bundle that is there unless one is missing.
+        let all_there = self.index.bundles.keys().all(|digest| self.desk.bundles.contains_key(digest));
+        let ids: Vec<IncidentId> = if all_there {
+            self.incidents.open().map(|state| state.id().clone()).collect()
+        } else {
+            self.incidents.keys().cloned().collect()
+        };
         for id in ids {
-            let state = &self.incidents[&id];
+            let Some(state) = self.incidents.get(&id) else { continue };
             let orphan = !self.desk.bundles.contains_key(&state.bundle);
             let on_its_way = state
                 .pages
                 .iter()
                 .any(|p| matches!(p.state, PageState::Sending { .. } | PageState::Unknown { .. }));
+            drop(state);
             if orphan || on_its_way {
                 self.with(&id, |state, desk| {
                     if orphan {
@@ -400,6 +410,14 @@ impl Machine {
         Some(done)
     }
 
+    /// Keeps an incident that only waits as its state record.
+    fn pack(&mut self, id: &IncidentId, record: &[u8]) {
+        let desk = &self.desk;
+        if let Some(text) = store::text(record) {
+            self.incidents.pack(id, text, |state| seen(state, desk));
+        }
+    }
+
     fn forget(&mut self, id: &IncidentId) {
         if self.remove(id) {
             self.desk.note(id, "incident.forgotten", None, None, None);
@@ -423,7 +441,11 @@ impl Machine {
             let records = state.outbox_records(&mut self.desk);
             self.desk.effects.extend(records.into_iter().map(|r| Effect::Outbox(Box::new(r))));
             state.prune(limits.pages_max as usize);
-            self.desk.effects.push(store::incident(&id, Some(state)));
+            let written = store::incident(&id, Some(state));
+            if let Effect::State { value: Some(value), .. } = &written {
+                self.pack(&id, value);
+            }
+            self.desk.effects.push(written);
             self.changed.insert(id);
         }
         while self.index.ended.len() > limits.ended_max as usize
@@ -471,5 +493,18 @@ impl Machine {
 
     fn ended_keep_ms(&self) -> i64 {
         i64::from(self.desk.current.limits().ended_keep_s) * 1000
+    }
+}
+
+/// What is asked of all incidents at once.
+pub(crate) fn seen(state: &IncidentState, desk: &Desk) -> Seen {
+    let policy = desk.policy(&state.bundle);
+    let until_owned = policy.plan(&state.plan).is_none_or(|p| p.until_owned);
+    let told = matches!(state.people, People::Open { due: None, .. });
+    Seen {
+        stage: state.people.stage(),
+        stands: state.alerts.values().any(|alert| alert.open),
+        told,
+        silent: until_owned && told,
     }
 }

@@ -330,6 +330,11 @@ impl IncidentState {
             && self.pages.iter().all(|p| p.state.is_final())
     }
 
+    /// Nothing of it is on its way: it waits for a time, or for somebody's word.
+    pub(crate) fn only_waits(&self) -> bool {
+        self.pages.iter().all(|p| p.state.is_final() && !p.dirty)
+    }
+
     /// The page as a receiver gets it.
     pub(crate) fn page(&self, entry: &PageEntry, directory: &Directory) -> Page {
         let incident = self.versions.get(&entry.sequence).unwrap_or(&self.incident);

@@ -106,6 +106,11 @@ fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<Option<T>, Stat
     parsed.map(Some).map_err(|source| StateError::Malformed { key: key.into(), source })
 }
 
+/// The text of a record of the version that this program writes; `None` if it is another's.
+pub(crate) fn text(record: &[u8]) -> Option<&[u8]> {
+    record.split_first().filter(|(version, _)| **version == VERSION).map(|(_, text)| text)
+}
+
 fn state<T: Serialize>(key: String, value: Option<&T>) -> Effect {
     let value = value.map(|value| {
         let mut bytes = vec![VERSION];

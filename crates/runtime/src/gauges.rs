@@ -195,17 +195,14 @@ pub(crate) fn pages_pending(receiver: &str, waiting: f64, in_flight: f64) {
 
 /// Incidents whose signal is open, by severity and family; those at zero too, so that they fall.
 pub(crate) fn incidents_open(views: &Views) {
-    let mut open: BTreeMap<(String, String), u32> = BTreeMap::new();
-    for view in &views.incidents {
-        if view["signal"] == "open" {
-            let text = |key: &str| view["incident"][key].as_str().unwrap_or_default().to_owned();
-            *open.entry((text("severity"), text("family"))).or_default() += 1;
-        }
+    let mut open: BTreeMap<(Severity, Family), u32> = BTreeMap::new();
+    for shown in views.incidents.iter().filter(|shown| shown.is_open) {
+        *open.entry((shown.severity, shown.family)).or_default() += 1;
     }
     for severity in Severity::ALL {
         for family in Family::ALL {
+            let n = open.get(&(*severity, *family)).copied().unwrap_or(0);
             let (severity, family) = (severity.name(), family.name());
-            let n = open.get(&(severity.to_owned(), family.to_owned())).copied().unwrap_or(0);
             metrics::gauge!(INCIDENTS_OPEN, "severity" => severity, "family" => family).set(f64::from(n));
         }
     }

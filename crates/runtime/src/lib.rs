@@ -25,6 +25,7 @@ pub mod points;
 mod restore;
 pub mod sends;
 pub mod settings;
+pub mod shown;
 pub mod state;
 pub mod topics;
 pub mod views;

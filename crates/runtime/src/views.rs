@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::log::{Offset, TopicPartition};
 use crate::metrics::{CONFIG_INFO, DATA_GAPS};
+use crate::shown::Shown;
 use dashmap::DashMap;
 use dashmap::mapref::multiple::RefMulti;
 use escalate::Answer;
@@ -118,7 +119,7 @@ const OVERDUE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Views {
     /// Incidents as the escalation worker knows them, rendered once at each change.
-    pub incidents: DashMap<IncidentId, Arc<serde_json::Value>>,
+    pub incidents: DashMap<IncidentId, Arc<Shown>>,
     /// Bound: [`VERSIONS_MAX`].
     models: DashMap<(String, String), ModelView>,
     /// What became of the latest commands, with the partition of the incident.
@@ -205,10 +206,10 @@ impl Views {
     }
 
     /// Takes in incidents as they now look; `None` removes one.
-    pub fn show(&self, changed: Vec<(IncidentId, Option<serde_json::Value>)>) {
-        for (id, view) in changed {
-            match view {
-                Some(view) => drop(self.incidents.insert(id, Arc::new(view))),
+    pub fn show(&self, changed: Vec<(IncidentId, Option<Shown>)>) {
+        for (id, shown) in changed {
+            match shown {
+                Some(shown) => drop(self.incidents.insert(id, Arc::new(shown))),
                 None => drop(self.incidents.remove(&id)),
             }
         }

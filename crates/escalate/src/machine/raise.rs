@@ -30,7 +30,7 @@ impl Machine {
         if !may_raise(raised.source) {
             return Err(format!("an incident cannot be raised in the name of {}", raised.source));
         }
-        if self.incidents.contains_key(id) {
+        if self.incidents.contains(id) {
             return Err("it is known already".into());
         }
         let incident = incident(&self.desk, id.clone(), by, raised);

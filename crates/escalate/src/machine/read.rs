@@ -1,29 +1,31 @@
 //! What HTTP, metrics and people may ask a machine.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wire::page::Page;
 use wire::{CommandId, Digest, IncidentId, Timestamp};
 
-use super::Machine;
+use super::{Machine, seen};
 use crate::answers::Answer;
 use crate::audit::Anchor;
 use crate::counts::Counts;
 use crate::life::Stage;
 use crate::policy::Policy;
-use crate::state::{IncidentState, People, Timer};
+use crate::state::{IncidentState, Timer};
 use crate::view::IncidentView;
 
 impl Machine {
     /// Every known incident, those that ended lately included, in order of their ids.
     pub fn incidents(&self) -> impl Iterator<Item = IncidentView> {
-        self.incidents.values().map(|state| IncidentView::of(state, &self.desk.people))
+        let view = |id| self.incidents.get(id).map(|state| IncidentView::of(&state, &self.desk.people));
+        self.incidents.keys().filter_map(view)
     }
 
     #[must_use]
     pub fn incident_view(&self, id: &IncidentId) -> Option<IncidentView> {
-        self.incidents.get(id).map(|state| IncidentView::of(state, &self.desk.people))
+        self.incidents.get(id).map(|state| IncidentView::of(&state, &self.desk.people))
     }
 
     /// Incidents that changed since the last call, in order of their ids; `None` for one that is no longer kept.
@@ -40,12 +42,12 @@ impl Machine {
 
     /// The last page of every open alert, for receivers that forget an alert unless it is said again.
     ///
-    /// Cost: one look at each known incident.
+    /// Cost: a look at each known incident, and some 20 µs for each that a receiver has open.
     #[must_use]
     pub fn standing(&self) -> Vec<Page> {
-        let standing =
-            |state: &IncidentState| state.standing(&self.desk.people, &self.desk.policy(&state.bundle));
-        self.incidents.values().flat_map(standing).collect()
+        let seen = self.incidents.seen(|state| seen(state, &self.desk)).filter(|(_, seen)| seen.stands);
+        let known = seen.filter_map(|(id, _)| self.incidents.get(id));
+        known.flat_map(|s| s.standing(&self.desk.people, &self.desk.policy(&s.bundle))).collect()
     }
 
     /// What became of a command; `None` if it has not come, or too many came since.
@@ -59,7 +61,7 @@ impl Machine {
         self.desk.people.take_changed()
     }
 
-    pub(crate) fn known(&self, id: &IncidentId) -> Option<&IncidentState> {
+    pub(crate) fn known(&self, id: &IncidentId) -> Option<Cow<'_, IncidentState>> {
         self.incidents.get(id)
     }
 
@@ -92,11 +94,9 @@ impl Machine {
     pub fn counts(&self) -> Counts {
         let mut stages: BTreeMap<Stage, u64> = Stage::ALL.map(|stage| (stage, 0)).into();
         let mut silent = 0;
-        for state in self.incidents.values() {
-            *stages.entry(state.people.stage()).or_default() += 1;
-            let policy = self.desk.policy(&state.bundle);
-            let until_owned = policy.plan(&state.plan).is_none_or(|p| p.until_owned);
-            silent += u64::from(until_owned && matches!(state.people, People::Open { due: None, .. }));
+        for (_, seen) in self.incidents.seen(|state| seen(state, &self.desk)) {
+            *stages.entry(seen.stage).or_default() += 1;
+            silent += u64::from(seen.silent);
         }
         let limits = self.desk.current.limits();
         Counts {

@@ -19,6 +19,7 @@ impl Machine {
         let state = self.incidents.get(id)?;
         let policy = self.desk.policy(&state.bundle);
         let plan = policy.plan(&state.plan)?;
+        let state = state.as_ref();
         let mut said = vec![route(state, &policy), follows(state), stands(state, &self.desk)];
         let steps = (0..).zip(&plan.steps).map(|(n, step)| says_step(n, step, state, &policy));
         match person {

@@ -1,5 +1,6 @@
 //! What the escalate loop needs of a machine, and what it carries out for one.
 
+use crate::shown::Shown;
 use std::time::Duration;
 
 use wire::{Incident, Timestamp};
@@ -18,7 +19,7 @@ pub trait Machine: Send {
     /// When it wants a tick.
     fn deadline(&self) -> Option<Timestamp>;
     /// Incidents that changed since the last call, rendered for people; `None` for those that are forgotten.
-    fn changed(&mut self) -> Vec<(wire::IncidentId, Option<serde_json::Value>)>;
+    fn changed(&mut self) -> Vec<(wire::IncidentId, Option<Shown>)>;
     /// What became of commands since the last call; `None` for those that are forgotten.
     fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)>;
     /// Names of people that came or went since the last call, by pseudonym; `None` for those that are forgotten.
@@ -47,9 +48,9 @@ impl Machine for escalate::Machine {
         self.deadline()
     }
 
-    fn changed(&mut self) -> Vec<(wire::IncidentId, Option<serde_json::Value>)> {
-        let view = |v| serde_json::to_value(v).expect("a view is plain data");
-        self.take_changed().into_iter().map(|(id, v)| (id, v.map(view))).collect()
+    fn changed(&mut self) -> Vec<(wire::IncidentId, Option<Shown>)> {
+        let shown = |view: Option<_>| view.as_ref().map(Shown::of);
+        self.take_changed().into_iter().map(|(id, view)| (id, shown(view))).collect()
     }
 
     fn answered(&mut self) -> Vec<(wire::CommandId, Option<escalate::Answer>)> {
