@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use escalate::{
     Bundle, Effect, EscalateConfig, Input, Machine, PeopleConfig, Policy, PolicyConfig, RouteConfig,
-    StepConfig,
+    SchedulesConfig, StepConfig,
 };
 use tocsin_benches::pages::incident;
 use tocsin_benches::{machine, thread_time};
@@ -67,6 +67,7 @@ fn policy(n: usize) -> Arc<Policy> {
             ..EscalateConfig::default()
         },
         people: PeopleConfig::default(),
+        schedules: SchedulesConfig::default(),
         templates: BTreeMap::new(),
     };
     Arc::new(Policy::new(bundle, &["hook".to_owned()].into()).expect("it is valid"))

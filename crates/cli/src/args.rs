@@ -66,6 +66,8 @@ pub(crate) enum Command {
     /// Say why an incident opened: the numbers, the formula with them put in, which gate passed when, and what would
     /// have had to be different
     Explain(ExplainArgs),
+    /// Say who is on call, until when, and why; as a list or a calendar too
+    Oncall(OnCallArgs),
     /// Take an incident: its pages stop until the acknowledgement expires
     Ack(AckArgs),
     /// Say that people are done with an incident
@@ -316,6 +318,26 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The config that judged it, for the least effects
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OnCallArgs {
+    /// One schedule [default: all]
+    pub schedule: Option<String>,
+    /// At this time: `2026-03-02T09:00:00Z`, or `2026-03-02 09:00` in the zone of people.toml [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// When they are on call: a person of people.toml
+    #[arg(long, value_name = "NAME")]
+    pub person: Option<String>,
+    /// Who is on call in so many days from then on
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=400))]
+    pub days: Option<u16>,
+    /// As an iCalendar on standard output, of 90 days if it is not said
+    #[arg(long)]
+    pub ical: bool,
     #[command(flatten)]
     pub config: ConfigArgs,
 }

@@ -13,6 +13,7 @@ mod failure;
 mod feed;
 mod input;
 mod letters;
+mod oncall;
 mod plan;
 mod reference;
 mod reload;
@@ -78,6 +79,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Incidents(args) => remote::incidents(&args, global, out),
         Command::Show(args) => remote::show(&args, global, out),
         Command::Explain(args) => explain::run(&args, global, out),
+        Command::Oncall(args) => oncall::run(&args, out),
         Command::Ack(args) => remote::ack(&args, global, out),
         Command::Resolve(args) => remote::resolve(&args, global, out),
         Command::Close(args) => remote::close(&args, global, out),

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use escalate::schedule::{Gap, Span};
+use runtime::clock::Clock;
+use wire::Zone;
+
 use crate::args::{ConfigArgs, InitArgs, TokenArgs};
 use crate::config::{self, Checked, TEMPLATE, audit, link};
 use crate::failure::{Failure, Kind};
@@ -50,6 +54,7 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
                     checked.policy.digest()
                 ));
             }
+            schedules(&checked).into_iter().for_each(|said| out.line(format!("  schedules   {said}")));
             out.line(format!("  people      {}", people(&checked)));
             out.line(format!("  http        {}", c.http.address));
             out.line(format!("  links       {}", link::described(&checked)));
@@ -65,6 +70,25 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
             Err(Failure::new(Kind::No, text.join("\n\n")))
         }
     }
+}
+
+/// How far ahead it is told that nobody is on call.
+const GAPS_MS: i64 = 28 * 86_400_000;
+
+/// What there is of schedules, and the next time in which nobody is on call, where that may be.
+fn schedules(checked: &Checked) -> Vec<String> {
+    let all = checked.policy.schedules();
+    if all.is_empty() {
+        return vec![];
+    }
+    let now = Clock::start().now().wall;
+    let span = Span { from: now, until: now.plus_ms(GAPS_MS) };
+    let gaps = all.iter().filter_map(|(name, schedule)| {
+        let gap = schedule.gap_within(span)?;
+        Some(format!("{name}: nobody {}", Gap::Once(gap).says(schedule.zone())))
+    });
+    let known = format!("{}, on clocks of the time zone database {}", all.len(), Zone::database());
+    std::iter::once(known).chain(gaps).collect()
 }
 
 /// Where the secret of people's pseudonyms comes from.

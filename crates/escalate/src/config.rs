@@ -1,8 +1,8 @@
 //! The tables that say who is paged, when, and until when.
 
-mod people;
-
 mod audited;
+mod people;
+mod schedules;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +13,10 @@ use wire::{Family, Severity, Source};
 
 pub(crate) use audited::of_target;
 pub use people::{Class, ContactConfig, ENGINEER, PeopleConfig, PersonConfig, RoleConfig, TeamConfig};
+pub use schedules::{
+    HoursConfig, LayerConfig, OverrideConfig, ScheduleConfig, SchedulesConfig, ShiftConfig, SwapConfig,
+    TemporaryConfig, TurnConfig,
+};
 
 /// Everything that decides about pages, as written. [`crate::Policy::new`] checks it as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +34,9 @@ pub struct Bundle {
     /// Who there is.
     #[serde(default, skip_serializing_if = "PeopleConfig::is_empty")]
     pub people: PeopleConfig,
+    /// Who is on call when.
+    #[serde(default, skip_serializing_if = "SchedulesConfig::is_empty")]
+    pub schedules: SchedulesConfig,
     /// Templates of pages, by audience and kind: `engineer`, `engineer.resolve`, `default`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub templates: BTreeMap<String, String>,
@@ -84,7 +91,7 @@ pub struct PolicyConfig {
     /// `receiver/target` that is paged at once when a receiver refuses a page or cannot be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
-    /// Whose acknowledgement stops the pages: `person:NAME`, `team:NAME`, `role:NAME`. Empty: anyone's. That of others is
+    /// Whose acknowledgement stops the pages: `person:NAME`, `team:NAME`, `role:NAME`, `schedule:NAME`. Empty: anyone's. That of others is
     /// written down as `seen`, and stops nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acknowledge_by: Vec<String>,
@@ -122,8 +129,8 @@ impl PolicyConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepConfig {
-    /// Who is paged: `person:NAME`, `team:NAME` and `role:NAME` of the people there are, or `receiver/target`, a place at a
-    /// receiver of this config.
+    /// Who is paged: `person:NAME`, `team:NAME` and `role:NAME` of the people there are, `schedule:NAME` for whoever is on
+    /// call then, or `receiver/target`, a place at a receiver of this config.
     pub targets: Vec<String>,
     /// By which of their contacts people are paged.
     #[serde(default, skip_serializing_if = "Class::is_page")]
@@ -145,9 +152,12 @@ pub struct WhenConfig {
     /// Hours of the day, such as `09:00-17:30`; `22:00-06:00` goes over midnight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<String>,
-    /// Days of the week: `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`.
+    /// Days of the week: `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`; `holiday` with a calendar.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<String>,
+    /// Which calendar of holidays of `schedules.toml`: its days are `holiday`, and not what they are of the week.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holidays: Option<String>,
     /// Time zone of hours and days; that of `people.toml` if it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,

@@ -23,6 +23,7 @@ mod people;
 mod policy;
 mod rebuild;
 mod route;
+pub mod schedule;
 mod shelf;
 mod state;
 mod store;
@@ -33,7 +34,8 @@ pub use answers::Answer;
 pub use audit::{Anchor, Broken, Checker, Verified, Voucher, Witness, verify};
 pub use checkpoint::{Checkpoints, Disbelief, PublicKeys, SigningKey};
 pub use config::{
-    Bundle, ConfigError, ConfigErrors, EscalateConfig, PeopleConfig, PolicyConfig, RouteConfig, StepConfig,
+    Bundle, ConfigError, ConfigErrors, EscalateConfig, PeopleConfig, PolicyConfig, RouteConfig,
+    SchedulesConfig, StepConfig,
 };
 pub use counts::{Counters, Counts};
 pub use effect::{Effect, Input, Loaded};

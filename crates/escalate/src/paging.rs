@@ -65,8 +65,8 @@ pub(crate) fn step_that_pages(
         if !step.when.holds(incident, now) {
             return Vec::new();
         }
-        let reached = step.targets.iter().flat_map(|whom| policy.roster().reach(whom, step.by));
-        around(incident, policy, plan, step, reached.collect())
+        let reached = step.targets.iter().flat_map(|whom| policy.roster().reach(whom, step.by, Some(now)));
+        around(incident, (policy, plan, step), reached.collect(), now)
     };
     let (mut at, mut targets) = (from, reached(from));
     for _ in 0..plan.steps.len() {

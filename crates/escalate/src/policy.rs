@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoints;
 use crate::config::{Bundle, Class, ConfigErrors, EscalateConfig};
 use crate::pace::Rates;
 use crate::people::PeopleKey;
+use crate::schedule::Schedule;
 use crate::template::Templates;
 
 mod check;
@@ -212,6 +213,24 @@ impl Policy {
 
     pub(crate) const fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// The time zone of whoever has none of their own.
+    #[must_use]
+    pub const fn zone(&self) -> &wire::Zone {
+        &self.roster.anyone.zone
+    }
+
+    /// Who is on call when, by the names of the schedules.
+    #[must_use]
+    pub const fn schedules(&self) -> &BTreeMap<String, Schedule> {
+        &self.roster.schedules
+    }
+
+    /// What a person is called in messages; their key, if they have no other name.
+    #[must_use]
+    pub fn called<'a>(&'a self, person: &'a str) -> &'a str {
+        self.roster.people.get(person).map_or(person, |reader| &reader.name)
     }
 
     pub(crate) const fn templates(&self) -> &Templates {

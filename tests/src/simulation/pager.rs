@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use escalate::config::{
+    ContactConfig, ENGINEER, LayerConfig, PersonConfig, ScheduleConfig, SchedulesConfig, TurnConfig,
+};
 use escalate::{Bundle, EscalateConfig, Loaded, PeopleConfig, Policy, PolicyConfig, RouteConfig, StepConfig};
 use runtime::sends::{Sends, Sent};
 use wire::command::{Action, Command, Principal, Role};
@@ -152,12 +155,23 @@ pub fn another_bundle() -> Bundle {
     bundle_of(["third", "fourth", "office"])
 }
 
+/// The second step calls whoever of two is on call; their turns are an hour each.
 fn bundle_of([first, second, desk]: [&str; 3]) -> Bundle {
-    let step = |target: &str| StepConfig {
-        targets: vec![format!("pager/{target}")],
-        delay_s: DELAY_S,
-        ..StepConfig::default()
+    let step =
+        |target: String| StepConfig { targets: vec![target], delay_s: DELAY_S, ..StepConfig::default() };
+    let at = |target: &str| step(format!("pager/{target}"));
+    let two = ["a", "b"].map(|half| format!("{second}-{half}"));
+    let person = |name: &String| {
+        let contact = ContactConfig { page: vec![format!("pager/{name}")], ..ContactConfig::default() };
+        (name.clone(), PersonConfig { audience: ENGINEER.into(), contact, ..PersonConfig::default() })
     };
+    let layer = LayerConfig {
+        people: two.iter().cloned().map(TurnConfig::One).collect(),
+        turn: "1 hour".into(),
+        handover: "2026-01-01 00:00".into(),
+        ..LayerConfig::default()
+    };
+    let rota = ScheduleConfig { layer: vec![layer], ..ScheduleConfig::default() };
     let policy = |steps: Vec<StepConfig>, until_owned| PolicyConfig {
         until_owned,
         mitigation_expires_s: 3600,
@@ -171,12 +185,16 @@ fn bundle_of([first, second, desk]: [&str; 3]) -> Bundle {
         namespace: NAMESPACE.to_owned(),
         route: vec![tickets, rest],
         policy: [
-            ("page".to_owned(), policy(vec![step(first), step(second)], true)),
-            ("ticket".to_owned(), policy(vec![step(desk)], false)),
+            ("page".to_owned(), policy(vec![at(first), step("schedule:rota".into())], true)),
+            ("ticket".to_owned(), policy(vec![at(desk)], false)),
         ]
         .into(),
         escalate: EscalateConfig { catch_up_delay_s: 5, lease_s: LEASE_S, ..EscalateConfig::default() },
-        people: PeopleConfig::default(),
+        people: PeopleConfig { person: two.iter().map(person).collect(), ..PeopleConfig::default() },
+        schedules: SchedulesConfig {
+            schedule: [("rota".to_owned(), rota)].into(),
+            ..SchedulesConfig::default()
+        },
         templates: BTreeMap::new(),
     }
 }

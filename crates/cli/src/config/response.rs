@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use escalate::config::{At, PolicyConfig, RouteConfig};
-use escalate::{ConfigError, PeopleConfig};
+use escalate::{ConfigError, PeopleConfig, SchedulesConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -14,9 +14,11 @@ use super::parts;
 /// What `tocsin init --response` writes.
 pub const PEOPLE: &str = include_str!("response/people.toml");
 pub const POLICY: &str = include_str!("response/policy.toml");
+pub const SCHEDULES: &str = include_str!("response/schedules.toml");
 
 const PEOPLE_FILE: &str = "people.toml";
 const POLICY_FILE: &str = "policy.toml";
+const SCHEDULES_FILE: &str = "schedules.toml";
 const TEMPLATES: &str = "templates";
 /// How a template's file ends; its name before that is the template's.
 const TEMPLATE_END: &str = "txt";
@@ -29,6 +31,7 @@ pub struct Folder {
     dir: PathBuf,
     people: Option<String>,
     policy: Option<String>,
+    schedules: Option<String>,
     templates: BTreeMap<String, String>,
 }
 
@@ -38,10 +41,11 @@ pub struct Response {
     pub route: Vec<RouteConfig>,
     pub policy: BTreeMap<String, PolicyConfig>,
     pub people: PeopleConfig,
+    pub schedules: SchedulesConfig,
     pub templates: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyFile {
     route: Vec<RouteConfig>,
@@ -53,7 +57,7 @@ pub(crate) fn starting(dir: &Path) -> Vec<(PathBuf, String)> {
     let templates = escalate::BUILT_IN_TEMPLATES.map(|(audience, text)| {
         (dir.join(TEMPLATES).join(format!("{audience}.{TEMPLATE_END}")), text.to_owned())
     });
-    let files = [(PEOPLE_FILE, PEOPLE), (POLICY_FILE, POLICY)];
+    let files = [(PEOPLE_FILE, PEOPLE), (POLICY_FILE, POLICY), (SCHEDULES_FILE, SCHEDULES)];
     files.map(|(name, text)| (dir.join(name), text.to_owned())).into_iter().chain(templates).collect()
 }
 
@@ -70,9 +74,12 @@ impl Folder {
             let read = match name.as_str() {
                 PEOPLE_FILE => text(&path).map(|text| folder.people = Some(text)),
                 POLICY_FILE => text(&path).map(|text| folder.policy = Some(text)),
+                SCHEDULES_FILE => text(&path).map(|text| folder.schedules = Some(text)),
                 TEMPLATES => folder.read_templates(&path),
                 other if may_stand_beside(&path, other) => Ok(()),
-                _ => Err(vec![odd(&path, "people.toml, policy.toml and the folder templates")]),
+                _ => {
+                    Err(vec![odd(&path, "people.toml, policy.toml, schedules.toml and the folder templates")])
+                }
             };
             faults.extend(read.err().into_iter().flatten());
         }
@@ -107,7 +114,8 @@ impl Folder {
     /// Everything that was read, so that a change of any of it is seen.
     #[must_use]
     pub fn whole(&self) -> String {
-        let files = [(PEOPLE_FILE, &self.people), (POLICY_FILE, &self.policy)];
+        let files =
+            [(PEOPLE_FILE, &self.people), (POLICY_FILE, &self.policy), (SCHEDULES_FILE, &self.schedules)];
         let files = files.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
         let templates = self.templates.iter().map(|(name, text)| (name.as_str(), text));
         files.chain(templates).map(|(name, text)| format!("{name}\0{}\0{text}\0", text.len())).collect()
@@ -116,23 +124,22 @@ impl Folder {
     /// # Errors
     /// What is no TOML, or has no such settings.
     pub fn parse(&self) -> Result<Response, Vec<Fault>> {
-        let people = self.people.as_deref().map(|text| parse(&self.dir.join(PEOPLE_FILE), text));
-        let policy =
-            self.policy.as_deref().map(|text| parse::<PolicyFile>(&self.dir.join(POLICY_FILE), text));
-        let (people, policy) = (people.transpose(), policy.transpose());
-        match (people, policy) {
-            (Ok(people), Ok(policy)) => {
-                let PolicyFile { route, policy } =
-                    policy.unwrap_or(PolicyFile { route: vec![], policy: BTreeMap::new() });
-                Ok(Response {
-                    route,
-                    policy,
-                    people: people.unwrap_or_default(),
-                    templates: self.templates.clone(),
-                })
+        let people = self.of(PEOPLE_FILE, self.people.as_ref());
+        let schedules = self.of(SCHEDULES_FILE, self.schedules.as_ref());
+        let policy = self.of::<PolicyFile>(POLICY_FILE, self.policy.as_ref());
+        match (people, schedules, policy) {
+            (Ok(people), Ok(schedules), Ok(PolicyFile { route, policy })) => {
+                Ok(Response { route, policy, people, schedules, templates: self.templates.clone() })
             }
-            (people, policy) => Err(people.err().into_iter().chain(policy.err()).collect()),
+            (people, schedules, policy) => {
+                Err([people.err(), schedules.err(), policy.err()].into_iter().flatten().collect())
+            }
         }
+    }
+
+    /// What stands in one of the files; its default where there is none.
+    fn of<T: DeserializeOwned + Default>(&self, name: &str, text: Option<&String>) -> Result<T, Fault> {
+        text.map_or_else(|| Ok(T::default()), |text| parse(&self.dir.join(name), text))
     }
 
     /// Where in these files something is that is wrong with the bundle; `None` if it is in none of them.
@@ -144,6 +151,10 @@ impl Folder {
             "people" => {
                 let source = self.people.as_deref().unwrap_or_default();
                 Some(Fault::of_key(&self.dir.join(PEOPLE_FILE), source, &parts(rest), why))
+            }
+            "schedules" => {
+                let source = self.schedules.as_deref().unwrap_or_default();
+                Some(Fault::of_key(&self.dir.join(SCHEDULES_FILE), source, &parts(rest), why))
             }
             "route" | "policy" => {
                 let source = self.policy.as_deref().unwrap_or_default();

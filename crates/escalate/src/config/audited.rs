@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Bundle, ContactConfig, ENGINEER, PeopleConfig, PersonConfig, PolicyConfig, RoleConfig, StepConfig,
-    TeamConfig,
+    Bundle, ContactConfig, ENGINEER, LayerConfig, OverrideConfig, PeopleConfig, PersonConfig, PolicyConfig,
+    RoleConfig, ScheduleConfig, SchedulesConfig, ShiftConfig, StepConfig, SwapConfig, TeamConfig,
+    TemporaryConfig, TurnConfig,
 };
 
 /// Another name for a person, or for whoever a target is.
@@ -16,7 +17,7 @@ impl Bundle {
     ///
     /// Whatever is added to a bundle must be named here, since it may hold a person.
     pub(crate) fn audited(&self, pseudonym: Pseudonym<'_>) -> Self {
-        let Self { namespace, route, policy, escalate, people, templates: _ } = self;
+        let Self { namespace, route, policy, escalate, people, schedules, templates: _ } = self;
         let policy = policy.iter().map(|(name, policy)| (name.clone(), of_policy(policy, pseudonym)));
         Self {
             namespace: namespace.clone(),
@@ -24,6 +25,7 @@ impl Bundle {
             policy: policy.collect(),
             escalate: escalate.clone(),
             people: of_people(people, pseudonym),
+            schedules: of_schedules(schedules, pseudonym),
             templates: BTreeMap::new(),
         }
     }
@@ -82,17 +84,70 @@ fn of_people(people: &PeopleConfig, pseudonym: Pseudonym<'_>) -> PeopleConfig {
     PeopleConfig { zone: zone.clone(), person: person.collect(), team: team.collect(), role: role.collect() }
 }
 
+fn of_schedules(schedules: &SchedulesConfig, pseudonym: Pseudonym<'_>) -> SchedulesConfig {
+    let SchedulesConfig { schedule, holidays } = schedules;
+    let schedule = schedule.iter().map(|(name, schedule)| (name.clone(), of_schedule(schedule, pseudonym)));
+    SchedulesConfig { schedule: schedule.collect(), holidays: holidays.clone() }
+}
+
+fn of_schedule(schedule: &ScheduleConfig, pseudonym: Pseudonym<'_>) -> ScheduleConfig {
+    let all = |names: &[String]| names.iter().map(|name| pseudonym(name)).collect::<Vec<_>>();
+    let ScheduleConfig { zone, may_be_empty, layer, temporary, swap, overrides } = schedule;
+    let layer = layer.iter().map(|layer| {
+        let LayerConfig { name, level, people, turn, handover, from, until, only } = layer;
+        LayerConfig {
+            name: name.clone(),
+            level: *level,
+            people: people.iter().map(|turn| TurnConfig::Several(all(turn.people()))).collect(),
+            turn: turn.clone(),
+            handover: handover.clone(),
+            from: from.clone(),
+            until: until.clone(),
+            only: only.clone(),
+        }
+    });
+    let temporary = temporary.iter().map(|TemporaryConfig { from, until, shift }| {
+        let shift = shift.iter().map(|ShiftConfig { from, until, people }| {
+            let people = all(people);
+            ShiftConfig { from: from.clone(), until: until.clone(), people }
+        });
+        TemporaryConfig { from: from.clone(), until: until.clone(), shift: shift.collect() }
+    });
+    let swap = swap.iter().map(|SwapConfig { from, until, between }| {
+        let between = between.each_ref().map(|name| pseudonym(name));
+        SwapConfig { from: from.clone(), until: until.clone(), between }
+    });
+    let overrides = overrides.iter().map(|over| {
+        let OverrideConfig { from, until, people, instead_of, beside } = over;
+        OverrideConfig {
+            from: from.clone(),
+            until: until.clone(),
+            people: all(people),
+            instead_of: instead_of.as_ref().map(|name| pseudonym(name)),
+            beside: *beside,
+        }
+    });
+    ScheduleConfig {
+        zone: zone.clone(),
+        may_be_empty: *may_be_empty,
+        layer: layer.collect(),
+        temporary: temporary.collect(),
+        swap: swap.collect(),
+        overrides: overrides.collect(),
+    }
+}
+
 fn of_contact(contact: &ContactConfig, pseudonym: Pseudonym<'_>) -> ContactConfig {
     let all = |texts: &[String]| texts.iter().map(|text| of_target(text, pseudonym)).collect();
     let ContactConfig { page, chat, mail } = contact;
     ContactConfig { page: all(page), chat: all(chat), mail: all(mail) }
 }
 
-/// As a step names them: teams and roles keep their names.
+/// As a step names them: teams, roles and schedules keep their names.
 fn of_whom(text: &str, pseudonym: Pseudonym<'_>) -> String {
     match text.split_once(':') {
         Some(("person", name)) => format!("person:{}", pseudonym(name)),
-        Some(("team" | "role", _)) => text.to_owned(),
+        Some(("team" | "role" | "schedule", _)) => text.to_owned(),
         _ => of_target(text, pseudonym),
     }
 }

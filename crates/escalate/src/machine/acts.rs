@@ -109,30 +109,28 @@ impl IncidentState {
         }
         let mut targets = Vec::new();
         for whom in &step.targets {
-            let reached = policy.roster().reach(whom, step.by);
-            if matches!(whom, Whom::Role(_)) {
+            let reached = policy.roster().reach(whom, step.by, Some(desk.now));
+            let may_be_empty = match whom {
+                Whom::At(_) | Whom::Person(_) | Whom::Team(_) => None,
+                Whom::Role(_) => Some(false),
+                Whom::Schedule(name) => policy.schedules().get(name).map(|schedule| schedule.may_be_empty),
+            };
+            if let Some(may_be_empty) = may_be_empty {
                 let (what, part) = (format!("slot/{whom}"), "coverage".to_owned());
-                let health = if reached.is_empty() {
-                    desk.note(
-                        self.id(),
-                        "step.empty",
-                        None,
-                        None,
-                        format!("{says}: nobody is behind {whom}"),
-                    );
-                    Health::Broken {
-                        what,
-                        part,
-                        why: "nobody has it, so what calls it goes on at once".into(),
-                    }
+                if reached.is_empty() {
+                    let why = format!("{says}: nobody is behind {whom}");
+                    desk.note(self.id(), "step.empty", None, None, why);
+                }
+                desk.health.push(if reached.is_empty() && !may_be_empty {
+                    let why = "nobody has it, so what calls it goes on at once".into();
+                    Health::Broken { what, part, why }
                 } else {
                     Health::Fine { what, part }
-                };
-                desk.health.push(health);
+                });
             }
             targets.extend(reached);
         }
-        around(&self.incident, policy, plan, step, targets)
+        around(&self.incident, (policy, plan, step), targets, desk.now)
     }
 
     /// Moves on what waited for `now`.
@@ -411,10 +409,9 @@ impl IncidentState {
 /// The same, each place once. An incident about a receiver goes around that receiver, if there is a way.
 pub(crate) fn around(
     incident: &Incident,
-    policy: &Policy,
-    plan: &Plan,
-    step: &Step,
+    (policy, plan, step): (&Policy, &Plan, &Step),
     targets: Vec<Addressed>,
+    now: Timestamp,
 ) -> Vec<Addressed> {
     let broken = broken_receiver(incident);
     let works = |a: &Addressed| broken != Some(&a.target.receiver);
@@ -426,7 +423,7 @@ pub(crate) fn around(
             let fallback = plan.fallback.iter().map(|t| Addressed { target: t.clone(), person: None });
             let reach = |s: &Step| {
                 let by = s.by;
-                s.targets.iter().flat_map(|w| policy.roster().reach(w, by)).collect::<Vec<_>>()
+                s.targets.iter().flat_map(|w| policy.roster().reach(w, by, Some(now))).collect::<Vec<_>>()
             };
             let others = [step].into_iter().chain(&plan.steps).flat_map(reach);
             fallback.chain(others).find(works).unwrap_or(target)

@@ -205,7 +205,7 @@ impl IncidentState {
                 // Who holds it already may go on without being asked again.
                 let holds = self.people.owner() == Some(by);
                 if let Some(plan) = plan.filter(|_| !holds)
-                    && let Some(why) = self.not_enough(plan, policy.roster(), who, by)
+                    && let Some(why) = self.not_enough((plan, policy.roster()), who, by, desk.now)
                 {
                     return Ok(Doing::Seen(why));
                 }
@@ -237,9 +237,15 @@ impl IncidentState {
     }
 
     /// Counts somebody's word; why it does not stop the pages, if it does not.
-    fn not_enough(&mut self, plan: &Plan, roster: &Roster, who: &str, by: &str) -> Option<String> {
+    fn not_enough(
+        &mut self,
+        (plan, roster): (&Plan, &Roster),
+        who: &str,
+        by: &str,
+        now: Timestamp,
+    ) -> Option<String> {
         let taking = &plan.taking;
-        let stands_for = taking.stands_for(roster, who);
+        let stands_for = taking.stands_for(roster, who, now);
         if stands_for.is_empty() {
             return Some(format!("you have seen it, and pages go on: it takes {}", taking.says()));
         }
@@ -288,18 +294,18 @@ fn until(desk: &Desk, for_s: Option<u64>, default_ms: Option<i64>) -> Result<Tim
 
 /// Whom somebody names, as the audit may know them, and where they are reached.
 fn assigned(desk: &mut Desk, policy: &Policy, to: &str) -> Result<(String, Vec<Addressed>), String> {
-    let whom = Whom::parse(to).ok_or("it is none of person:NAME, team:NAME, role:NAME")?;
-    let reached = policy.roster().reach(&whom, Class::Page);
+    let whom = Whom::parse(to).ok_or("it is none of person:NAME, team:NAME, role:NAME, schedule:NAME")?;
+    let reached = policy.roster().reach(&whom, Class::Page, Some(desk.now));
     if matches!(whom, Whom::At(_)) {
-        return Err("that is a place, not somebody: name a person, a team or a role".into());
+        return Err("that is a place, not somebody: name a person, a team, a role or a schedule".into());
     }
     if reached.is_empty() {
         // What is refused is audited, and a name is not.
-        return Err("that is nobody who can be paged: see `person`, `team` and `role` in people.toml".into());
+        return Err("that is nobody who can be paged: see `person`, `team` and `role` in people.toml, and `tocsin oncall`".into());
     }
     let known = match &whom {
         Whom::Person(name) => desk.pseudonym(name),
-        Whom::At(_) | Whom::Team(_) | Whom::Role(_) => whom.to_string(),
+        Whom::At(_) | Whom::Team(_) | Whom::Role(_) | Whom::Schedule(_) => whom.to_string(),
     };
     Ok((known, reached))
 }

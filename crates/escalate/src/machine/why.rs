@@ -21,10 +21,11 @@ impl Machine {
         let plan = policy.plan(&state.plan)?;
         let state = state.as_ref();
         let mut said = vec![route(state, &policy), follows(state), stands(state, &self.desk)];
-        let steps = (0..).zip(&plan.steps).map(|(n, step)| says_step(n, step, state, &policy));
+        let now = self.desk.now;
+        let steps = (0..).zip(&plan.steps).map(|(n, step)| says_step(n, step, state, &policy, now));
         match person {
             None => said.extend(steps),
-            Some(person) => said.extend(of_person(person, state, &policy, plan)),
+            Some(person) => said.extend(of_person(person, state, (&policy, plan), now)),
         }
         Some(said)
     }
@@ -88,13 +89,13 @@ fn stands(state: &IncidentState, desk: &Desk) -> String {
 }
 
 /// A step: when it pages, whom, and what became of its pages in this generation.
-fn says_step(n: u32, step: &Step, state: &IncidentState, policy: &Policy) -> String {
-    let whom = step.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+fn says_step(n: u32, step: &Step, state: &IncidentState, policy: &Policy, now: Timestamp) -> String {
+    let whom = step.targets.iter().map(|whom| says_whom(whom, policy, now)).collect::<Vec<_>>().join(", ");
     let mut said = format!("step {}: {whom}", n + 1);
     if !step.when.is_always() {
         write!(said, ", if it is {}", step.when).expect("a string takes it");
     }
-    let reached = step.targets.iter().flat_map(|w| policy.roster().reach(w, step.by)).count();
+    let reached = step.targets.iter().flat_map(|w| policy.roster().reach(w, step.by, Some(now))).count();
     if reached == 0 {
         said.push_str(": nobody is behind it");
     }
@@ -109,6 +110,17 @@ fn says_step(n: u32, step: &Step, state: &IncidentState, policy: &Policy) -> Str
         said.push_str(": not paged");
     }
     said
+}
+
+/// Whom a step names; of a schedule who is on call, and why.
+fn says_whom(whom: &Whom, policy: &Policy, now: Timestamp) -> String {
+    let Whom::Schedule(name) = whom else { return whom.to_string() };
+    let Some(schedule) = policy.schedules().get(name) else { return whom.to_string() };
+    let on = schedule.at(now);
+    let people = if on.people.is_empty() { "nobody".to_owned() } else { on.people.join(" and ") };
+    let by = on.by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let by = if by.is_empty() { "no layer holds".to_owned() } else { format!("by {by}") };
+    format!("{whom} ({people} on call, {by})")
 }
 
 const fn calls(page: &PageEntry) -> bool {
@@ -132,20 +144,27 @@ fn says_page(page: &PageEntry) -> String {
 }
 
 /// Whether somebody was paged, and why or why not.
-fn of_person(person: &str, state: &IncidentState, policy: &Policy, plan: &Plan) -> Vec<String> {
+fn of_person(
+    person: &str,
+    state: &IncidentState,
+    (policy, plan): (&Policy, &Plan),
+    now: Timestamp,
+) -> Vec<String> {
     let roster = policy.roster();
     let person = roster.person_of(person);
     if !roster.people.contains_key(person) {
         return vec![format!("{person} is nobody in people.toml of the bundle that it follows")];
     }
-    let calls_them = |whom: &&Whom| roster.includes(whom, person);
+    // A schedule calls whoever is on call when it comes to that.
+    let calls_them = |whom: &&Whom| roster.people(whom, None).contains(&person);
     let steps: Vec<(u32, &Step)> =
         (0..).zip(&plan.steps).filter(|(_, step)| step.targets.iter().any(|w| calls_them(&w))).collect();
     let pages: Vec<&PageEntry> =
         state.pages.iter().filter(|p| calls(p) && p.person.as_deref() == Some(person)).collect();
     let mut said = Vec::new();
     for (n, step) in &steps {
-        let by: Vec<String> = step.targets.iter().filter(calls_them).map(ToString::to_string).collect();
+        let by: Vec<String> =
+            step.targets.iter().filter(calls_them).map(|whom| says_whom(whom, policy, now)).collect();
         let when = if step.when.is_always() { String::new() } else { format!(", if it is {}", step.when) };
         said.push(format!("{person} is called by step {}, as {}{when}", n + 1, by.join(" and ")));
     }

@@ -11,6 +11,7 @@ use crate::config::{
 use crate::template::{TEMPLATE_MAX, TEMPLATES_MAX, Templates};
 
 mod people;
+mod schedules;
 
 /// Most routes, policies, steps of one, targets of a step and of a policy: above any use, so that nothing is unbounded.
 const ROUTES_MAX: usize = 1000;
@@ -30,7 +31,8 @@ pub(super) struct Checked {
 pub(super) fn all(bundle: &Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Checked, ConfigErrors> {
     let mut check = Check { errors: Vec::new(), receivers };
     check.limits(&bundle.escalate);
-    let roster = check.people(&bundle.people);
+    let mut roster = check.people(&bundle.people);
+    check.schedules(&bundle.schedules, &mut roster);
     check.within(&[key("policy")], "policies", bundle.policy.len(), &(1..=POLICIES_MAX));
     let plans: BTreeMap<_, _> = bundle
         .policy
@@ -123,7 +125,8 @@ impl Check<'_> {
         self.within(&at("steps"), "targets of all steps", targets, &(0..=TARGETS_OF_POLICY_MAX));
         let fallback = policy.fallback.as_ref().and_then(|text| self.target(&at("fallback"), text));
         if let Some(fallback) = &fallback {
-            let reach = |s: &Step| s.targets.iter().flat_map(|w| roster.reach(w, s.by)).collect::<Vec<_>>();
+            let reach =
+                |s: &Step| s.targets.iter().flat_map(|w| roster.reach(w, s.by, None)).collect::<Vec<_>>();
             let mut receivers = steps.iter().flat_map(reach).map(|a| a.target.receiver);
             if receivers.all(|r| r == fallback.receiver) {
                 self.wrong(
@@ -154,20 +157,35 @@ impl Check<'_> {
         self.within(&path("targets"), "targets", step.targets.len(), &(1..=TARGETS_MAX));
         let targets = self.whom(&path("targets"), "in this step", &step.targets, roster);
         for (i, whom) in targets.iter().enumerate() {
-            // A role that nobody has is told of when it is called.
-            if !matches!(whom, Whom::Role(_)) && roster.reach(whom, step.by).is_empty() {
-                let at = [path("targets"), vec![At::Index(i)]].concat();
-                let class = step.by.name();
-                self.wrong(
-                    &at,
-                    format!("{whom} has no `{class}` in its contacts, so this step would reach nobody"),
-                );
+            let at = [path("targets"), vec![At::Index(i)]].concat();
+            let class = step.by.name();
+            match whom {
+                // A role that nobody has is told of when it is called.
+                Whom::Role(_) => (),
+                Whom::Schedule(_) => {
+                    let person = |name: &&str| Whom::Person((*name).to_owned());
+                    let unreached = |p: &&str| roster.reach(&person(p), step.by, None).is_empty();
+                    if let Some(p) = roster.people(whom, None).into_iter().find(unreached) {
+                        let why =
+                            format!("{p} may be on call by {whom}, and has no `{class}` in their contacts");
+                        self.wrong(&at, why);
+                    }
+                }
+                Whom::At(_) | Whom::Person(_) | Whom::Team(_) => {
+                    if roster.reach(whom, step.by, None).is_empty() {
+                        let why = format!(
+                            "{whom} has no `{class}` in its contacts, so this step would reach nobody"
+                        );
+                        self.wrong(&at, why);
+                    }
+                }
             }
         }
-        let when = When::new(&step.when, &roster.anyone.zone).unwrap_or_else(|(field, why)| {
-            self.wrong(&[at, &[key("when"), key(field)]].concat(), why);
-            When::always()
-        });
+        let when =
+            When::new(&step.when, &roster.anyone.zone, &roster.calendars).unwrap_or_else(|(field, why)| {
+                self.wrong(&[at, &[key("when"), key(field)]].concat(), why);
+                When::always()
+            });
         Step { targets, by: step.by, when, delay_ms: i64::from(step.delay_s) * 1000 }
     }
 
@@ -180,9 +198,15 @@ impl Check<'_> {
                        add a step without `when` after it";
             self.wrong(&[at.as_slice(), &[key("when")]].concat(), why.into());
         }
-        if !last.targets.is_empty() && last.targets.iter().all(|w| roster.reach(w, last.by).is_empty()) {
-            let why = "the last step repeats until somebody owns the incident, and nobody would be reached by it; \
-                       add somebody who always is";
+        let may_be_nobody = |whom: &Whom| match whom {
+            Whom::Schedule(name) => roster.schedules.get(name).is_none_or(|s| s.may_be_empty),
+            Whom::At(_) | Whom::Person(_) | Whom::Team(_) | Whom::Role(_) => {
+                roster.reach(whom, last.by, None).is_empty()
+            }
+        };
+        if !last.targets.is_empty() && last.targets.iter().all(may_be_nobody) {
+            let why = "the last step repeats until somebody owns the incident, and it may come to a time at which nobody \
+                       would be reached by it; add somebody who always is";
             self.wrong(&[at.as_slice(), &[key("targets")]].concat(), why.into());
         }
     }
@@ -192,7 +216,8 @@ impl Check<'_> {
         let by = self.whom(&at("acknowledge_by"), "here", &policy.acknowledge_by, roster);
         for (i, whom) in by.iter().enumerate() {
             if matches!(whom, Whom::At(_)) {
-                let why = format!("{whom} is a place, not somebody: name a person, a team or a role");
+                let why =
+                    format!("{whom} is a place, not somebody: name a person, a team, a role or a schedule");
                 self.wrong(&[at("acknowledge_by").as_slice(), &[At::Index(i)]].concat(), why);
             }
         }
@@ -203,12 +228,7 @@ impl Check<'_> {
             let why = "acknowledge_each takes one of each entry of acknowledge_by: name them, and leave acknowledge_quorum out";
             self.wrong(&at("acknowledge_each"), why.into());
         }
-        let people: BTreeSet<&str> = roster
-            .people
-            .keys()
-            .map(String::as_str)
-            .filter(|p| by.iter().any(|w| roster.includes(w, p)))
-            .collect();
+        let people: BTreeSet<&str> = by.iter().flat_map(|whom| roster.people(whom, None)).collect();
         if !by.is_empty() && people.len() < quorum as usize {
             let why = format!("it takes {quorum} people of these, and there are {}", people.len());
             self.wrong(&at("acknowledge_by"), why);
@@ -248,13 +268,14 @@ impl Check<'_> {
 
     fn one(&mut self, path: &[At], text: &str, roster: &Roster) -> Option<Whom> {
         let whom = match Whom::parse(text) {
-            Some(whom @ (Whom::Person(_) | Whom::Team(_) | Whom::Role(_))) => whom,
+            Some(whom @ (Whom::Person(_) | Whom::Team(_) | Whom::Role(_) | Whom::Schedule(_))) => whom,
             Some(Whom::At(_)) | None => return self.target(path, text).map(Whom::At),
         };
         let (name, known, table): (_, Vec<&String>, _) = match &whom {
             Whom::Person(name) => (name, roster.people.keys().collect(), "[person.NAME]"),
             Whom::Team(name) => (name, roster.teams.keys().collect(), "[team.NAME]"),
             Whom::Role(name) => (name, roster.roles.keys().collect(), "[role.NAME]"),
+            Whom::Schedule(name) => (name, roster.schedules.keys().collect(), "[schedule.NAME]"),
             Whom::At(_) => return Some(whom),
         };
         if !known.contains(&name) {
@@ -270,7 +291,7 @@ impl Check<'_> {
         let Some((receiver, target)) = parts.filter(|_| text.len() <= 256) else {
             self.wrong(
                 path,
-                format!("{text:?} is not `receiver/target`, such as \"inbox/on-call\", nor `person:`, `team:` or `role:` and a name"),
+                format!("{text:?} is not `receiver/target`, such as \"inbox/on-call\", nor `person:`, `team:`, `role:` or `schedule:` and a name"),
             );
             return None;
         };

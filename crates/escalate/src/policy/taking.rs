@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wire::Timestamp;
+
 use super::whom::{Roster, Whom};
 
 /// Whose acknowledgement stops the pages, and how many of them it takes.
@@ -30,12 +32,12 @@ impl Taking {
         Self { by: Vec::new(), need: Need::People(1) }
     }
 
-    /// Which of the entries somebody stands for; empty for whoever is asked in vain.
-    pub(crate) fn stands_for(&self, roster: &Roster, person: &str) -> BTreeSet<u32> {
+    /// Which of the entries somebody stands for at that time; empty for whoever is asked in vain.
+    pub(crate) fn stands_for(&self, roster: &Roster, person: &str, now: Timestamp) -> BTreeSet<u32> {
         if self.by.is_empty() {
             return BTreeSet::from([0]);
         }
-        (0..).zip(&self.by).filter(|(_, whom)| roster.includes(whom, person)).map(|(i, _)| i).collect()
+        (0..).zip(&self.by).filter(|(_, whom)| roster.includes(whom, person, now)).map(|(i, _)| i).collect()
     }
 
     /// Whether these are enough.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use wire::Zone;
+use wire::{Timestamp, Zone};
 
 use super::Target;
 use crate::config::Class;
+use crate::schedule::{Calendars, Schedule};
 
 /// Whom a step of a policy names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +17,8 @@ pub enum Whom {
     Person(String),
     Team(String),
     Role(String),
+    /// Whoever is on call.
+    Schedule(String),
 }
 
 /// Where a page goes, and who is meant.
@@ -49,6 +52,8 @@ pub(crate) struct Roster {
     pub(crate) people: BTreeMap<String, Reader>,
     pub(crate) teams: BTreeMap<String, Team>,
     pub(crate) roles: BTreeMap<String, Vec<String>>,
+    pub(crate) schedules: BTreeMap<String, Schedule>,
+    pub(crate) calendars: Calendars,
     /// Other names under which people act.
     pub(crate) accounts: BTreeMap<String, String>,
     /// For whoever reads a channel that is nobody's.
@@ -56,7 +61,7 @@ pub(crate) struct Roster {
 }
 
 impl Whom {
-    /// Reads `receiver/target`, `person:NAME`, `team:NAME` or `role:NAME`; `None` if it is none of them.
+    /// Reads `receiver/target`, `person:NAME`, `team:NAME`, `role:NAME` or `schedule:NAME`; `None` if it is none of them.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let named = |name: &str| (!name.is_empty()).then(|| name.to_owned());
@@ -64,6 +69,7 @@ impl Whom {
             Some(("person", name)) => named(name).map(Self::Person),
             Some(("team", name)) => named(name).map(Self::Team),
             Some(("role", name)) => named(name).map(Self::Role),
+            Some(("schedule", name)) => named(name).map(Self::Schedule),
             _ => {
                 let (receiver, target) = text.split_once('/')?;
                 let target = Target { receiver: named(receiver)?, target: named(target)? };
@@ -80,6 +86,7 @@ impl fmt::Display for Whom {
             Self::Person(name) => write!(f, "person:{name}"),
             Self::Team(name) => write!(f, "team:{name}"),
             Self::Role(name) => write!(f, "role:{name}"),
+            Self::Schedule(name) => write!(f, "schedule:{name}"),
         }
     }
 }
@@ -98,33 +105,44 @@ impl Roster {
         self.accounts.get(name).or_else(|| self.accounts.get(account)).map_or(name, String::as_str)
     }
 
-    /// Whether somebody is meant by this.
-    pub(crate) fn includes(&self, whom: &Whom, person: &str) -> bool {
-        match whom {
-            Whom::At(_) => false,
-            Whom::Person(name) => name == person,
-            Whom::Team(name) => self.teams.get(name).is_some_and(|t| t.people.iter().any(|p| p == person)),
-            Whom::Role(name) => self.roles.get(name).is_some_and(|people| people.iter().any(|p| p == person)),
-        }
-    }
-
-    /// Where these are reached, each place once, in order. Empty when nobody is.
-    pub(crate) fn reach(&self, whom: &Whom, class: Class) -> Vec<Addressed> {
-        let mut seen = BTreeSet::new();
-        let all: Vec<Addressed> = match whom {
-            Whom::At(target) => vec![Addressed { target: target.clone(), person: None }],
-            Whom::Person(name) => self.person(name, class),
-            Whom::Team(name) => self.teams.get(name).map_or_else(Vec::new, |team| {
-                let people = team.people.iter().flat_map(|p| self.person(p, class));
-                let channels = team.channels.contacts.get(&class).into_iter().flatten();
-                people.chain(channels.map(|t| Addressed { target: t.clone(), person: None })).collect()
-            }),
-            Whom::Role(name) => {
-                let people = self.roles.get(name).into_iter().flatten();
-                people.flat_map(|p| self.person(p, class)).collect()
+    /// The keys of who is meant by this at a time; without one, of everybody who ever may be.
+    pub(crate) fn people(&self, whom: &Whom, at: Option<Timestamp>) -> Vec<&str> {
+        let named = match whom {
+            Whom::At(_) => None,
+            Whom::Person(name) => {
+                return self.people.get_key_value(name).map(|(k, _)| k.as_str()).into_iter().collect();
+            }
+            Whom::Team(name) => self.teams.get(name).map(|team| &team.people),
+            Whom::Role(name) => self.roles.get(name),
+            Whom::Schedule(name) => {
+                let Some(schedule) = self.schedules.get(name) else { return vec![] };
+                return at
+                    .map_or_else(|| schedule.everybody().into_iter().collect(), |at| schedule.at(at).people);
             }
         };
-        all.into_iter().filter(|a| seen.insert(a.target.clone())).collect()
+        named.into_iter().flatten().map(String::as_str).collect()
+    }
+
+    /// Whether somebody is meant by this at a time.
+    pub(crate) fn includes(&self, whom: &Whom, person: &str, at: Timestamp) -> bool {
+        self.people(whom, Some(at)).contains(&person)
+    }
+
+    /// Where these are reached at a time, each place once, in order; without one, wherever they ever may be. Empty when
+    /// nobody is.
+    pub(crate) fn reach(&self, whom: &Whom, class: Class, at: Option<Timestamp>) -> Vec<Addressed> {
+        let place = |target: &Target| Addressed { target: target.clone(), person: None };
+        let people = self.people(whom, at).into_iter().flat_map(|person| self.person(person, class));
+        let places: Vec<Addressed> = match whom {
+            Whom::At(target) => vec![place(target)],
+            Whom::Team(name) => {
+                let channels = self.teams.get(name).and_then(|team| team.channels.contacts.get(&class));
+                channels.into_iter().flatten().map(place).collect()
+            }
+            Whom::Person(_) | Whom::Role(_) | Whom::Schedule(_) => vec![],
+        };
+        let mut seen = BTreeSet::new();
+        people.chain(places).filter(|a| seen.insert(a.target.clone())).collect()
     }
 
     fn person(&self, name: &str, class: Class) -> Vec<Addressed> {
@@ -159,6 +177,7 @@ mod tests {
             ("person:ada", Some(Whom::Person("ada".into()))),
             ("team:risk/eu", Some(Whom::Team("risk/eu".into()))),
             ("role:lead", Some(Whom::Role("lead".into()))),
+            ("schedule:risk", Some(Whom::Schedule("risk".into()))),
             ("slack/#a:b", at("slack", "#a:b")),
             ("mail/ada@example.org", at("mail", "ada@example.org")),
             ("person:", None),
@@ -177,8 +196,15 @@ mod tests {
         let anyone =
             Reader { name: "x".into(), zone: Zone::UTC, audience: "x".into(), contacts: BTreeMap::new() };
         let accounts = BTreeMap::from([("slack:U0123".to_owned(), "ada".to_owned())]);
-        let (people, teams, roles) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let roster = Roster { people, teams, roles, accounts, anyone };
+        let roster = Roster {
+            people: BTreeMap::new(),
+            teams: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            calendars: Calendars::default(),
+            accounts,
+            anyone,
+        };
         for (name, want) in [
             ("slack:U0123", "ada"),
             ("slack:U0123/ada.l", "ada"),

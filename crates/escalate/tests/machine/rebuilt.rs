@@ -7,7 +7,7 @@ use escalate::config::{
     Bundle, ContactConfig, EscalateConfig, PeopleConfig, PersonConfig, PolicyConfig, RoleConfig, RouteConfig,
     StepConfig, TeamConfig, WhenConfig,
 };
-use escalate::{Effect, Input, Loaded, Machine, Paging, Policy, rebuild};
+use escalate::{Effect, Input, Loaded, Machine, Paging, Policy, SchedulesConfig, rebuild};
 use proptest::prelude::*;
 use wire::audit::AuditRecord;
 use wire::command::Action;
@@ -32,7 +32,8 @@ enum Op {
 fn target() -> impl Strategy<Value = String> {
     let who = prop::sample::select(vec!["ana-l", "bo-m", "chief-1", "ml-x"]);
     let at = (prop::sample::select(vec!["pager", "phone", "board"]), who);
-    let whom = prop::sample::select(vec!["person:ana-l", "team:ml", "role:lead", "role:nobody"]);
+    let whom =
+        prop::sample::select(vec!["person:ana-l", "team:ml", "role:lead", "role:nobody", "schedule:rota"]);
     prop_oneof![3 => at.prop_map(|(r, who)| format!("{r}/{who}")), 1 => whom.prop_map(str::to_owned)]
 }
 
@@ -60,6 +61,19 @@ fn people() -> PeopleConfig {
         team: [("ml".to_owned(), team)].into(),
         role: [("lead".to_owned(), role(&["bo-m"])), ("nobody".to_owned(), role(&[]))].into(),
     }
+}
+
+/// Both in turn, for minutes of the hour that the script sees, and at times nobody.
+fn schedules() -> SchedulesConfig {
+    let text = r#"
+        [schedule.rota]
+        may_be_empty = true
+        layer = [{ people = ["ana-l", ["bo-m", "ana-l"], []], turn = "1 hour", handover = "2026-03-02 10:05" }]
+        swap = [{ from = "2026-03-02 10:06", until = "2026-03-02 10:10", between = ["ana-l", "bo-m"] }]
+        override = [{ from = "2026-03-02 10:12", until = "2026-03-02 10:15", people = ["bo-m"], instead_of = "ana-l" }]
+        temporary = [{ from = "2026-03-02 10:15", until = "2026-03-02 10:16", shift = [] }]
+    "#;
+    toml::from_str(text).expect("schedules")
 }
 
 fn plan(until_owned: bool) -> impl Strategy<Value = PolicyConfig> {
@@ -115,7 +129,15 @@ fn any_bundle() -> impl Strategy<Value = Bundle> {
             "Call ana-l.\n{{ what }}\n{{ where }}\n{{ since }}\n{{ next }}".to_owned(),
         )]
         .into();
-        Bundle { namespace: "default".into(), route, policy, escalate, people: people(), templates }
+        Bundle {
+            namespace: "default".into(),
+            route,
+            policy,
+            escalate,
+            people: people(),
+            schedules: schedules(),
+            templates,
+        }
     })
 }
 

@@ -37,9 +37,10 @@ impl Drop for Made {
 fn what_is_wrong_is_told_with_file_and_line() {
     let people = PEOPLE.replace("people = [\"ada\", \"grace\"]", "people = [\"ada\", \"grase\"]");
     let zone = PEOPLE.replace("Europe/London", "Europe/Londn");
-    let policy = POLICY.replace("person:ada", "person:adda");
+    let policy = POLICY.replace("schedule:ml", "schedule:mll");
     let class =
-        POLICY.replace("{ targets = [\"person:ada\"], ", "{ targets = [\"person:ada\"], by = \"mail\", ");
+        POLICY.replace("{ targets = [\"schedule:ml\"], ", "{ targets = [\"person:ada\"], by = \"mail\", ");
+    let handover = SCHEDULES.replace("2026-01-05 09:00\"    #", "Monday\"    #");
     let when = POLICY.replace(
         "targets = [\"team:ml\"], delay_s",
         "targets = [\"team:ml\"], when = { days = [\"sat\"] }, delay_s",
@@ -52,7 +53,13 @@ fn what_is_wrong_is_told_with_file_and_line() {
             zone.as_str(),
             ["/response/people.toml:9:", "there is no time zone \"Europe/Londn\""],
         ),
-        ("step", "policy.toml", policy.as_str(), ["/response/policy.toml:17:", "did you mean \"ada\"?"]),
+        ("step", "policy.toml", policy.as_str(), ["/response/policy.toml:17:", "did you mean \"ml\"?"]),
+        (
+            "handover",
+            "schedules.toml",
+            handover.as_str(),
+            ["/response/schedules.toml:13:", "is not a time such as \"2026-03-02 09:00\""],
+        ),
         (
             "class",
             "policy.toml",

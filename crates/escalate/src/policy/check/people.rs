@@ -8,6 +8,7 @@ use super::{Check, hint, key};
 use crate::config::{At, Class, ContactConfig, ENGINEER, PeopleConfig};
 use crate::policy::when::no_zone;
 use crate::policy::whom::{Reader, Roster, Team};
+use crate::schedule::Calendars;
 use crate::template::Templates;
 
 /// Most people, teams and roles, and most contacts of one in a class.
@@ -33,6 +34,8 @@ impl Check<'_> {
             people: BTreeMap::new(),
             teams: BTreeMap::new(),
             roles: BTreeMap::new(),
+            schedules: BTreeMap::new(),
+            calendars: Calendars::default(),
             accounts: BTreeMap::new(),
             anyone,
         };
@@ -94,14 +97,14 @@ impl Check<'_> {
         }
     }
 
-    fn name(&mut self, path: &[At], name: &str) {
+    pub(super) fn name(&mut self, path: &[At], name: &str) {
         let good = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '/');
         if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
             self.wrong(path, "a name has 1 to 64 letters, digits and `-`, `_`, `.`, `@`, `/`".into());
         }
     }
 
-    fn zone(&mut self, path: &[At], name: Option<&str>, default: &Zone) -> Zone {
+    pub(super) fn zone(&mut self, path: &[At], name: Option<&str>, default: &Zone) -> Zone {
         let Some(name) = name else { return default.clone() };
         Zone::named(name).unwrap_or_else(|| {
             self.wrong(&[path, &[key("zone")]].concat(), no_zone(name));
