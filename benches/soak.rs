@@ -127,7 +127,8 @@ fn sum(metrics: &str, name: &str) -> f64 {
         let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
         rest.rsplit_once(' ')?.1.parse::<f64>().ok()
     };
-    metrics.lines().filter_map(of).sum()
+    // From nothing it sums to what prints as -0.
+    metrics.lines().filter_map(of).sum::<f64>() + 0.0
 }
 
 fn metrics(tocsin: &Running) -> String {
