@@ -68,6 +68,9 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Say who is on call, until when, and why; as a list or a calendar too
     Oncall(OnCallArgs),
+    /// Try a policy: its tests, and what it would have done of late
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Take an incident: its pages stop until the acknowledgement expires
     Ack(AckArgs),
     /// Say that people are done with an incident
@@ -318,6 +321,38 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// The config that judged it, for the least effects
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say whether every test of the response bundle sees the pages that it expects, and no others
+    Test(PolicyTestArgs),
+    /// Play recorded incidents through this bundle and through another: who would have been paged more, who less
+    Simulate(PolicySimulateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicySimulateArgs {
+    /// Records of incidents, one JSON object a line: what `replay --incidents` writes, or values of the incidents topic
+    #[arg(required = true, value_name = "FILE")]
+    pub incidents: Vec<PathBuf>,
+    /// The config to compare with, as it was before
+    #[arg(long, value_name = "FILE")]
+    pub against: PathBuf,
+    /// Seconds after which whoever is called takes the incident; nobody does, if it is not given
+    #[arg(long = "answered-after", value_name = "SECONDS")]
+    pub answered_after_s: Option<u32>,
+    /// The config to try
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyTestArgs {
+    /// Files of tests [default: all in the folder `tests` of the response bundle]
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub config: ConfigArgs,
 }

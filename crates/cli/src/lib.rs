@@ -15,6 +15,7 @@ mod input;
 mod letters;
 mod oncall;
 mod plan;
+mod policy;
 mod reference;
 mod reload;
 mod remote;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::args::{AuditCommand, Cli, Command, Global, LogFormat, ReferenceCommand};
+use crate::args::{AuditCommand, Cli, Command, Global, LogFormat, PolicyCommand, ReferenceCommand};
 use crate::failure::Failure;
 use crate::term::Out;
 
@@ -79,6 +80,8 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Incidents(args) => remote::incidents(&args, global, out),
         Command::Show(args) => remote::show(&args, global, out),
         Command::Explain(args) => explain::run(&args, global, out),
+        Command::Policy(PolicyCommand::Test(args)) => policy::test(&args, out),
+        Command::Policy(PolicyCommand::Simulate(args)) => policy::simulate(&args, out),
         Command::Oncall(args) => oncall::run(&args, out),
         Command::Ack(args) => remote::ack(&args, global, out),
         Command::Resolve(args) => remote::resolve(&args, global, out),

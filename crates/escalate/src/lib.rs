@@ -22,12 +22,14 @@ mod paging;
 mod people;
 mod policy;
 mod rebuild;
+pub mod rehearsal;
 mod route;
 pub mod schedule;
 mod shelf;
 mod state;
 mod store;
 mod template;
+pub mod trial;
 mod view;
 
 pub use answers::Answer;

@@ -10,11 +10,13 @@ use serde::de::DeserializeOwned;
 
 use super::fault::Fault;
 use super::parts;
+use crate::policy::TESTS;
 
 /// What `tocsin init --response` writes.
 pub const PEOPLE: &str = include_str!("response/people.toml");
 pub const POLICY: &str = include_str!("response/policy.toml");
 pub const SCHEDULES: &str = include_str!("response/schedules.toml");
+const FIRST_TESTS: &str = include_str!("response/first.toml");
 
 const PEOPLE_FILE: &str = "people.toml";
 const POLICY_FILE: &str = "policy.toml";
@@ -58,7 +60,9 @@ pub(crate) fn starting(dir: &Path) -> Vec<(PathBuf, String)> {
         (dir.join(TEMPLATES).join(format!("{audience}.{TEMPLATE_END}")), text.to_owned())
     });
     let files = [(PEOPLE_FILE, PEOPLE), (POLICY_FILE, POLICY), (SCHEDULES_FILE, SCHEDULES)];
-    files.map(|(name, text)| (dir.join(name), text.to_owned())).into_iter().chain(templates).collect()
+    let tests = (dir.join(TESTS).join("first.toml"), FIRST_TESTS.to_owned());
+    let files = files.map(|(name, text)| (dir.join(name), text.to_owned()));
+    files.into_iter().chain([tests]).chain(templates).collect()
 }
 
 impl Folder {
@@ -76,9 +80,11 @@ impl Folder {
                 POLICY_FILE => text(&path).map(|text| folder.policy = Some(text)),
                 SCHEDULES_FILE => text(&path).map(|text| folder.schedules = Some(text)),
                 TEMPLATES => folder.read_templates(&path),
+                // They say what it does and decide nothing: `tocsin policy test` reads them.
+                TESTS if path.is_dir() => Ok(()),
                 other if may_stand_beside(&path, other) => Ok(()),
                 _ => {
-                    Err(vec![odd(&path, "people.toml, policy.toml, schedules.toml and the folder templates")])
+                    Err(vec![odd(&path, "people.toml, policy.toml, schedules.toml and the folders templates and tests")])
                 }
             };
             faults.extend(read.err().into_iter().flatten());

@@ -1,0 +1,189 @@
+//! What a policy would do: a machine in virtual time, to which every page arrives at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wire::command::{Action, Command, Principal, Role};
+use wire::outbox::Outcome;
+use wire::page::{Page, PageKind};
+use wire::{Change, CommandId, Incident, IncidentId, Timestamp};
+
+use crate::effect::{Effect, Input};
+use crate::machine::Machine;
+use crate::policy::Policy;
+
+/// A page as it left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    pub at: Timestamp,
+    pub page: Page,
+}
+
+/// One partition of escalation, played through.
+#[derive(Debug)]
+pub struct Rehearsal {
+    machine: Machine,
+    /// What is still to come, in the order in which it was put there where that is at one time.
+    events: BTreeMap<(Timestamp, u64), Input>,
+    put: u64,
+    now: Timestamp,
+    /// Receivers that refuse what they get.
+    broken: BTreeSet<String>,
+    /// How long after they are called people take an incident; nobody does, without.
+    answered_after_ms: Option<i64>,
+    /// Incidents that somebody is about to take.
+    answering: BTreeSet<IncidentId>,
+    sent: Vec<Sent>,
+}
+
+impl Rehearsal {
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, from: Timestamp) -> Self {
+        let mut rehearsal = Self {
+            machine: Machine::new(0, policy),
+            events: BTreeMap::new(),
+            put: 0,
+            now: from,
+            broken: BTreeSet::new(),
+            answered_after_ms: None,
+            answering: BTreeSet::new(),
+            sent: Vec::new(),
+        };
+        rehearsal.give(Input::Started { owner: "rehearsal".into() });
+        rehearsal
+    }
+
+    /// From now on this receiver takes nothing.
+    pub fn breaks(&mut self, receiver: &str) {
+        self.broken.insert(receiver.to_owned());
+    }
+
+    /// Whoever is called takes the incident so long after, writes a note, and resolves it once its signal is over.
+    #[must_use]
+    pub const fn answered_after_ms(mut self, ms: i64) -> Self {
+        self.answered_after_ms = Some(ms);
+        self
+    }
+
+    /// What these records of incidents lead to, in order of `changed_at`; it goes on for a day after the last.
+    #[must_use]
+    pub fn of_records(mut self, records: &[Incident]) -> Vec<Sent> {
+        /// After it nothing of a month is of interest.
+        const DAY_MS: i64 = 86_400_000;
+        for record in records {
+            self.put(record.changed_at, Input::Incident(Box::new(record.clone())));
+        }
+        let last = records.iter().map(|record| record.changed_at).max();
+        self.run(last.unwrap_or(self.now).plus_ms(DAY_MS));
+        self.take()
+    }
+
+    /// Has something happen at a time; at once, if that is past.
+    pub fn put(&mut self, at: Timestamp, what: Input) {
+        self.put += 1;
+        self.events.insert((at, self.put), what);
+    }
+
+    /// Lets time pass until `end`, that included.
+    pub fn run(&mut self, end: Timestamp) {
+        loop {
+            let event = self.events.first_key_value().map(|((at, _), _)| *at);
+            let next = event.into_iter().chain(self.machine.deadline()).min();
+            let Some(next) = next.filter(|at| *at <= end) else { break };
+            self.now = self.now.max(next);
+            let due = self.events.first_entry().filter(|entry| entry.key().0 <= self.now);
+            let input = due.map_or(Input::Tick, |entry| entry.remove());
+            self.give(input);
+        }
+        self.now = self.now.max(end);
+    }
+
+    #[must_use]
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// What has left since the last call.
+    pub fn take(&mut self) -> Vec<Sent> {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Has whoever is called take the incident after a while, unless somebody is about to.
+    fn answer(&mut self, page: &Page) {
+        let Some(after_ms) = self.answered_after_ms else { return };
+        let id = page.incident.incident_id.clone();
+        if !self.answering.insert(id.clone()) {
+            return;
+        }
+        let at = self.now.plus_ms(after_ms);
+        let name = page.person.clone().unwrap_or_else(|| page.target.clone());
+        let take = Action::Acknowledge { for_s: None, note: None };
+        for action in [take, Action::Note { text: "looked at".into() }] {
+            let input = self.command(&id, name.clone(), action, at);
+            self.put(at, input);
+        }
+    }
+
+    fn command(&self, id: &IncidentId, name: String, action: Action, at: Timestamp) -> Input {
+        Input::Command(Command {
+            command_id: CommandId::new(format!("rehearsal-{}", self.put)),
+            incident_id: id.clone(),
+            issued_at: at,
+            principal: Principal { name, role: Role::Lead },
+            action,
+        })
+    }
+
+    /// Somebody has answered, or the signal is over and whoever has it is done.
+    fn follow(&mut self, input: &Input) {
+        match input {
+            Input::Command(command) => drop(self.answering.remove(&command.incident_id)),
+            Input::Incident(incident) if incident.change == Change::Cleared => {
+                let at = self.now.plus_ms(self.answered_after_ms.unwrap_or(0).max(1));
+                let done = Action::Resolve { reason: Some("over".into()), not_actionable: false };
+                let input = self.command(&incident.incident_id, "rehearsal".into(), done, at);
+                self.put(at, input);
+            }
+            Input::Incident(_)
+            | Input::Forget(_)
+            | Input::Outcome { .. }
+            | Input::Tick
+            | Input::Started { .. }
+            | Input::Loaded(_) => (),
+        }
+    }
+
+    fn give(&mut self, input: Input) {
+        if self.answered_after_ms.is_some() {
+            self.follow(&input);
+        }
+        for effect in self.machine.handle(input, self.now) {
+            match effect {
+                // Its own incident comes back by its topic.
+                Effect::Incident(incident) => self.put(self.now, Input::Incident(incident)),
+                Effect::Send { page, attempt, .. } => {
+                    let outcome = if self.broken.contains(&page.receiver) {
+                        Outcome::Config { reason: "it is broken in this rehearsal".into() }
+                    } else {
+                        Outcome::Delivered { reference: None }
+                    };
+                    let (notification_id, incident_id) =
+                        (page.notification_id.clone(), page.incident.incident_id.clone());
+                    let delivered = matches!(outcome, Outcome::Delivered { .. });
+                    self.put(self.now, Input::Outcome { notification_id, incident_id, attempt, outcome });
+                    if delivered && page.kind == PageKind::Trigger {
+                        self.answer(&page);
+                    }
+                    self.sent.push(Sent { at: self.now, page: *page });
+                }
+                Effect::Response(_)
+                | Effect::Outbox(_)
+                | Effect::Audit(_)
+                | Effect::Feedback(_)
+                | Effect::State { .. }
+                | Effect::Checkpoint(_) => (),
+            }
+        }
+        drop((self.machine.take_changed(), self.machine.take_answered(), self.machine.take_people()));
+    }
+}
