@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    AlertmanagerConfig, HeartbeatConfig, InboxConfig, PagerDutyConfig, SlackConfig, SmtpConfig, TopicConfig,
-    WebhookConfig,
+    AlertmanagerConfig, HeartbeatConfig, InboxConfig, OpsgenieConfig, PagerDutyConfig, SlackConfig,
+    SmtpConfig, TeamsConfig, TopicConfig, WebhookConfig,
 };
 
 /// Where pages go. The `type` says which kind; the other settings are that kind's own.
@@ -22,8 +22,12 @@ pub enum ReceiverConfig {
     Alertmanager(AlertmanagerConfig),
     /// Sends each page as an event to one integration of PagerDuty (Events API v2).
     PagerDuty(PagerDutyConfig),
+    /// Sends each page as an alert to Opsgenie or to Jira Service Management: the target says who is to respond.
+    Opsgenie(OpsgenieConfig),
     /// Posts each page as a message to Slack: through an incoming webhook, or as a bot that keeps a thread for each alert.
     Slack(SlackConfig),
+    /// Posts each page as a card to Microsoft Teams, through a workflow.
+    Teams(TeamsConfig),
     /// Mails each page to one address: the target is the address.
     Smtp(SmtpConfig),
     /// Writes each page as a record to a topic of the log.
@@ -41,7 +45,9 @@ impl ReceiverConfig {
             Self::Webhook(_) => "webhook",
             Self::Alertmanager(_) => "alertmanager",
             Self::PagerDuty(_) => "pagerduty",
+            Self::Opsgenie(_) => "opsgenie",
             Self::Slack(_) => "slack",
+            Self::Teams(_) => "teams",
             Self::Smtp(_) => "smtp",
             Self::Topic(_) => "topic",
             Self::Heartbeat(_) => "heartbeat",
@@ -54,7 +60,9 @@ impl ReceiverConfig {
         match self {
             Self::Webhook(config) => config.rate_per_minute,
             Self::PagerDuty(config) => config.rate_per_minute,
+            Self::Opsgenie(config) => config.rate_per_minute,
             Self::Slack(config) => config.rate_per_minute,
+            Self::Teams(config) => config.rate_per_minute,
             Self::Smtp(config) => config.rate_per_minute,
             Self::Inbox(_) | Self::Alertmanager(_) | Self::Topic(_) | Self::Heartbeat(_) => None,
         }
@@ -65,11 +73,13 @@ impl ReceiverConfig {
     pub fn refuses_target(&self, target: &str) -> Option<String> {
         match self {
             Self::Smtp(_) => SmtpConfig::refuses_target(target),
+            Self::Opsgenie(_) => OpsgenieConfig::refuses_target(target),
             Self::Inbox(_)
             | Self::Webhook(_)
             | Self::Alertmanager(_)
             | Self::PagerDuty(_)
             | Self::Slack(_)
+            | Self::Teams(_)
             | Self::Topic(_)
             | Self::Heartbeat(_) => None,
         }
@@ -141,6 +151,13 @@ mod tests {
             ("type = \"webhook\"\nurl = \"https://example.com/h\"\nsecret_env = \"HOOK\"", "webhook"),
             ("type = \"alertmanager\"\nurls = [\"http://a:9093\", \"http://b:9093\"]", "alertmanager"),
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"", "pagerduty"),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"", "opsgenie"),
+            (
+                "type = \"opsgenie\"\napi_key_file = \"k\"\nurl = \"https://api.atlassian.com/jsm/ops/integration\"",
+                "opsgenie",
+            ),
+            ("type = \"teams\"\nurl_env = \"TEAMS\"", "teams"),
+            ("type = \"teams\"\nurl_file = \"/run/secrets/teams\"\nca_file = \"ca.pem\"", "teams"),
             ("type = \"slack\"\nwebhook_env = \"SLACK\"", "slack"),
             ("type = \"slack\"\nwebhook_env = \"SLACK\"\nsigning_secret_file = \"s\"", "slack"),
             ("type = \"slack\"\ntoken_file = \"/run/secrets/slack\"", "slack"),
@@ -166,6 +183,9 @@ mod tests {
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"", Some(100)),
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"\nrate_per_minute = 400", Some(400)),
             ("type = \"slack\"\nwebhook_env = \"SLACK\"", Some(60)),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"", Some(60)),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"\nrate_per_minute = 300", Some(300)),
+            ("type = \"teams\"\nurl_env = \"TEAMS\"", Some(48)),
             ("type = \"webhook\"\nurl = \"https://example.com/h\"\nsecret_env = \"HOOK\"", None),
             (
                 "type = \"webhook\"\nurl = \"https://example.com/h\"\nsecret_env = \"HOOK\"\nrate_per_minute = 1",
@@ -176,6 +196,26 @@ mod tests {
         ] {
             let config: ReceiverConfig = toml::from_str(text).expect(text);
             assert_eq!(config.rate_per_minute(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_what_its_receiver_can_call() {
+        for (text, target, fine) in [
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"", "team:risk", true),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"", "default", true),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"", "risk", false),
+            ("type = \"teams\"\nurl_env = \"TEAMS\"", "risk", true),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"", "ann@example.com", true),
+            ("type = \"smtp\"\nhost = \"m.example\"\nfrom = \"a@b.c\"", "ann", false),
+        ] {
+            let config: ReceiverConfig = toml::from_str(text).expect(text);
+            let why = config.refuses_target(target);
+            assert_eq!(why.is_none(), fine, "{text}: {target}: {why:?}");
+            assert!(
+                why.is_none_or(|why| why.starts_with(&format!("{target:?} is not "))),
+                "{text}: {target}"
+            );
         }
     }
 
@@ -242,6 +282,21 @@ mod tests {
             ("type = \"pagerduty\"", "routing_key_env"),
             ("type = \"pagerduty\"\nrouting_key = \"0123\"", "unknown field `routing_key`"),
             ("type = \"pagerduty\"\nrouting_key_env = \"PD\"\nurl = \"http://example.com/\"", "https"),
+            ("type = \"opsgenie\"", "api_key_env"),
+            ("type = \"opsgenie\"\napi_key = \"0123\"", "unknown field `api_key`"),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"\napi_key_file = \"k\"", "both set"),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"\nurl = \"http://example.com\"", "https"),
+            (
+                "type = \"opsgenie\"\napi_key_env = \"OG\"\nurl = \"https://example.com/v2/alerts\"",
+                "/v2/alerts",
+            ),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"\nurl = \"https://example.com/v2/\"", "/v2/alerts"),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"\nurl = \"https://example.com/?a=b\"", "query"),
+            ("type = \"opsgenie\"\napi_key_env = \"OG\"\ntimeout_s = 0", "timeout_s = 0"),
+            ("type = \"teams\"", "url_env"),
+            ("type = \"teams\"\nurl = \"https://example.com/\"", "unknown field `url`"),
+            ("type = \"teams\"\nurl_env = \"https://example.com/?sig=x\"", "not the name"),
+            ("type = \"teams\"\nurl_env = \"TEAMS\"\nrate_per_minute = 0", "rate_per_minute = 0"),
             ("type = \"alertmanager\"\nurls = []", "urls"),
             ("type = \"alertmanager\"\nurls = [\"http://a\", \"http://a\"]", "twice"),
             ("type = \"alertmanager\"\nurls = [\"http://a/api/v2/alerts\"]", "/api/v2/alerts"),

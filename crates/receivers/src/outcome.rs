@@ -78,6 +78,17 @@ pub(crate) fn of(
     secrets: &[&Secret],
     now: Timestamp,
 ) -> Outcome {
+    of_named(result, endpoint, secrets, &[], now)
+}
+
+/// The same, without the `names` of who is paged either.
+pub(crate) fn of_named(
+    result: Result<Answer, Failure>,
+    endpoint: &Endpoint,
+    secrets: &[&Secret],
+    names: &[&str],
+    now: Timestamp,
+) -> Outcome {
     let who = endpoint.to_string();
     match result {
         Ok(answer) => {
@@ -86,7 +97,7 @@ pub(crate) fn of(
                 // An address may be a secret too, and a server that repeats it leaves out where it is.
                 let path = Some(endpoint.path.as_str()).filter(|path| path.len() > 4);
                 let hidden: Vec<&str> = secrets.iter().map(|s| s.reveal()).chain(path).collect();
-                return Outcome::Reject { reason: with_words(reason, &answer.body, &hidden, &[]) };
+                return Outcome::Reject { reason: with_words(reason, &answer.body, &hidden, names) };
             }
             outcome
         }

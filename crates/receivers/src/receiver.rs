@@ -13,11 +13,13 @@ pub use crate::client::tls::TlsError;
 use crate::config::ReceiverConfig;
 use crate::heartbeat::Heartbeat;
 use crate::inbox::Inbox;
+use crate::opsgenie::Opsgenie;
 use crate::outcome;
 use crate::pagerduty::PagerDuty;
-use crate::secret::{SecretSource, Secrets};
+use crate::secret::{Secret, SecretSource, Secrets};
 use crate::slack::Slack;
 use crate::smtp::Smtp;
+use crate::teams::Teams;
 use crate::topic::Topic;
 use crate::webhook::{SigningKeys, Webhook};
 
@@ -42,7 +44,9 @@ enum Kind {
     Webhook(Box<Webhook>),
     Alertmanager(Box<Alertmanager>),
     PagerDuty(Box<PagerDuty>),
+    Opsgenie(Box<Opsgenie>),
     Slack(Box<Slack>),
+    Teams(Box<Teams>),
     Smtp(Box<Smtp>),
     Topic(Topic),
     Heartbeat(Box<Heartbeat>),
@@ -58,6 +62,10 @@ impl Receiver {
         };
         let no_tls = |source| ReceiverError::Tls { receiver: name.into(), source };
         let secret = |from: &SecretSource| secrets(from).map_err(|why| unreadable(from, why));
+        let checked = |from: &SecretSource, refuses: &dyn Fn(&Secret) -> Option<String>| {
+            let read = secret(from)?;
+            refuses(&read).map_or(Ok(read), |why| Err(unreadable(from, why)))
+        };
         let kind = match config {
             ReceiverConfig::Inbox(config) => Kind::Inbox(Arc::new(Inbox::new(config))),
             ReceiverConfig::Webhook(config) => {
@@ -66,54 +74,38 @@ impl Receiver {
                 Kind::Webhook(Box::new(Webhook::new(config, keys).map_err(no_tls)?))
             }
             ReceiverConfig::Alertmanager(config) => {
-                let mut token = None;
-                if let Some(from) = &config.token {
-                    let read = secret(from)?;
-                    if let Some(why) = Alertmanager::refuses(&read) {
-                        return Err(unreadable(from, why));
-                    }
-                    token = Some(read);
-                }
+                let token =
+                    config.token.as_ref().map(|from| checked(from, &Alertmanager::refuses)).transpose()?;
                 Kind::Alertmanager(Box::new(Alertmanager::new(config, token).map_err(no_tls)?))
             }
             ReceiverConfig::PagerDuty(config) => {
-                let key = secret(&config.routing_key)?;
-                if let Some(why) = PagerDuty::refuses(&key) {
-                    return Err(unreadable(&config.routing_key, why));
-                }
+                let key = checked(&config.routing_key, &PagerDuty::refuses)?;
                 Kind::PagerDuty(Box::new(PagerDuty::new(config, key).map_err(no_tls)?))
             }
+            ReceiverConfig::Opsgenie(config) => {
+                let key = checked(&config.api_key, &Opsgenie::refuses)?;
+                Kind::Opsgenie(Box::new(Opsgenie::new(config, key).map_err(no_tls)?))
+            }
             ReceiverConfig::Slack(config) => {
-                let from = Slack::secret_of(config);
-                let read = secret(from)?;
-                if let Some(why) = Slack::refuses(config, &read) {
-                    return Err(unreadable(from, why));
-                }
+                let read = checked(Slack::secret_of(config), &|read| Slack::refuses(config, read))?;
                 // Whoever hears of buttons reads it again: here it is only seen that it is there.
-                if let Some(from) = &config.signing_secret
-                    && let Some(why) = Slack::refuses_signing(&secret(from)?)
-                {
-                    return Err(unreadable(from, why));
+                if let Some(from) = &config.signing_secret {
+                    checked(from, &Slack::refuses_signing)?;
                 }
                 Kind::Slack(Box::new(Slack::new(config, read).map_err(no_tls)?))
             }
+            ReceiverConfig::Teams(config) => {
+                let url = checked(&config.url, &Teams::refuses)?;
+                Kind::Teams(Box::new(Teams::new(config, &url).map_err(no_tls)?))
+            }
             ReceiverConfig::Smtp(config) => {
-                let mut password = None;
-                if let Some(from) = &config.password {
-                    let read = secret(from)?;
-                    if let Some(why) = Smtp::refuses(&read) {
-                        return Err(unreadable(from, why));
-                    }
-                    password = Some(read);
-                }
+                let password =
+                    config.password.as_ref().map(|from| checked(from, &Smtp::refuses)).transpose()?;
                 Kind::Smtp(Box::new(Smtp::new(config, password).map_err(no_tls)?))
             }
             ReceiverConfig::Topic(config) => Kind::Topic(Topic::new(config)),
             ReceiverConfig::Heartbeat(config) => {
-                let url = secret(&config.url)?;
-                if let Some(why) = Heartbeat::refuses(config, &url) {
-                    return Err(unreadable(&config.url, why));
-                }
+                let url = checked(&config.url, &|url| Heartbeat::refuses(config, url))?;
                 Kind::Heartbeat(Box::new(Heartbeat::new(config, &url).map_err(no_tls)?))
             }
         };
@@ -137,7 +129,9 @@ impl Receiver {
             Kind::Webhook(webhook) => webhook.send(page, attempt, now).await,
             Kind::Alertmanager(alertmanager) => alertmanager.send(page, now).await,
             Kind::PagerDuty(pagerduty) => pagerduty.send(page, now).await,
+            Kind::Opsgenie(opsgenie) => opsgenie.send(page, now).await,
             Kind::Slack(slack) => slack.send(page, attempt, now).await,
+            Kind::Teams(teams) => teams.send(page, now).await,
             Kind::Smtp(smtp) => smtp.send(page, now).await,
             Kind::Heartbeat(heartbeat) => heartbeat.send(page, now).await,
             Kind::Topic(topic) => Outcome::Config {
@@ -179,7 +173,9 @@ impl Receiver {
             Kind::Inbox(_)
             | Kind::Webhook(_)
             | Kind::PagerDuty(_)
+            | Kind::Opsgenie(_)
             | Kind::Slack(_)
+            | Kind::Teams(_)
             | Kind::Smtp(_)
             | Kind::Topic(_)
             | Kind::Heartbeat(_) => None,
@@ -195,7 +191,9 @@ impl Receiver {
             Kind::Webhook(webhook) => webhook.timeout(),
             Kind::Alertmanager(alertmanager) => alertmanager.timeout(),
             Kind::PagerDuty(pagerduty) => pagerduty.timeout(),
+            Kind::Opsgenie(opsgenie) => opsgenie.timeout(),
             Kind::Slack(slack) => slack.timeout(),
+            Kind::Teams(teams) => teams.timeout(),
             Kind::Smtp(smtp) => smtp.timeout(),
             Kind::Heartbeat(heartbeat) => heartbeat.timeout(),
         }
@@ -209,7 +207,9 @@ impl Receiver {
             Kind::Webhook(_)
             | Kind::Alertmanager(_)
             | Kind::PagerDuty(_)
+            | Kind::Opsgenie(_)
             | Kind::Slack(_)
+            | Kind::Teams(_)
             | Kind::Smtp(_)
             | Kind::Topic(_)
             | Kind::Heartbeat(_) => None,
@@ -225,7 +225,9 @@ impl Receiver {
             | Kind::Webhook(_)
             | Kind::Alertmanager(_)
             | Kind::PagerDuty(_)
+            | Kind::Opsgenie(_)
             | Kind::Slack(_)
+            | Kind::Teams(_)
             | Kind::Smtp(_)
             | Kind::Heartbeat(_) => None,
         }
@@ -239,7 +241,9 @@ impl fmt::Debug for Receiver {
             Kind::Webhook(_) => "webhook",
             Kind::Alertmanager(_) => "alertmanager",
             Kind::PagerDuty(_) => "pagerduty",
+            Kind::Opsgenie(_) => "opsgenie",
             Kind::Slack(_) => "slack",
+            Kind::Teams(_) => "teams",
             Kind::Smtp(_) => "smtp",
             Kind::Topic(_) => "topic",
             Kind::Heartbeat(_) => "heartbeat",

@@ -1,5 +1,6 @@
 //! Words for people, shared by all kinds of receiver.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use wire::Severity;
@@ -14,6 +15,21 @@ pub(crate) const ANSWER: &str = "Answer: acknowledge, note, mitigate, resolve";
 /// Whether an id may stand in a header or a command as it is: 1 to 128 letters, digits, `_` and `-`.
 pub(crate) fn is_token(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+/// `text` in at most `units` units of UTF-16, at least one; what was cut ends in `…`. For limits in characters that do not say
+/// of which kind: of code points there are never more.
+pub(crate) fn clip_utf16(text: &str, units: usize) -> Cow<'_, str> {
+    if text.encode_utf16().count() <= units {
+        return Cow::Borrowed(text);
+    }
+    let mut used = '…'.len_utf16();
+    let mut fits = |c: char| {
+        used += c.len_utf16();
+        used <= units
+    };
+    let end = text.char_indices().find(|(_, c)| !fits(*c)).map_or(text.len(), |(at, _)| at);
+    Cow::Owned(format!("{}…", &text[..end]))
 }
 
 /// One line: the title in its reader's words; without any, severity, what happens, and whether it is a drill. At most 300
@@ -182,6 +198,13 @@ pub(crate) mod tests {
         }
     }
 
+    /// That a page of the docs shows exactly this, in a block of JSON.
+    pub(crate) fn assert_shown(docs: &str, want: &serde_json::Value) {
+        let blocks = docs.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let mut read = blocks.filter_map(|block| serde_json::from_str::<serde_json::Value>(block).ok());
+        assert!(read.any(|shown| shown == *want), "the docs show another one than\n{want:#}");
+    }
+
     #[test]
     fn says_what_where_since_next() {
         assert_eq!(
@@ -228,6 +251,16 @@ pub(crate) mod tests {
             let got = clip(&text, bytes);
             prop_assert!(got.len() <= bytes);
             prop_assert!(got == text || got.ends_with('…'));
+        }
+
+        #[test]
+        fn clips_within_its_limit_of_units(text in "[a-zé警𝔞]{0,40}", units in 1usize..60) {
+            let (got, all) = (clip_utf16(&text, units), text.encode_utf16().count());
+            let used = got.encode_utf16().count();
+            prop_assert!(used <= units);
+            prop_assert_eq!(got == text, all <= units);
+            // A pair that has room for its half alone is left out.
+            prop_assert!(got == text || (got.ends_with('…') && used + 1 >= units));
         }
 
         #[test]

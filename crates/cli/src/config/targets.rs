@@ -112,4 +112,24 @@ mod tests {
             assert_eq!(got, [format!("{at}: {why}")]);
         }
     }
+
+    #[test]
+    fn a_target_of_opsgenie_is_who_responds() {
+        let opsgenie: ReceiverConfig =
+            toml::from_str("type = \"opsgenie\"\napi_key_env = \"OG\"").expect("an integration");
+        let receivers = BTreeMap::from([("opsgenie".to_owned(), opsgenie)]);
+        let with = |target: &str| {
+            let text = format!(
+                "namespace = \"default\"\nroute = [{{ policy = \"p\" }}]\n\
+                 [policy.p]\nsteps = [{{ targets = [\"{target}\"], delay_s = 60 }}]\n"
+            );
+            let errors = check(&toml::from_str(&text).expect("a bundle"), &receivers);
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        for fine in ["opsgenie/team:risk", "opsgenie/user:ada@example.org", "opsgenie/default"] {
+            assert_eq!(with(fine), [""; 0]);
+        }
+        let why = with("opsgenie/risk").concat();
+        assert!(why.starts_with("policy.p.steps[0].targets[0]: \"risk\" is not team:NAME"), "{why}");
+    }
 }

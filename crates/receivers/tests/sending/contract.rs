@@ -4,26 +4,30 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tocsin_receivers::{PAGERDUTY_BYTES_MAX, Receiver, ReceiverConfig, Secret, WEBHOOK_BYTES_MAX};
+use tocsin_receivers::{
+    PAGERDUTY_BYTES_MAX, Receiver, ReceiverConfig, Secret, TEAMS_BYTES_MAX, WEBHOOK_BYTES_MAX,
+};
 use wire::incident::Contributor;
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
 
 use crate::made::{
-    BOT, KEY, OLD_KEY, PASSWORD, ROUTING_KEY, TOKEN, alertmanager, closed_port, now, page, pagerduty, slack,
-    slack_bot, smtp, webhook,
+    BOT, GENIE, KEY, OLD_KEY, PASSWORD, ROUTING_KEY, SIG, TOKEN, alertmanager, closed_port, now, opsgenie,
+    page_to_team as page, pagerduty, slack, slack_bot, smtp, teams, webhook,
 };
 use crate::mailbox::{Mailbox, Rules};
 use crate::server::{Do, Server, status};
 
-/// Every kind that speaks HTTP. A bot of Slack's needs an answer in the body, and is the last.
-fn over_http(port: u16) -> [(&'static str, Receiver); 5] {
+/// Every kind that speaks HTTP. A bot of Slack's needs an answer in the body.
+fn over_http(port: u16) -> [(&'static str, Receiver); 7] {
     [
         ("webhook", webhook(port)),
         ("alertmanager", alertmanager(&[port])),
         ("pagerduty", pagerduty(port)),
         ("slack", slack(port)),
         ("slack bot", slack_bot(port)),
+        ("opsgenie", opsgenie(port)),
+        ("teams", teams(port)),
     ]
 }
 
@@ -97,11 +101,13 @@ fn valid(name: &str, schema: &str, body: &Value) {
 
 #[tokio::test]
 async fn every_body_has_the_form_that_its_receiver_asks_for() {
-    let [webhook, alertmanager, pagerduty, slack] = [
+    let [webhook, alertmanager, pagerduty, slack, opsgenie, teams] = [
         include_str!("schemas/webhook.json"),
         include_str!("schemas/alertmanager.json"),
         include_str!("schemas/pagerduty.json"),
         include_str!("schemas/slack.json"),
+        include_str!("schemas/opsgenie.json"),
+        include_str!("schemas/teams.json"),
     ];
     for page in [page(), largest()] {
         for kind in [PageKind::Trigger, PageKind::Acknowledge, PageKind::Update, PageKind::Resolve] {
@@ -115,18 +121,21 @@ async fn every_body_has_the_form_that_its_receiver_asks_for() {
                 let seen = server.seen();
                 let bodies: Vec<Value> =
                     seen.iter().map(|s| serde_json::from_slice(&s.body).unwrap()).collect();
-                for (i, schema) in [webhook, alertmanager, pagerduty, slack, slack].into_iter().enumerate() {
+                let schemas = [webhook, alertmanager, pagerduty, slack, slack, opsgenie, teams];
+                for (i, schema) in schemas.into_iter().enumerate() {
                     valid(&format!("{i} {kind:?} {minimal}"), schema, &bodies[i]);
                 }
                 valid("page", include_str!("../../../../schemas/page.v1.json"), &bodies[0]["data"]);
-                let long = seen[0].body.len() > WEBHOOK_BYTES_MAX || seen[2].body.len() > PAGERDUTY_BYTES_MAX;
-                assert!(!long, "a body is too long");
-                for (seen, whole) in seen.iter().zip([20_000, 20_000, 60_000, 60_000, 60_000]) {
+                for (i, max) in [(0, WEBHOOK_BYTES_MAX), (2, PAGERDUTY_BYTES_MAX), (6, TEAMS_BYTES_MAX)] {
+                    assert!(seen[i].body.len() <= max, "{}: too long", seen[i].target);
+                }
+                let wholes = [20_000, 20_000, 60_000, 60_000, 60_000, 60_000, 20_000];
+                for (seen, whole) in seen.iter().zip(wholes) {
                     let most = if minimal { 3500 } else { whole };
                     let bytes = seen.body.len();
                     // A label of an alert is which alert it is: it cannot be left out.
                     assert!(
-                        bytes <= most || seen.target.contains("/alerts"),
+                        bytes <= most || seen.target.contains("/api/v2/alerts"),
                         "{}: {bytes} bytes",
                         seen.target
                     );
@@ -140,7 +149,7 @@ async fn every_body_has_the_form_that_its_receiver_asks_for() {
 #[tokio::test]
 async fn nothing_is_lost_without_a_word() {
     let server = Server::start(vec![done()]).await;
-    let page = Page { target: "ann@example.org".into(), ..largest() };
+    let page = largest();
     for (_, receiver) in over_http(server.port) {
         receiver.send(&page, 1, now()).await;
     }
@@ -152,7 +161,7 @@ async fn nothing_is_lost_without_a_word() {
     assert!(ends_in_dots(&bodies[1][0]["annotations"]["summary"]));
     let details = &bodies[2]["payload"]["custom_details"];
     assert!(ends_in_dots(&details["title"]) && details["contributors_in_all"] == 300);
-    for body in &bodies[3..] {
+    for body in &bodies[3..5] {
         let sections: String = body["blocks"]
             .as_array()
             .unwrap()
@@ -163,6 +172,16 @@ async fn nothing_is_lost_without_a_word() {
         let escaped = title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         assert!(sections.starts_with(&escaped), "further sections hold the rest");
     }
+    assert!(ends_in_dots(&bodies[5]["message"]));
+    let description = bodies[5]["description"].as_str().unwrap();
+    // As much of the title as leaves room for the rest, and then the rest.
+    let (start, rest) = description.split_once("…\n\nWhat: ").unwrap();
+    assert!(title.starts_with(start) && start.encode_utf16().count() == 4_999);
+    assert!(rest.contains("\nNext: ") && rest.contains("What moved (the first 20 of 300):"), "{rest}");
+    let card = bodies[6]["attachments"][0]["content"]["body"].as_array().unwrap();
+    let lines: Vec<&str> = card.iter().map(|b| b["inlines"][0]["text"].as_str().unwrap()).collect();
+    assert!(lines[0].ends_with('…') && lines[1] == title, "all of it has room below the header");
+    let page = Page { target: "ann@example.org".into(), ..page };
     let mailbox = Mailbox::start(Rules::default()).await;
     assert_eq!(smtp(mailbox.port, "").send(&page, 1, now()).await.class(), "delivered");
     let message = mailbox.messages().remove(0).replace("=\r\n", "");
@@ -194,7 +213,7 @@ async fn no_kind_tells_a_secret() {
         .finish();
     let _until_the_end = tracing::subscriber::set_default(subscriber);
     let key = |secret: &'static str| secret.strip_prefix("whsec_").unwrap();
-    let secrets = [key(KEY), key(OLD_KEY), TOKEN, BOT, ROUTING_KEY, PASSWORD, "sekret-path"];
+    let secrets = [key(KEY), key(OLD_KEY), TOKEN, BOT, ROUTING_KEY, GENIE, SIG, PASSWORD, "sekret-path"];
     let clean = |what: &str, text: &str| {
         for secret in secrets {
             assert!(!text.contains(secret), "{what}: {text}");
@@ -222,6 +241,8 @@ async fn no_kind_tells_a_secret() {
     }
     for (config, wrong) in [
         ("type = \"pagerduty\"\nrouting_key_env = \"X\"", ROUTING_KEY.repeat(2)),
+        ("type = \"opsgenie\"\napi_key_env = \"X\"", format!("{GENIE} {GENIE}")),
+        ("type = \"teams\"\nurl_env = \"X\"", format!("http://a.example/?sig={SIG}")),
         ("type = \"slack\"\nwebhook_env = \"X\"", "http://a.example/sekret-path".to_owned()),
         ("type = \"slack\"\ntoken_env = \"X\"", format!("{BOT} {BOT}")),
         (

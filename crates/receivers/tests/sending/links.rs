@@ -6,7 +6,9 @@ use wire::link::{LinkAction, LinkActions, LinkKeys, Links};
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
 
-use crate::made::{alertmanager, now, page, pagerduty, receiver, slack, slack_bot, webhook};
+use crate::made::{
+    alertmanager, now, opsgenie, page_to_team as page, pagerduty, receiver, slack, slack_bot, teams, webhook,
+};
 use crate::server::{Do, Server};
 
 fn linked() -> Page {
@@ -59,12 +61,21 @@ async fn each_receiver_has_its_place_for_the_link() {
         );
     }
 
+    let alert = sent(opsgenie, &page).await;
+    let answer = format!("\n\nAnswer: acknowledge, note, mitigate, resolve:\n{link}");
+    assert!(alert["description"].as_str().unwrap().ends_with(&answer), "{alert}");
+    let card = sent(teams, &page).await;
+    let button = json!({"type": "Action.OpenUrl", "title": "Answer: acknowledge, note, mitigate, resolve", "url": link});
+    assert_eq!(card["attachments"][0]["content"]["actions"], json!([button]));
+
     let bare = Page { link: None, ..page.clone() };
     for sent in [
         sent(webhook, &bare).await,
         sent(pagerduty, &bare).await,
         sent(|port| alertmanager(&[port]), &bare).await,
         sent(slack, &bare).await,
+        sent(opsgenie, &bare).await,
+        sent(teams, &bare).await,
     ] {
         assert!(!sent.to_string().contains("ink\":") && !sent.to_string().contains("/i/"), "{sent}");
     }
@@ -82,6 +93,8 @@ async fn a_link_is_whole_however_much_is_cut() {
     assert_eq!((&body["data"]["link"], body["trimmed"].to_string().contains("texts")), (&json!(link), true));
     assert_eq!(sent(pagerduty, &page).await["client_url"], link.as_str());
     assert_eq!(sent(|port| alertmanager(&[port]), &page).await[0]["annotations"]["link"], link.as_str());
+    assert!(sent(opsgenie, &page).await["description"].as_str().unwrap().ends_with(&format!("\n{link}")));
+    assert_eq!(sent(teams, &page).await["attachments"][0]["content"]["actions"][0]["url"], link.as_str());
     let message = sent(buttons, &page).await;
     assert!(message.to_string().contains(&link) && message["blocks"].as_array().unwrap().len() <= 50);
 }
@@ -93,8 +106,8 @@ async fn no_outcome_and_no_record_has_the_link() {
     let token = page.link().unwrap().rsplit('/').next().unwrap().to_owned();
     // Any part with its end in it: that is what nobody can write.
     let end = &token[token.len() - 8..];
-    let all: [fn(u16) -> Receiver; 6] =
-        [webhook, pagerduty, slack, slack_bot, buttons, |port| alertmanager(&[port])];
+    let all: [fn(u16) -> Receiver; 8] =
+        [webhook, pagerduty, slack, slack_bot, buttons, opsgenie, teams, |port| alertmanager(&[port])];
     for of in all {
         let echo = Server::start(vec![Do::Echo]).await;
         let outcome = of(echo.port).send(&page, 1, now()).await;

@@ -10,6 +10,9 @@ pub(crate) const OLD_KEY: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 pub(crate) const TOKEN: &str = "am-token-12345";
 pub(crate) const BOT: &str = "xoxb-0123456789-sekret";
 pub(crate) const PASSWORD: &str = "p4ss wörd";
+pub(crate) const GENIE: &str = "9b3e6c1a-5ec2-4b1e-8a51-genie-sekret";
+/// In the address of a workflow of Teams.
+pub(crate) const SIG: &str = "Sig-of-a-workflow-sekret-0123456789";
 pub(crate) const ROUTING_KEY: &str = "R0UT1NGKEY0123456789ABCDEFGHIJKL";
 
 pub(crate) fn page() -> Page {
@@ -28,6 +31,11 @@ pub(crate) fn page() -> Page {
     serde_json::from_str(text).unwrap()
 }
 
+/// With a target that every kind takes, but mail.
+pub(crate) fn page_to_team() -> Page {
+    Page { target: "team:oncall".into(), ..page() }
+}
+
 pub(crate) fn now() -> Timestamp {
     "2026-03-02T10:01:02.900Z".parse().unwrap()
 }
@@ -39,11 +47,16 @@ pub(crate) fn receiver(config: &str) -> Receiver {
         SecretSource::Env(name) if name == "AM" => Ok(Secret::new(TOKEN)),
         SecretSource::Env(name) if name == "PD" => Ok(Secret::new(ROUTING_KEY)),
         SecretSource::Env(name) if name == "MAIL" => Ok(Secret::new(PASSWORD)),
+        SecretSource::Env(name) if name == "GENIE" => Ok(Secret::new(GENIE)),
         SecretSource::Env(name) if name == "BOT" => Ok(Secret::new(BOT)),
         SecretSource::Env(name) if name == "SIGNING" => Ok(Secret::new("8f742231b10e8888abcd99yyyzzz85a5")),
         SecretSource::Env(name) if name.starts_with("SLACK_") => {
             Ok(Secret::new(&format!("http://127.0.0.1:{}/services/T0/B0/sekret-path", &name[6..])))
         }
+        SecretSource::Env(name) if name.starts_with("TEAMS_") => Ok(Secret::new(&format!(
+            "http://127.0.0.1:{}/workflows/f1/triggers/manual/paths/invoke?api-version=1&sig={SIG}",
+            &name[6..]
+        ))),
         SecretSource::Env(_) | SecretSource::File(_) => Err("it is not set".into()),
     };
     Receiver::build("r", &config, &secrets).unwrap()
@@ -64,6 +77,16 @@ pub(crate) fn pagerduty(port: u16) -> Receiver {
     receiver(&format!(
         "type = \"pagerduty\"\nurl = \"http://127.0.0.1:{port}/v2/enqueue\"\nrouting_key_env = \"PD\"\ntimeout_s = 1"
     ))
+}
+
+pub(crate) fn opsgenie(port: u16) -> Receiver {
+    receiver(&format!(
+        "type = \"opsgenie\"\nurl = \"http://127.0.0.1:{port}/jsm\"\napi_key_env = \"GENIE\"\ntimeout_s = 1"
+    ))
+}
+
+pub(crate) fn teams(port: u16) -> Receiver {
+    receiver(&format!("type = \"teams\"\nurl_env = \"TEAMS_{port}\"\ntimeout_s = 1"))
 }
 
 /// An incoming webhook.

@@ -7,7 +7,9 @@ mod links;
 mod made;
 mod mail;
 mod mailbox;
+mod opsgenie;
 mod server;
+mod teams;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,8 @@ use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
 
 use made::{
-    KEY, OLD_KEY, TOKEN, alertmanager, closed_port, now, page, pagerduty, receiver, slack, slack_bot, webhook,
+    KEY, OLD_KEY, TOKEN, alertmanager, closed_port, now, page, page_to_team, pagerduty, receiver, slack,
+    slack_bot, webhook,
 };
 use server::{Do, Server, status};
 
@@ -68,10 +71,17 @@ async fn webhook_is_signed_as_the_standard_says() {
 async fn the_status_counts_whatever_becomes_of_the_body() {
     for act in [Do::Drip, Do::AnswerAndClose] {
         let server = Server::start(vec![act.clone()]).await;
-        for receiver in
-            [webhook(server.port), alertmanager(&[server.port]), pagerduty(server.port), slack(server.port)]
-        {
-            assert_eq!(receiver.send(&page(), 1, now()).await.class(), "delivered", "{receiver:?}: {act:?}");
+        let port = server.port;
+        for receiver in [
+            webhook(port),
+            alertmanager(&[port]),
+            pagerduty(port),
+            slack(port),
+            made::opsgenie(port),
+            made::teams(port),
+        ] {
+            let got = receiver.send(&page_to_team(), 1, now()).await;
+            assert_eq!(got.class(), "delivered", "{receiver:?}: {act:?}");
         }
     }
 }
@@ -79,8 +89,16 @@ async fn the_status_counts_whatever_becomes_of_the_body() {
 #[tokio::test]
 async fn what_never_left_is_a_retry() {
     let port = closed_port().await;
-    for receiver in [webhook(port), alertmanager(&[port]), pagerduty(port), slack(port), slack_bot(port)] {
-        let got = receiver.send(&page(), 1, now()).await;
+    for receiver in [
+        webhook(port),
+        alertmanager(&[port]),
+        pagerduty(port),
+        slack(port),
+        slack_bot(port),
+        made::opsgenie(port),
+        made::teams(port),
+    ] {
+        let got = receiver.send(&page_to_team(), 1, now()).await;
         assert_eq!(got.class(), "retry", "{got:?}");
     }
     let nowhere = receiver(
