@@ -1,9 +1,10 @@
 //! What must hold of pages: nobody is forgotten, nothing is decided twice, and who has answered is left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use escalate::{Bundle, Checker, Machine};
+use escalate::{Checker, Machine, Policy};
 use wire::audit::AuditRecord;
 use wire::outbox::{OutboxRecord, OutboxState};
 use wire::page::PageKind;
@@ -225,18 +226,29 @@ pub(super) fn no_step_is_forgotten(told: &Seen, _: &Seen) -> Result<(), String> 
     Ok(())
 }
 
-/// Whom an incident calls stands in the bundle that it opened with.
+/// Whom an incident calls stands in the bundle that it opened with, and is on call by it where that is asked.
 pub(super) fn an_incident_keeps_its_bundle(told: &Seen, _: &Seen) -> Result<(), String> {
     let bundles = [pager::bundle(), pager::another_bundle()];
-    let policies: BTreeMap<Digest, Bundle> =
-        bundles.map(|bundle| (pager::under(bundle.clone()).digest().clone(), bundle)).into();
+    let policies: BTreeMap<Digest, Arc<Policy>> =
+        bundles.map(pager::under).map(|policy| (policy.digest().clone(), policy)).into();
     for (id, record) in last_words(told) {
-        let bundle =
+        let policy =
             policies.get(&record.bundle).ok_or_else(|| format!("{id}: {} is no bundle", record.bundle))?;
-        let target = format!("{}/{}", record.page.receiver, record.page.target);
-        let steps = bundle.policy.values().flat_map(|policy| &policy.steps);
+        let page = &record.page;
+        let target = format!("{}/{}", page.receiver, page.target);
+        let steps = policy.bundle().policy.values().flat_map(|policy| &policy.steps);
         let mut named = steps.flat_map(|step| &step.targets).any(|named| *named == target);
-        named |= record.page.receiver == "backup";
+        named |= page.receiver == "backup";
+        if let Some(person) = &page.person {
+            let called =
+                policy.schedules().values().any(|s| s.at(page.decided_at).people.contains(&&**person));
+            // What is told later goes to whoever was called.
+            named |= if page.kind == PageKind::Trigger {
+                called
+            } else {
+                policy.bundle().people.person.contains_key(person)
+            };
+        }
         if !named {
             return Err(format!("{id} is for {target}, whom bundle {} does not name", record.bundle));
         }
