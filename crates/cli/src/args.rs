@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Write a commented config to start from
     Init(InitArgs),
+    /// Take over people, schedules and policies from what another pager exports (docs/moving-in.md)
+    Import(ImportArgs),
     /// List the incidents
     Incidents(IncidentsArgs),
     /// Show one incident: evidence, pages, who has it
@@ -293,6 +295,34 @@ pub(crate) struct InitArgs {
     /// Write people, policies and templates into a folder `response` beside it, for a team
     #[arg(long)]
     pub response: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The pager that it comes from
+    #[arg(value_enum)]
+    pub from: Pager,
+    /// What that pager exports
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Folder of the response bundle to write
+    #[arg(long, default_value = "response", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Overwrite
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pager {
+    /// Its config file
+    Alertmanager,
+    /// Grafana OnCall: lists of its public HTTP interface
+    Oncall,
+    /// Answers of its REST interface
+    Opsgenie,
+    /// The answer to one query of its GraphQL interface
+    Goalert,
 }
 
 #[derive(Debug, Args)]

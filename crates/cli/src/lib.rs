@@ -11,6 +11,7 @@ mod demo;
 mod explain;
 mod failure;
 mod feed;
+mod import;
 mod input;
 mod letters;
 mod oncall;
@@ -77,6 +78,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Check(args) => small::check(&args, out),
         Command::Plan(args) => plan::run(&args, out),
         Command::Init(args) => small::init(&args, out),
+        Command::Import(args) => import::run(&args, out),
         Command::Incidents(args) => remote::incidents(&args, global, out),
         Command::Show(args) => remote::show(&args, global, out),
         Command::Explain(args) => explain::run(&args, global, out),

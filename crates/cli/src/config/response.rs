@@ -83,9 +83,10 @@ impl Folder {
                 // They say what it does and decide nothing: `tocsin policy test` reads them.
                 TESTS if path.is_dir() => Ok(()),
                 other if may_stand_beside(&path, other) => Ok(()),
-                _ => {
-                    Err(vec![odd(&path, "people.toml, policy.toml, schedules.toml and the folders templates and tests")])
-                }
+                _ => Err(vec![odd(
+                    &path,
+                    "people.toml, policy.toml, schedules.toml and the folders templates and tests",
+                )]),
             };
             faults.extend(read.err().into_iter().flatten());
         }
