@@ -39,9 +39,66 @@ impl Exim {
         let spool = home.path("spool");
         fs::create_dir(&spool).expect("a folder");
         let boxes = spool.join("boxes");
-        let (cert, key, dir) = (cert.display(), key.display(), spool.display());
-        let config = home.write("exim.conf", format!(
-            "primary_hostname = mail.test\n\
+        let config = home.write("exim.conf", settings(port, [&cert, &key, &spool, &boxes]));
+        // What is not root's alone is no config, and its own user reads key and spool.
+        for path in [&config, &home.path("key.pem")] {
+            set_mode(path, 0o644);
+        }
+        give(&spool);
+        for folder in home.folder().ancestors().take(2) {
+            set_mode(folder, 0o755);
+        }
+        let child = Command::new("exim4")
+            .args(["-bdf", "-C"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it answered -bV");
+        let started = Self { child, port, boxes };
+        wait::until("Exim listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        Ok(started)
+    }
+
+    /// Every message of a mailbox as Python's library reads it, in order of arrival.
+    fn messages(&self, whose: &str) -> Vec<Value> {
+        let program = r#"
+import email, email.policy, json, mailbox, sys
+box = mailbox.Maildir(sys.argv[1], create=False)
+read = lambda f: email.message_from_binary_file(f, policy=email.policy.default)
+def at(key):  # seconds.MmicrosecondsPprocess.host
+    seconds, rest = key.split(".")[:2]
+    return int(seconds), int(rest[1:].split("P")[0])
+for key in sorted(box.keys(), key=at):
+    with box.get_file(key) as f:
+        m = read(f)
+    said = {k.lower(): str(v) for k, v in m.items()}
+    for kind in ("plain", "html"):
+        said[kind] = m.get_body((kind,)).get_content()
+    said["faults"] = [str(d) for part in m.walk() for d in part.defects]
+    print(json.dumps(said))
+"#;
+        let folder = self.boxes.join(whose);
+        if !folder.is_dir() {
+            return Vec::new();
+        }
+        let read = Command::new("python3").args(["-c", program]).arg(folder).output().expect("a Python");
+        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        let lines = String::from_utf8(read.stdout).expect("JSON");
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    fn nth(&self, whose: &str, n: usize) -> Value {
+        wait::until("a message", || self.messages(whose).into_iter().nth(n))
+    }
+}
+
+/// The config of an Exim that takes mail for ann and bob of whoever logs in over TLS.
+fn settings(port: u16, [cert, key, dir, boxes]: [&Path; 4]) -> String {
+    let (cert, key, dir, boxes) = (cert.display(), key.display(), dir.display(), boxes.display());
+    format!(
+        "primary_hostname = mail.test\n\
              exim_user = {USER}\n\
              exim_group = {USER}\n\
              keep_environment =\n\
@@ -80,57 +137,7 @@ impl Exim {
              \x20 server_prompts = :\n\
              \x20 server_condition = ${{if and{{{{eq{{$auth2}}{{tocsin}}}}{{eq{{$auth3}}{{{PASSWORD}}}}}}}}}\n\
              \x20 server_set_id = $auth2\n",
-            boxes = boxes.display(),
-        ));
-        // What is not root's alone is no config, and its own user reads key and spool.
-        for path in [&config, &home.path("key.pem")] {
-            set_mode(path, 0o644);
-        }
-        give(&spool);
-        for folder in home.folder().ancestors().take(2) {
-            set_mode(folder, 0o755);
-        }
-        let child = Command::new("exim4")
-            .args(["-bdf", "-C"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it answered -bV");
-        let started = Self { child, port, boxes };
-        wait::until("Exim listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
-        Ok(started)
-    }
-
-    /// Every message of a mailbox as Python's library reads it, in order of arrival.
-    fn messages(&self, whose: &str) -> Vec<Value> {
-        let program = r#"
-import email, email.policy, json, mailbox, sys
-box = mailbox.Maildir(sys.argv[1], create=False)
-read = lambda f: email.message_from_binary_file(f, policy=email.policy.default)
-for key in sorted(box.keys()):
-    with box.get_file(key) as f:
-        m = read(f)
-    said = {k.lower(): str(v) for k, v in m.items()}
-    for kind in ("plain", "html"):
-        said[kind] = m.get_body((kind,)).get_content()
-    said["faults"] = [str(d) for part in m.walk() for d in part.defects]
-    print(json.dumps(said))
-"#;
-        let folder = self.boxes.join(whose);
-        if !folder.is_dir() {
-            return Vec::new();
-        }
-        let read = Command::new("python3").args(["-c", program]).arg(folder).output().expect("a Python");
-        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-        let lines = String::from_utf8(read.stdout).expect("JSON");
-        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    }
-
-    fn nth(&self, whose: &str, n: usize) -> Value {
-        wait::until("a message", || self.messages(whose).into_iter().nth(n))
-    }
+    )
 }
 
 impl Drop for Exim {
