@@ -38,9 +38,10 @@ mod tests {
     fn passes_with_a_folder_too() {
         let dir = std::env::temp_dir().join(format!("tocsin-init-{}", std::process::id()));
         let file = dir.join("tocsin.toml");
-        std::fs::create_dir_all(dir.join("response/templates")).expect("a folder");
+        std::fs::create_dir_all(&dir).expect("a folder");
         std::fs::write(&file, with_response()).expect("a file");
         for (path, text) in response::starting(&dir.join("response")) {
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             std::fs::write(path, text).expect("a file");
         }
         match load(&file) {

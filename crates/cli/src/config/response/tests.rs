@@ -110,3 +110,15 @@ fn who_is_paged_stands_in_one_place() {
     std::fs::write(&file, format!("{text}\n[[route]]\npolicy = \"on-call\"\n")).expect("a file");
     assert!(made.faults().contains("move this to its policy.toml"), "{}", made.faults());
 }
+
+#[test]
+fn the_tests_of_a_new_bundle_pass() {
+    let made = Made::new("tests", &[]);
+    let checked = crate::config::load(&made.0.join("tocsin.toml")).expect("it is right");
+    let tests: escalate::trial::TrialsConfig = toml::from_str(FIRST_TESTS).expect("tests");
+    assert!(tests.test.len() >= 3);
+    for test in &tests.test {
+        let verdict = escalate::trial::run(&checked.policy, test).expect("it is right");
+        assert!(verdict.passed(), "{verdict:#?}");
+    }
+}
