@@ -236,21 +236,22 @@ pub(super) fn an_incident_keeps_its_bundle(told: &Seen, _: &Seen) -> Result<(), 
             policies.get(&record.bundle).ok_or_else(|| format!("{id}: {} is no bundle", record.bundle))?;
         let page = &record.page;
         let target = format!("{}/{}", page.receiver, page.target);
-        let steps = policy.bundle().policy.values().flat_map(|policy| &policy.steps);
+        // An alert is ended where it was opened, also after its incident came back under another bundle.
+        let calls = page.kind == PageKind::Trigger;
+        let asked = policies.values().filter(|p| !calls || p.digest() == policy.digest());
+        let steps = asked.flat_map(|p| p.bundle().policy.values()).flat_map(|policy| &policy.steps);
         let mut named = steps.flat_map(|step| &step.targets).any(|named| *named == target);
         named |= page.receiver == "backup";
         if let Some(person) = &page.person {
             let called =
                 policy.schedules().values().any(|s| s.at(page.decided_at).people.contains(&&**person));
             // What is told later goes to whoever was called.
-            named |= if page.kind == PageKind::Trigger {
-                called
-            } else {
-                policy.bundle().people.person.contains_key(person)
-            };
+            let known = policies.values().any(|p| p.bundle().people.person.contains_key(person));
+            named |= if calls { called } else { known };
         }
         if !named {
-            return Err(format!("{id} is for {target}, whom bundle {} does not name", record.bundle));
+            let kind = page.kind.name();
+            return Err(format!("{kind} {id} is for {target}, whom bundle {} does not name", record.bundle));
         }
     }
     Ok(())
