@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::task::JoinSet;
@@ -23,9 +23,9 @@ use wire::Timestamp;
 use wire::outbox::Outcome;
 use wire::page::Page;
 
-use crate::client::Client;
 use crate::client::guard::Guard;
 use crate::client::tls::{self, TlsError};
+use crate::client::{Client, authorization};
 use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
 use crate::secret::{Secret, SecretSource};
@@ -213,12 +213,8 @@ impl Alertmanager {
         let body = self.render(page, now).body;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION"))));
         if let Some(token) = &self.token {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
-                .expect("checked when the receiver was built");
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+            headers.insert(AUTHORIZATION, authorization("Bearer", token));
         }
         let mut sends = JoinSet::new();
         for (i, peer) in self.peers.iter().enumerate() {

@@ -19,13 +19,14 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, HeaderMap, RETRY_AFTER};
+use hyper::header::{HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::endpoint::Endpoint;
+use crate::secret::Secret;
 use guard::Guard;
 use reach::CONNECT;
 use stream::Stream;
@@ -33,9 +34,22 @@ use watched::{Watched, Written};
 
 /// Most bytes of an answer that are read unless told otherwise; the rest is cut off, with its connection.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
+/// As whom every request speaks.
+const AGENT: &str = concat!("tocsin/", env!("CARGO_PKG_VERSION"));
 /// Connections kept for the next request, and for how long they may lie unused.
 const IDLE_MAX: usize = 4;
 const IDLE_FOR: Duration = Duration::from_secs(15);
+
+/// `SCHEME SECRET` as a header that is in no log.
+///
+/// # Panics
+/// With a secret that a header cannot carry: receivers refuse such when they are built.
+pub(crate) fn authorization(scheme: &str, secret: &Secret) -> HeaderValue {
+    let mut value = HeaderValue::from_str(&format!("{scheme} {}", secret.reveal()))
+        .expect("checked when the receiver was built");
+    value.set_sensitive(true);
+    value
+}
 
 /// What a receiver answered.
 #[derive(Debug)]
@@ -135,6 +149,7 @@ impl Client {
         *request.uri_mut() =
             path.parse().map_err(|_| Failure::Refused("the path is not one that HTTP can carry".into()))?;
         *request.headers_mut() = headers;
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         let host = self.endpoint.authority().parse();
         request.headers_mut().insert(
             HOST,

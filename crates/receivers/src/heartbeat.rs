@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Timestamp;
@@ -106,7 +106,6 @@ impl Heartbeat {
     pub(crate) async fn beat(&self, says: &str, now: Timestamp) -> Outcome {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION"))));
         let endpoint = self.client.endpoint();
         let answer = self.client.post(&endpoint.path, headers, says.as_bytes().to_vec()).await;
         outcome::of(answer, endpoint, &[], now)

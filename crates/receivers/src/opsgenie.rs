@@ -13,7 +13,7 @@ mod responder;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,7 +24,7 @@ use wire::page::{Page, PageKind};
 
 use crate::client::guard::{Guard, is_this_machine};
 use crate::client::tls::{self, TlsError};
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, authorization};
 use crate::config::{checked_ca_file, checked_rate, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
 use crate::secret::{Secret, SecretSource};
@@ -191,11 +191,7 @@ impl Opsgenie {
     async fn post(&self, request: RequestParts, page: &Page, now: Timestamp) -> Outcome {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION"))));
-        let mut key = HeaderValue::from_str(&format!("GenieKey {}", self.api_key.reveal()))
-            .expect("checked when the receiver was built");
-        key.set_sensitive(true);
-        headers.insert(AUTHORIZATION, key);
+        headers.insert(AUTHORIZATION, authorization("GenieKey", &self.api_key));
         let answer = self.client.post(&request.path, headers, request.body).await;
         let reference = answer.as_ref().ok().and_then(request_id);
         let name = page.target.split_once(':').map_or("", |(_, name)| name);

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -167,7 +167,6 @@ impl PagerDuty {
     async fn post(&self, path: &str, body: Vec<u8>, now: Timestamp) -> Outcome {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION"))));
         let answer = self.client.post(path, headers, body).await;
         outcome::of(answer, self.client.endpoint(), &[&self.routing_key], now)
     }

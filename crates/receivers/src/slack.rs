@@ -10,7 +10,7 @@ mod render;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,9 +20,9 @@ use wire::Timestamp;
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
 
-use crate::client::Client;
 use crate::client::guard::{Guard, is_this_machine};
 use crate::client::tls::{self, TlsError};
+use crate::client::{Client, authorization};
 use crate::config::{checked_ca_file, checked_rate, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
 use crate::secret::{Secret, SecretSource};
@@ -353,12 +353,8 @@ impl Slack {
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION"))));
         if self.is_bot {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", self.secret.reveal()))
-                .expect("checked when the receiver was built");
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+            headers.insert(AUTHORIZATION, authorization("Bearer", &self.secret));
         }
         headers
     }

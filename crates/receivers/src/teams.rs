@@ -8,7 +8,7 @@ mod render;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Timestamp;
@@ -135,7 +135,6 @@ impl Teams {
     pub(crate) async fn send(&self, page: &Page, now: Timestamp) -> Outcome {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tocsin/", env!("CARGO_PKG_VERSION"))));
         let endpoint = self.client.endpoint();
         let answer = self.client.post(&endpoint.path, headers, self.render(page).body).await;
         outcome::of(answer, endpoint, &self.secrets.iter().collect::<Vec<_>>(), now)

@@ -8,7 +8,7 @@ mod sign;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Timestamp;
@@ -134,7 +134,6 @@ impl Webhook {
             headers.insert(name, HeaderValue::from_str(text).expect("letters, digits and signs of ASCII"));
         };
         set(CONTENT_TYPE, "application/json");
-        set(USER_AGENT, concat!("tocsin/", env!("CARGO_PKG_VERSION")));
         set(HeaderName::from_static("webhook-id"), page.notification_id.as_str());
         set(HeaderName::from_static("webhook-timestamp"), &seconds.to_string());
         set(HeaderName::from_static("webhook-signature"), &signature);
