@@ -195,10 +195,7 @@ fn line(record: &AuditRecord, name: &str, width: usize) -> String {
 /// # Errors
 /// When the config or the key cannot be read.
 pub(crate) fn key(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
-    let checked = config::load(&args.config).map_err(|faults| {
-        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Failure::new(Kind::No, text.join("\n\n"))
-    })?;
+    let checked = config::load(&args.config)?;
     let own = || checkpoints::own(&checked).map(|own| own.key.public().to_owned());
     let key = match checked.policy.public_key() {
         Some(key) => key.to_owned(),

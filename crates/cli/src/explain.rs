@@ -130,10 +130,7 @@ fn asked(args: &ExplainArgs, incident: &Incident) -> Result<Option<Asked>, Failu
     if !file.exists() {
         return Ok(None);
     }
-    let checked = config::load(file).map_err(|faults| {
-        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Failure::new(Kind::No, text.join("\n\n"))
-    })?;
+    let checked = config::load(file)?;
     let judge = &checked.judge;
     Ok(Some(Asked {
         family: *judge.judge.family(incident.family),

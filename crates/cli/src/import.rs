@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum as _;
 use escalate::{PolicyConfig, RouteConfig};
 use runtime::clock::Clock;
 use serde::de::DeserializeOwned;
@@ -14,6 +15,7 @@ use wire::Timestamp;
 
 use crate::args::{ImportArgs, Pager};
 use crate::failure::{Failure, Kind};
+use crate::small::write_new;
 use crate::term::{Look, Out, visible};
 use moved::{Left, Moved, Receiver};
 
@@ -61,7 +63,7 @@ pub(crate) fn run(args: &ImportArgs, out: &Out) -> Result<(), Failure> {
     let now = Clock::start().now().wall;
     let moved = import(args.from, &exports, now).map_err(|why| Failure::new(Kind::No, why))?;
     let files = files(args.from, &exports, &moved).map_err(|why| Failure::new(Kind::No, why))?;
-    write_all(&args.out, &files, args.force)?;
+    write_new(&within(&args.out, &files), args.force)?;
     if out.json {
         out.json(&told(&moved, &args.out, &files));
     } else {
@@ -171,13 +173,9 @@ const fn called(from: Pager) -> &'static str {
     }
 }
 
-fn word(from: Pager) -> &'static str {
-    match from {
-        Pager::Alertmanager => "alertmanager",
-        Pager::Oncall => "oncall",
-        Pager::Opsgenie => "opsgenie",
-        Pager::Goalert => "goalert",
-    }
+/// As the command line has it.
+fn word(from: Pager) -> String {
+    from.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// The files of the bundle by their names.
@@ -241,19 +239,9 @@ fn sentence(text: &str) -> String {
     letters
 }
 
-fn write_all(dir: &Path, files: &[(&str, String)], force: bool) -> Result<(), Failure> {
-    let failed = |path: &Path, why: &dyn std::fmt::Display| {
-        Failure::new(Kind::CannotStart, format!("{}: {why}", path.display()))
-    };
-    if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).exists() && !force) {
-        return Err(failed(&dir.join(name), &"is there already; --force overwrites it"));
-    }
-    fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
-    for (name, text) in files {
-        let path = dir.join(name);
-        fs::write(&path, text).map_err(|e| failed(&path, &e))?;
-    }
-    Ok(())
+/// The files under a folder.
+fn within(dir: &Path, files: &[(&str, String)]) -> Vec<(PathBuf, String)> {
+    files.iter().map(|(name, text)| (dir.join(name), text.clone())).collect()
 }
 
 fn told(moved: &Moved, out: &Path, files: &[(&str, String)]) -> Value {

@@ -17,10 +17,7 @@ use crate::term::{Look, Out, span, thousands, visible};
 /// # Errors
 /// When the config is not right.
 pub(crate) fn run(args: &PlanArgs, out: &Out) -> Result<(), Failure> {
-    let checked = config::load(&args.config.config).map_err(|faults| {
-        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Failure::new(Kind::No, text.join("\n\n"))
-    })?;
+    let checked = config::load(&args.config.config)?;
     let shape = Shape { versions: args.versions, features: args.features, rate: args.rate };
     let observed = if args.observed { Some(observed(&checked)?) } else { None };
     let plan = plan(&checked.judge, observed.as_ref().unwrap_or(&checked.references), shape);

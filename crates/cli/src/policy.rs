@@ -27,7 +27,7 @@ struct Told<'a> {
 /// # Errors
 /// When a test fails, or the config or a test is not right.
 pub(crate) fn test(args: &PolicyTestArgs, out: &Out) -> Result<(), Failure> {
-    let checked = config::load(&args.config.config).map_err(told)?;
+    let checked = config::load(&args.config.config)?;
     let files = files(&checked, &args.files)?;
     let (mut ran, mut failed) = (0, 0);
     for file in &files {
@@ -48,12 +48,6 @@ pub(crate) fn test(args: &PolicyTestArgs, out: &Out) -> Result<(), Failure> {
 }
 
 pub(crate) use simulate::run as simulate;
-
-#[expect(clippy::needless_pass_by_value, reason = "as an error is mapped")]
-fn told(faults: Vec<Fault>) -> Failure {
-    let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    Failure::new(Kind::No, text.join("\n\n"))
-}
 
 /// Those that were named, or all of the bundle's, in order.
 fn files(checked: &Checked, named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
@@ -82,15 +76,15 @@ fn files(checked: &Checked, named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> 
 /// What came of each test of a file.
 fn verdicts(checked: &Checked, file: &Path) -> Result<Vec<Verdict>, Failure> {
     let source = std::fs::read_to_string(file)
-        .map_err(|e| told(vec![Fault::of_file(file, format!("cannot be read: {e}"))]))?;
+        .map_err(|e| Failure::from(vec![Fault::of_file(file, format!("cannot be read: {e}"))]))?;
     let tests: TrialsConfig = toml::from_str(&source)
-        .map_err(|e| told(vec![Fault::at(file, &source, e.span(), e.message().trim())]))?;
-    let all = |key, why| told(vec![Fault::of_key(file, &source, &[Part::Key(key)], why)]);
+        .map_err(|e| Failure::from(vec![Fault::at(file, &source, e.span(), e.message().trim())]))?;
+    let all = |key, why| Failure::from(vec![Fault::of_key(file, &source, &[Part::Key(key)], why)]);
     check(&tests.test).map_err(|bad| all(bad.key, bad.to_string()))?;
     let ran = tests.test.iter().enumerate().map(|(i, test)| {
         run(&checked.policy, test).map_err(|bad| {
             let path = [Part::Key("test"), Part::Index(i), Part::Key(bad.key)];
-            told(vec![Fault::of_key(file, &source, &path, bad.why)])
+            Failure::from(vec![Fault::of_key(file, &source, &path, bad.why)])
         })
     });
     ran.collect()

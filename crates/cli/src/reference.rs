@@ -19,10 +19,7 @@ use crate::term::{Out, thousands, visible, warn};
 /// # Errors
 /// When the config or a file cannot be read, or there is too little to learn from.
 pub(crate) fn build(args: &ReferenceBuildArgs, out: &Out) -> Result<(), Failure> {
-    let checked = config::load(&args.config.config).map_err(|faults| {
-        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Failure::new(Kind::No, text.join("\n\n"))
-    })?;
+    let checked = config::load(&args.config.config)?;
     let input = args.input.open(&checked)?;
     let built = build_from(&checked, &input, ["edges    ", "reference"], |_| true)?;
     for (model, version, records) in &built.refused {

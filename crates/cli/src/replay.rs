@@ -29,10 +29,7 @@ use truth::{Alarms, Clock, Truth};
 /// # Errors
 /// When the config, a file or the log cannot be read or written, or the reference cannot be built.
 pub(crate) fn run(args: &ReplayArgs, out: &Out) -> Result<(), Failure> {
-    let checked = config::load(&args.config.config).map_err(|faults| {
-        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Failure::new(Kind::No, text.join("\n\n"))
-    })?;
+    let checked = config::load(&args.config.config)?;
     let truth = args.truth.as_deref().map(Truth::read).transpose()?;
     let mut taker = Taker {
         sinks: Sinks::open(args)?,

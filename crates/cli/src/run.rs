@@ -23,10 +23,7 @@ use crate::term::{Out, thousands};
 /// When the config is wrong, the log cannot be opened, or a role fails.
 pub(crate) fn run(args: &RunArgs, out: &Out) -> Result<(), Failure> {
     let file = &args.config.config;
-    let (source, checked) = config::load_with_text(file).map_err(|faults| {
-        let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Failure::new(Kind::No, text.join("\n\n"))
-    })?;
+    let (source, checked) = config::load_with_text(file)?;
     let asked = crate::signals::stop_and_reload()?;
     match open_log(&checked)? {
         AnyLog::Kafka(log) => serve(log, (source, &checked), args, &asked, out),

@@ -1,6 +1,6 @@
 //! The commands that need nothing but this machine: check, init, token, completions.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use escalate::schedule::{Gap, Span};
 use runtime::clock::Clock;
@@ -65,10 +65,7 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
             out.json(&serde_json::json!({"valid": false, "faults": faults}));
             Err(Failure::new(Kind::No, ""))
         }
-        Err(faults) => {
-            let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Err(Failure::new(Kind::No, text.join("\n\n")))
-        }
+        Err(faults) => Err(faults.into()),
     }
 }
 
@@ -112,6 +109,24 @@ fn people(checked: &Checked) -> String {
     }
 }
 
+/// Writes files, and the folders that they stand in.
+///
+/// # Errors
+/// When one is there and may not be overwritten: then none is written. When one cannot be.
+pub(crate) fn write_new(files: &[(PathBuf, String)], force: bool) -> Result<(), Failure> {
+    let failed = |why: String| Failure::new(Kind::CannotStart, why);
+    if let Some((there, _)) = files.iter().find(|(path, _)| path.exists() && !force) {
+        return Err(failed(format!("{} is there already; --force overwrites it", there.display())));
+    }
+    for (path, text) in files {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let written =
+            folder.map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
+        written.map_err(|e| failed(format!("{}: {e}", path.display())))?;
+    }
+    Ok(())
+}
+
 /// # Errors
 /// When the file is there already, or cannot be written.
 pub(crate) fn init(args: &InitArgs, out: &Out) -> Result<(), Failure> {
@@ -125,19 +140,7 @@ pub(crate) fn init(args: &InitArgs, out: &Out) -> Result<(), Failure> {
     if args.response {
         files.extend(config::response::starting(&dir));
     }
-    if let Some((there, _)) = files.iter().find(|(path, _)| path.exists() && !args.force) {
-        let there = there.display();
-        return Err(Failure::new(
-            Kind::CannotStart,
-            format!("{there} is there already; --force overwrites it"),
-        ));
-    }
-    for (path, text) in &files {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let written =
-            folder.map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
-        written.map_err(|e| Failure::new(Kind::CannotStart, format!("{}: {e}", path.display())))?;
-    }
+    write_new(&files, args.force)?;
     if out.json {
         let written: Vec<_> = files.iter().map(|(path, _)| path).collect();
         out.json(&serde_json::json!({"written": written}));

@@ -439,10 +439,11 @@ fn nothing_is_overwritten_unless_asked() {
     let exports = of_goalert();
     let moved = moved(Pager::Goalert, &exports);
     let files = files(Pager::Goalert, &exports, &moved).expect("files");
-    write_all(&dir, &files, false).expect("written");
-    let again = write_all(&dir, &files, false).expect_err("refused");
+    let files = within(&dir, &files);
+    write_new(&files, false).expect("written");
+    let again = write_new(&files, false).expect_err("refused");
     assert!(again.message.contains("--force"), "{again}");
-    write_all(&dir, &files, true).expect("overwritten");
+    write_new(&files, true).expect("overwritten");
     // A bundle takes all of it.
     assert!(crate::config::response::Folder::read(&dir).and_then(|folder| folder.parse()).is_ok());
     fs::remove_dir_all(&dir).expect("its own folder");

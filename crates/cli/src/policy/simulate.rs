@@ -1,7 +1,6 @@
 //! `tocsin policy simulate`: a month of recorded incidents through two bundles, who would have been paged more, who less.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use escalate::Policy;
@@ -10,7 +9,6 @@ use serde::Serialize;
 use wire::page::PageKind;
 use wire::{Incident, IncidentId, Zone};
 
-use super::told;
 use crate::args::PolicySimulateArgs;
 use crate::config;
 use crate::failure::{Failure, Kind};
@@ -42,8 +40,7 @@ struct Told<'a> {
 /// # Errors
 /// When a config is not right, or the incidents cannot be read.
 pub(crate) fn run(args: &PolicySimulateArgs, out: &Out) -> Result<(), Failure> {
-    let policy = |file: &Path| config::load(file).map(|checked| checked.policy).map_err(told);
-    let (before, after) = (policy(&args.against)?, policy(&args.config.config)?);
+    let (before, after) = (config::load(&args.against)?.policy, config::load(&args.config.config)?.policy);
     let records = records(args)?;
     let (first, last) = match (records.first(), records.last()) {
         (Some(first), Some(last)) => (first.changed_at, last.changed_at),
