@@ -36,6 +36,16 @@ pub fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// A port of this machine that was free just now.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let bound = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    bound.expect("a free port").port()
+}
+
 /// Says what this run leaves out, straight to the terminal: what a test prints is shown only when it fails.
 ///
 /// `.ci/run` looks for these lines and takes none.

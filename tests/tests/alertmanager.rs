@@ -1,6 +1,5 @@
 //! A real Prometheus Alertmanager takes a page, shows it, keeps showing it, and sees it resolved.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -26,7 +25,7 @@ impl Alertmanager {
         let name = names.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok())?;
         let config =
             home.write("alertmanager.yml", "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let port = tocsin_tests::free_port();
         let child = Command::new(name)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.path={}", home.path("alertmanager").display()))

@@ -2,7 +2,6 @@
 //! program makes of it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -32,7 +31,7 @@ impl Exim {
         if !rustix::process::geteuid().is_root() {
             return Err("it delivers as another user, which only root may let it".into());
         }
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let port = tocsin_tests::free_port();
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
         let cert = home.write("cert.pem", made.cert.pem());
         let key = home.write("key.pem", made.signing_key.serialize_pem());

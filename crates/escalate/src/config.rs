@@ -102,7 +102,7 @@ pub struct PolicyConfig {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub acknowledge_each: bool,
     /// Seconds in which whoever acknowledged must write a note, mitigate or resolve. Then the next step pages. 0: any time.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub respond_within_s: u32,
 }
 
@@ -223,9 +223,8 @@ const fn one() -> u32 {
 const fn is_one(n: &u32) -> bool {
     *n == 1
 }
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-const fn is_zero(n: &u32) -> bool {
-    *n == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 const fn yes() -> bool {
     true

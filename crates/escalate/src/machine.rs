@@ -30,6 +30,7 @@ mod signal;
 mod why;
 
 pub(crate) use acts::around;
+pub(crate) use raise::said;
 pub(crate) use signal::schedule;
 
 /// Incidents taken on by one tick; what is left is due at once again.

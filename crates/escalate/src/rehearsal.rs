@@ -84,6 +84,18 @@ impl Rehearsal {
         self.events.insert((at, self.put), what);
     }
 
+    /// Has somebody do something about an incident at a time.
+    pub fn says(&mut self, at: Timestamp, id: &IncidentId, name: &str, action: Action) {
+        let command = Command {
+            command_id: CommandId::new(format!("rehearsal-{}", self.put)),
+            incident_id: id.clone(),
+            issued_at: at,
+            principal: Principal { name: name.to_owned(), role: Role::Lead },
+            action,
+        };
+        self.put(at, Input::Command(command));
+    }
+
     /// Lets time pass until `end`, that included.
     pub fn run(&mut self, end: Timestamp) {
         loop {
@@ -116,22 +128,9 @@ impl Rehearsal {
             return;
         }
         let at = self.now.plus_ms(after_ms);
-        let name = page.person.clone().unwrap_or_else(|| page.target.clone());
-        let take = Action::Acknowledge { for_s: None, note: None };
-        for action in [take, Action::Note { text: "looked at".into() }] {
-            let input = self.command(&id, name.clone(), action, at);
-            self.put(at, input);
-        }
-    }
-
-    fn command(&self, id: &IncidentId, name: String, action: Action, at: Timestamp) -> Input {
-        Input::Command(Command {
-            command_id: CommandId::new(format!("rehearsal-{}", self.put)),
-            incident_id: id.clone(),
-            issued_at: at,
-            principal: Principal { name, role: Role::Lead },
-            action,
-        })
+        let name = page.person.as_ref().unwrap_or(&page.target);
+        self.says(at, &id, name, Action::Acknowledge { for_s: None, note: None });
+        self.says(at, &id, name, Action::Note { text: "looked at".into() });
     }
 
     /// Somebody has answered, or the signal is over and whoever has it is done.
@@ -141,8 +140,7 @@ impl Rehearsal {
             Input::Incident(incident) if incident.change == Change::Cleared => {
                 let at = self.now.plus_ms(self.answered_after_ms.unwrap_or(0).max(1));
                 let done = Action::Resolve { reason: Some("over".into()), not_actionable: false };
-                let input = self.command(&incident.incident_id, "rehearsal".into(), done, at);
-                self.put(at, input);
+                self.says(at, &incident.incident_id, "rehearsal", done);
             }
             Input::Incident(_)
             | Input::Forget(_)

@@ -6,15 +6,13 @@ use std::sync::Arc;
 use jiff::civil::DateTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wire::command::{Action, Command, Principal, Role};
+use wire::command::Action;
 use wire::incident::Context;
 use wire::page::PageKind;
-use wire::{
-    Change, CommandId, Effect as Size, Evidence, Family, Incident, Severity, Source, Subject, SubjectKind,
-    Timestamp, Zone,
-};
+use wire::{Change, Family, Incident, Severity, Source, Subject, SubjectKind, Timestamp, Zone};
 
 use crate::effect::Input;
+use crate::machine::said;
 use crate::policy::Policy;
 use crate::rehearsal::{Rehearsal, Sent};
 
@@ -197,21 +195,12 @@ pub fn run(policy: &Arc<Policy>, test: &TrialConfig) -> Result<Verdict, BadTrial
     let mut incident = opened(policy, &test.incident, from);
     let mut rehearsal = Rehearsal::new(Arc::clone(policy), from);
     rehearsal.put(from, Input::Incident(Box::new(incident.clone())));
-    let mut then: Vec<(usize, &ThenConfig)> = test.then.iter().enumerate().collect();
-    then.sort_by_key(|(_, then)| then.after_s);
-    for (i, then) in then {
-        if then.after_s > until_s {
-            continue;
-        }
+    let mut then: Vec<&ThenConfig> = test.then.iter().filter(|then| then.after_s <= until_s).collect();
+    then.sort_by_key(|then| then.after_s);
+    for then in then {
         // What is due by then comes before it.
         rehearsal.run(at(then.after_s));
-        let input = happens(policy, then, i, &mut incident, at(then.after_s))?;
-        if let Some(receiver) = &then.breaks {
-            rehearsal.breaks(receiver);
-        }
-        if let Some(input) = input {
-            rehearsal.put(at(then.after_s), input);
-        }
+        happens(policy, then, &mut incident, (&mut rehearsal, at(then.after_s)))?;
     }
     rehearsal.run(at(until_s));
     compare(test, policy, from, &rehearsal.take())
@@ -247,31 +236,19 @@ fn opened(policy: &Policy, what: &TrialIncident, at: Timestamp) -> Incident {
         opened_at: at,
         changed_at: at,
         title: format!("{model}: a test of the policy"),
-        evidence: Evidence {
-            statistic: "said by a test".into(),
-            value: 0.0,
-            reference: 0.0,
-            unit: String::new(),
-            effect: Size::default(),
-            evidence: 0.0,
-            samples: 0,
-            window: [at, at],
-            contributors: Vec::new(),
-            profile: None,
-        },
+        evidence: said("said by a test".into(), at),
         context: Context { owner: owner.clone(), tier: *tier, ..Context::default() },
         drill: *drill,
     }
 }
 
-/// What comes in, if it is not about a receiver.
+/// Has it happen.
 fn happens(
     policy: &Policy,
     then: &ThenConfig,
-    i: usize,
     incident: &mut Incident,
-    at: Timestamp,
-) -> Result<Option<Input>, BadTrial> {
+    (rehearsal, at): (&mut Rehearsal, Timestamp),
+) -> Result<(), BadTrial> {
     let ThenConfig { after_s: _, severity, cleared, acknowledge, note, resolve, assign, breaks } = then;
     let said = [severity.is_some(), *cleared, acknowledge.is_some(), note.is_some(), resolve.is_some()];
     let said = said.into_iter().chain([assign.is_some(), breaks.is_some()]).filter(|said| *said).count();
@@ -284,7 +261,8 @@ fn happens(
         incident.changed_at = at;
         incident.severity = severity.unwrap_or(incident.severity);
         incident.change = if *cleared { Change::Cleared } else { Change::Updated };
-        return Ok(Some(Input::Incident(Box::new(incident.clone()))));
+        rehearsal.put(at, Input::Incident(Box::new(incident.clone())));
+        return Ok(());
     }
     let some = || Some("a test".to_owned());
     let (who, action) = if let Some(who) = acknowledge {
@@ -296,7 +274,8 @@ fn happens(
     } else if let Some(to) = assign {
         (None, Action::Assign { to: to.clone(), note: some() })
     } else {
-        return Ok(None);
+        breaks.iter().for_each(|receiver| rehearsal.breaks(receiver));
+        return Ok(());
     };
     if let Some(who) = who
         && !policy.bundle().people.is_empty()
@@ -304,14 +283,9 @@ fn happens(
     {
         return Err(bad("then", format!("there is no person {who:?} in people.toml")));
     }
-    let name = who.cloned().unwrap_or_else(|| "test".into());
-    Ok(Some(Input::Command(Command {
-        command_id: CommandId::new(format!("test-{i}")),
-        incident_id: incident.incident_id.clone(),
-        issued_at: at,
-        principal: Principal { name, role: Role::Lead },
-        action,
-    })))
+    let name = who.map_or("test", String::as_str);
+    rehearsal.says(at, &incident.incident_id, name, action);
+    Ok(())
 }
 
 fn compare(test: &TrialConfig, policy: &Policy, from: Timestamp, sent: &[Sent]) -> Result<Verdict, BadTrial> {

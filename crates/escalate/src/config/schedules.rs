@@ -49,7 +49,7 @@ pub struct LayerConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Above layers of a lower level.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub level: u8,
     /// Who takes turns, in order. A list in the list is a turn of several, an empty one of nobody.
     pub people: Vec<TurnConfig>,
@@ -153,9 +153,4 @@ impl TurnConfig {
             Self::Several(people) => people,
         }
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-const fn is_zero(n: &u8) -> bool {
-    *n == 0
 }

@@ -2,7 +2,7 @@
 
 use wire::command::Raised;
 use wire::incident::Context;
-use wire::{Change, Effect as Size, Evidence, Incident, IncidentId, Source, Subject};
+use wire::{Change, Effect as Size, Evidence, Incident, IncidentId, Source, Subject, Timestamp};
 
 use super::Machine;
 use crate::answers::Answer;
@@ -86,6 +86,22 @@ fn cleared(desk: &Desk, last: &Incident) -> Incident {
     }
 }
 
+/// What stands in for numbers where nothing was measured.
+pub(crate) fn said(statistic: String, at: Timestamp) -> Evidence {
+    Evidence {
+        statistic,
+        value: 0.0,
+        reference: 0.0,
+        unit: String::new(),
+        effect: Size::default(),
+        evidence: 0.0,
+        samples: 0,
+        window: [at, at],
+        contributors: Vec::new(),
+        profile: None,
+    }
+}
+
 fn incident(desk: &Desk, incident_id: IncidentId, by: &str, raised: Raised) -> Incident {
     let Raised { source, severity, family, subject, title, owner, opened_at, drill } = raised;
     let short = |text: &str| cut(text, NAME_MAX).to_owned();
@@ -109,18 +125,7 @@ fn incident(desk: &Desk, incident_id: IncidentId, by: &str, raised: Raised) -> I
         opened_at,
         changed_at: opened_at,
         title: cut(&wire::text::printable(&title), TITLE_MAX).to_owned(),
-        evidence: Evidence {
-            statistic: format!("said by {source}"),
-            value: 0.0,
-            reference: 0.0,
-            unit: String::new(),
-            effect: Size::default(),
-            evidence: 0.0,
-            samples: 0,
-            window: [opened_at, opened_at],
-            contributors: Vec::new(),
-            profile: None,
-        },
+        evidence: said(format!("said by {source}"), opened_at),
         context: Context {
             owner: owner.as_deref().map(short),
             raised_by: Some(by.into()),
