@@ -346,7 +346,8 @@ impl IncidentState {
         let policy = desk.policy(&self.bundle);
         let fallback = policy.plan(&self.plan).and_then(|plan| plan.fallback.as_ref());
         let Some(target) = fallback.filter(|f| f.receiver != page.receiver) else { return };
-        let (generation, escalates_at) = (page.generation, page.escalates_at);
+        // A later step may be the one under way by now.
+        let (generation, escalates_at) = (page.generation, self.escalates_at());
         desk.count.fallbacks += 1;
         let kind = PageKind::Trigger;
         let to = &Addressed { target: target.clone(), person: None };

@@ -293,6 +293,17 @@ impl IncidentState {
         &self.incident.incident_id
     }
 
+    /// When the next step pages, as things stand.
+    pub(crate) fn escalates_at(&self) -> Option<Timestamp> {
+        match &self.people {
+            People::Open { due, .. } => *due,
+            People::Acknowledged { .. }
+            | People::Mitigated { .. }
+            | People::Resolved { .. }
+            | People::Closed { .. } => None,
+        }
+    }
+
     /// Everything this incident waits for, in no order.
     pub(crate) fn timers(&self, ended_keep_ms: i64) -> Vec<(Timestamp, Timer)> {
         let people = match &self.people {

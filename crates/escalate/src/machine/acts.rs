@@ -343,14 +343,7 @@ impl IncidentState {
             .filter(|(key, a)| a.open && (all || a.generation == current) && !except.contains(key))
             .map(|(_, a)| (a.generation, a.addressed()))
             .collect();
-        let escalates_at = match &self.people {
-            People::Open { due, .. } if kind == PageKind::Update => *due,
-            People::Open { .. }
-            | People::Acknowledged { .. }
-            | People::Mitigated { .. }
-            | People::Resolved { .. }
-            | People::Closed { .. } => None,
-        };
+        let escalates_at = self.escalates_at().filter(|_| kind == PageKind::Update);
         for (generation, to) in open {
             let to = &to;
             self.intend(desk, &Intent { kind, to, generation, escalates_at, fallback: false });

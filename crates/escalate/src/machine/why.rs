@@ -182,15 +182,8 @@ fn of_person(
 
 /// Why nobody has come to a step that would call them.
 fn not_yet(first: u32, state: &IncidentState) -> String {
-    let at: Option<Timestamp> = match &state.people {
-        People::Open { due, .. } => *due,
-        People::Acknowledged { .. }
-        | People::Mitigated { .. }
-        | People::Resolved { .. }
-        | People::Closed { .. } => None,
-    };
     let step = first + 1;
-    match at {
+    match state.escalates_at() {
         Some(at) if state.position.step + 1 == first => format!("not paged yet: step {step} is, at {at}"),
         Some(_) => format!("not paged yet: it has not come to step {step}"),
         None => format!("not paged: it did not come to step {step}"),

@@ -237,7 +237,11 @@ impl World {
                 assert!(!last.is_final() || *last == state, "{last:?} became {state:?}");
                 *last = state;
             }
-            None => self.pages.push((page.notification_id.clone(), page.alert_key.clone(), state)),
+            None => {
+                let passed = page.escalates_at.is_some_and(|at| at < page.decided_at);
+                assert!(!passed, "{} tells of a next step that is past", page.notification_id);
+                self.pages.push((page.notification_id.clone(), page.alert_key.clone(), state));
+            }
         }
     }
 

@@ -158,6 +158,22 @@ fn a_receiver_that_works_again_ends_the_incident_about_it_and_failing_again_reop
 }
 
 #[test]
+fn a_fallback_says_when_the_step_after_the_present_one_pages() {
+    let later = Some(Outcome::RetryAfter { ms: 400_000, reason: "busy".into() });
+    let script = Script::new(ONE)
+        .answers("pager", [later, config()])
+        .push(0, &opened("fraud", Sev2))
+        .want(0..=0, Trigger, "pager/ana")
+        .want(300_000..=300_000, Trigger, "phone/lead")
+        .want(400_050..=400_050, Trigger, "pager/ana")
+        .want(400_100..=400_100, Trigger, "phone/desk")
+        .want(400_110..=400_110, Trigger, "phone/desk")
+        .run(500_000);
+    let [instead] = &script.pages_to("phone/desk")[..1] else { panic!("one in its place") };
+    assert_eq!(instead.page.escalates_at, Some(at(600_000)), "not the time of the step that has paged already");
+}
+
+#[test]
 fn a_fallback_that_fails_is_not_followed_by_another() {
     let script = Script::new(ONE)
         .answers("pager", [config()])
