@@ -6,6 +6,7 @@ use wire::audit::{AuditRecord, CHAIN_START};
 use wire::checkpoint::Checkpoint;
 use wire::command::{Action, Command, Principal, Role};
 use wire::context::{ContextRecord, Deployment};
+use wire::control::{Control, Listed, NewSilence, Silence, SilenceAsk, SilenceCommand};
 use wire::deadletter::{DeadLetter, Reason};
 use wire::forget::Forget;
 use wire::history::{Bin, Distribution, History, StreamHistory, Verdict};
@@ -17,8 +18,8 @@ use wire::prediction::{Prediction, PredictionKind, Status, Value};
 use wire::profile::{Category, FeatureFold, FeatureProfile, Profile, Stage, Task};
 use wire::response::{Response, ResponseChange};
 use wire::{
-    AlertKey, Change, CommandId, Digest, Effect, Evidence, Family, Incident, NotificationId, Severity,
-    Source, Subject, Timestamp,
+    AlertKey, Change, CommandId, Digest, Effect, Evidence, Family, Incident, Matches, NotificationId,
+    Severity, SilenceId, Source, Subject, Timestamp,
 };
 
 /// # Panics
@@ -262,6 +263,7 @@ pub fn page() -> Page {
         escalates_at: Some(at("2026-03-02T10:46:21Z")),
         owner: None,
         person: None,
+        notice: None,
         text: None,
         thread: None,
         minimal: false,
@@ -312,6 +314,42 @@ pub fn checkpoint() -> Checkpoint {
         key: "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a".into(),
         signature: "00".repeat(64),
     }
+}
+
+#[must_use]
+pub fn silence_command() -> SilenceCommand {
+    let new = NewSilence {
+        of: Matches { model: vec!["fraud*".into()], ..Matches::default() },
+        for_s: 7200,
+        until_resolved: false,
+        unmatched_s: Some(1800),
+        incidents_max: 10,
+        listed: vec![Listed { incident_id: incident().incident_id, generation: 1 }],
+        reason: "rolling out 2026-03-02.3".into(),
+    };
+    SilenceCommand {
+        command_id: CommandId::new("0c1b2d3e"),
+        silence_id: SilenceId::of(&[b"sample"]),
+        issued_at: at("2026-03-02T10:42:03Z"),
+        principal: Principal { name: "ana".into(), role: Role::Responder },
+        ask: SilenceAsk::Make(Box::new(new)),
+    }
+}
+
+#[must_use]
+pub fn control() -> Control {
+    Control::Silence(Silence {
+        silence_id: SilenceId::of(&[b"sample"]),
+        of: Matches { model: vec!["fraud*".into()], ..Matches::default() },
+        made_at: at("2026-03-02T10:42:03.020Z"),
+        until: at("2026-03-02T12:42:03.020Z"),
+        until_resolved: false,
+        unmatched_s: Some(1800),
+        incidents_max: 10,
+        listed: vec![Listed { incident_id: incident().incident_id, generation: 1 }],
+        by: "p-ifyhq4kvqz2nxbw3".into(),
+        reason: "rolling out 2026-03-02.3".into(),
+    })
 }
 
 #[must_use]

@@ -70,6 +70,10 @@ fn every_record_has_a_schema_and_a_sample() {
     let forget = serde_json::to_value(samples::forget()).unwrap();
     golden(&folder().join("samples/command-forget.json"), &forget);
     assert!(jsonschema::validator_for(&schema::<Commanded>("command")).unwrap().is_valid(&forget));
+    let silence = serde_json::to_value(samples::silence_command()).unwrap();
+    golden(&folder().join("samples/command-silence.json"), &silence);
+    assert!(jsonschema::validator_for(&schema::<Commanded>("command")).unwrap().is_valid(&silence));
+    record("control", &samples::control());
     record("checkpoint", &samples::checkpoint());
     record("response", &samples::response());
     record("page", &samples::page());

@@ -126,7 +126,7 @@ enum Broke {
     Paging(escalate::mutant::Mutant),
 }
 
-const BROKEN: [Broke; 17] = [
+const BROKEN: [Broke; 19] = [
     Broke::AtTheLog(Bug::OffsetBeforeEffect),
     Broke::AtTheLog(Bug::LostChangelog),
     Broke::AtTheLog(Bug::UnstableId),
@@ -144,6 +144,8 @@ const BROKEN: [Broke; 17] = [
     Broke::Paging(escalate::mutant::Mutant::ChainHeadNotRewound),
     Broke::Paging(escalate::mutant::Mutant::AcknowledgementOvertaken),
     Broke::Paging(escalate::mutant::Mutant::BundleNotPinned),
+    Broke::Paging(escalate::mutant::Mutant::SilencesReadLate),
+    Broke::Paging(escalate::mutant::Mutant::PlaceNotAwaited),
 ];
 
 #[test]

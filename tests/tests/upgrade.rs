@@ -126,6 +126,7 @@ impl Cores {
                 | Effect::Audit(_)
                 | Effect::Incident(_)
                 | Effect::Feedback(_)
+                | Effect::Control { .. }
                 | Effect::Checkpoint(_) => (),
             }
         }

@@ -87,6 +87,9 @@ pub(crate) enum Command {
     Clear(ClearArgs),
     /// Page nobody about an incident for a time
     Snooze(SnoozeArgs),
+    /// Page nobody about what matches, for a time
+    #[command(subcommand)]
+    Silence(SilenceCommand),
     /// Hand an incident to somebody, who is paged
     Assign(AssignArgs),
     /// Say that an incident is the same trouble as another one, which is worked on in its place
@@ -479,6 +482,70 @@ pub(crate) struct SnoozeArgs {
     /// Seconds until it pages again, from the first step
     #[arg(long = "for", value_name = "SECONDS")]
     pub for_s: u64,
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SilenceCommand {
+    /// Show what would be muted, and mute it once that is agreed to; what still fires at the end pages then
+    Make(SilenceMakeArgs),
+    /// List the silences that have not ended, with what they mute
+    List,
+    /// End a silence: what still fires pages at once
+    End(SilenceEndArgs),
+}
+
+/// Every condition that is given must hold; of one that is given more than once, any. `*` stands for any characters.
+#[derive(Debug, Args)]
+#[group(id = "conditions", multiple = true, required = true, args = ["severity", "family", "model", "subject", "segment", "owner", "tier", "source"])]
+pub(crate) struct SilenceMakeArgs {
+    #[arg(long)]
+    pub severity: Vec<wire::Severity>,
+    #[arg(long)]
+    pub family: Vec<wire::Family>,
+    /// Name of a model
+    #[arg(long)]
+    pub model: Vec<String>,
+    /// Subject as text, such as `dataset:orders`
+    #[arg(long)]
+    pub subject: Vec<String>,
+    /// Name of a segment
+    #[arg(long)]
+    pub segment: Vec<String>,
+    /// The team whose it is
+    #[arg(long)]
+    pub owner: Vec<String>,
+    /// Tier of the model, 1 for the most important
+    #[arg(long)]
+    pub tier: Vec<u8>,
+    /// Who raised it: detector, human, import, dependency, self, drill
+    #[arg(long)]
+    pub source: Vec<wire::Source>,
+    /// How long: 90s, 30m, 2h, 1d
+    #[arg(long = "for", value_name = "TIME", value_parser = crate::feed::duration_ms)]
+    pub for_ms: i64,
+    /// Why: whoever is not paged will ask
+    #[arg(long)]
+    pub reason: String,
+    /// Most incidents that it mutes, in all; the next one pages [default: those of the preview, or 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub most: Option<u32>,
+    /// Mute only what the preview lists, each until it is resolved
+    #[arg(long)]
+    pub until_resolved: bool,
+    /// End earlier when for so long nothing that it mutes was open
+    #[arg(long = "unmatched", value_name = "TIME", value_parser = crate::feed::duration_ms)]
+    pub unmatched_ms: Option<i64>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SilenceEndArgs {
+    /// Id of the silence, or the first letters of it
+    pub id: String,
     #[arg(long)]
     pub reason: Option<String>,
 }

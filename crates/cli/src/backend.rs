@@ -3,6 +3,7 @@
 mod audit;
 mod letters;
 mod people;
+mod silences;
 mod tail;
 
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use std::sync::atomic::Ordering;
 use detect::collect::CollectConfig;
 use detect::decode::{Attributes, Decoded, Kind as RecordKind};
 use http_api::{
-    Accessed, AnswerState, AuditPage, AuditQuery, AuditReport, AuditWitnesses, BackendError, CommandAnswer,
-    CommandReceipt, DeadLetterPage, DeadLetterQuery, ForgetReceipt, IncidentPage, IncidentQuery,
-    IncidentsState, IngestRecord, Ingested, NewCommand, NewForget, NewIncident, Readiness, RoleReadiness,
-    TailEvent, Why,
+    Accessed, AnswerState, AskedSilence, AuditPage, AuditQuery, AuditReport, AuditWitnesses, BackendError,
+    CommandAnswer, CommandReceipt, DeadLetterPage, DeadLetterQuery, ForgetReceipt, IncidentPage,
+    IncidentQuery, IncidentsState, IngestRecord, Ingested, NewCommand, NewForget, NewIncident, Readiness,
+    RoleReadiness, SilenceItem, SilencePreview, SilenceReceipt, TailEvent, Why,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use receivers::Receiver;
@@ -29,7 +30,7 @@ use tokio::sync::mpsc;
 use wire::command::{Action, Command, Raised};
 use wire::context::ContextRecord;
 use wire::page::InboxEntry;
-use wire::{CommandId, Incident, IncidentId, Timestamp};
+use wire::{CommandId, Incident, IncidentId, Matches, Timestamp};
 
 use crate::config::Checked;
 use crate::reload::Status;
@@ -310,6 +311,23 @@ impl<L: Log> http_api::Backend for Backend<L> {
             retry_after_s: 2,
         })?;
         Ok(Why { incident_id, because })
+    }
+
+    fn silences(&self) -> Result<Vec<SilenceItem>, BackendError> {
+        self.here()?;
+        let item = |view: escalate::SilenceView| {
+            let escalate::SilenceView { silence, ends_at, muted } = view;
+            SilenceItem { silence, ends_at, muted }
+        };
+        Ok(self.views.silences().into_iter().map(item).collect())
+    }
+
+    fn silence_preview(&self, of: &Matches) -> Result<SilencePreview, BackendError> {
+        silences::preview(&self.log, &self.settings, of)
+    }
+
+    fn silence(&self, asked: AskedSilence) -> Result<SilenceReceipt, BackendError> {
+        silences::ask(&self.log, &self.settings, self.clock.now().wall, asked)
     }
 
     fn status(&self) -> Result<Value, BackendError> {

@@ -24,6 +24,7 @@ mod replay;
 mod run;
 mod secrets;
 mod signals;
+mod silence;
 mod simulate;
 mod small;
 mod term;
@@ -92,6 +93,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Declare(args) => remote::declare(&args, global, out),
         Command::Clear(args) => remote::clear(&args, global, out),
         Command::Snooze(args) => remote::snooze(&args, global, out),
+        Command::Silence(command) => silence::run(&command, global, out),
         Command::Assign(args) => remote::assign(&args, global, out),
         Command::Merge(args) => remote::merge(&args, global, out),
         Command::Tail(args) => remote::tail(&args, global, out),

@@ -100,6 +100,9 @@ pub(crate) fn show(args: &IdArgs, global: &Global, out: &Out) -> Result<(), Fail
         text(i, if signal == "open" { "opened_at" } else { "changed_at" })
     ));
     out.line(format!("  people     {}", people(&view)));
+    if let Some(until) = view.get("muted_until").and_then(Value::as_str) {
+        out.line(format!("  muted      until {until}, by {}", visible(text(&view, "muted_by"))));
+    }
     let context = &i["context"];
     if let Some(owner) = context.get("owner").and_then(Value::as_str) {
         out.line(format!("  owner      {}", visible(owner)));
@@ -236,9 +239,7 @@ fn command(id: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Re
 
 fn send(path: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Result<(), Failure> {
     let client = Client::new(global)?;
-    let random = crate::secrets::random::<16>().map_err(|e| Failure::new(Kind::CannotStart, e))?;
-    let key = wire::id::base32(&random);
-    let mut told = client.post(path, &key, &without_nulls(body))?;
+    let mut told = client.post(path, &new_key()?, &without_nulls(body))?;
     if told["repeated"] == true && what == "declare" {
         out.line(format!("it is open already: {}", text(&told, "incident_id")));
         return Ok(());
@@ -264,6 +265,12 @@ fn send(path: &str, what: &str, body: &Value, global: &Global, out: &Out) -> Res
              `tocsin show` will tell",
         )),
     }
+}
+
+/// A key of its own for each command.
+pub(crate) fn new_key() -> Result<String, Failure> {
+    let random = crate::secrets::random::<16>().map_err(|e| Failure::new(Kind::CannotStart, e))?;
+    Ok(wire::id::base32(&random))
 }
 
 /// The receipt says that it is durable; what people want to know is what came of it.
@@ -339,9 +346,12 @@ pub(crate) fn tail(args: &TailArgs, global: &Global, out: &Out) -> Result<(), Fa
 
 fn people(view: &Value) -> String {
     let stage = view.get("stage").and_then(Value::as_str).unwrap_or("open");
-    match view.get("owner").and_then(Value::as_str) {
-        Some(owner) => format!("{stage} ({})", visible(owner)),
-        None => stage.to_owned(),
+    let until = |key: &str| view.get(key).and_then(Value::as_str).and_then(|at| at.get(11..16));
+    match (view.get("owner").and_then(Value::as_str), until("muted_until"), until("snoozed_until")) {
+        (Some(owner), ..) => format!("{stage} ({})", visible(owner)),
+        (None, Some(until), _) => format!("{stage}, muted to {until}"),
+        (None, None, Some(until)) => format!("{stage}, put off to {until}"),
+        (None, None, None) => stage.to_owned(),
     }
 }
 

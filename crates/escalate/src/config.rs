@@ -3,13 +3,14 @@
 mod audited;
 mod people;
 mod schedules;
+mod silences;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use wire::{Family, Severity, Source};
+use wire::{Family, Matches, Severity, Source};
 
 pub(crate) use audited::of_target;
 pub use people::{Class, ContactConfig, ENGINEER, PeopleConfig, PersonConfig, RoleConfig, TeamConfig};
@@ -17,6 +18,7 @@ pub use schedules::{
     HoursConfig, LayerConfig, OverrideConfig, ScheduleConfig, SchedulesConfig, ShiftConfig, SwapConfig,
     TemporaryConfig, TurnConfig,
 };
+pub use silences::{InhibitConfig, MaintenanceConfig, Same, SilencesConfig};
 
 /// Everything that decides about pages, as written. [`crate::Policy::new`] checks it as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +39,9 @@ pub struct Bundle {
     /// Who is on call when.
     #[serde(default, skip_serializing_if = "SchedulesConfig::is_empty")]
     pub schedules: SchedulesConfig,
+    /// When nobody is paged although something fires.
+    #[serde(default, skip_serializing_if = "SilencesConfig::is_empty")]
+    pub silences: SilencesConfig,
     /// Templates of pages, by audience and kind: `engineer`, `engineer.resolve`, `default`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub templates: BTreeMap<String, String>,
@@ -56,9 +61,18 @@ pub struct RouteConfig {
     /// Names of models; `*` stands for any characters. Holds for incidents about models only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub model: Vec<String>,
+    /// Subjects as text, such as `dataset:orders` or `dependency:*`; `*` stands for any characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subject: Vec<String>,
+    /// Segments; `*` stands for any characters. Holds for incidents about a segment only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segment: Vec<String>,
     /// Owners as the context of the incident names them; `*` stands for any characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owner: Vec<String>,
+    /// Tiers as the context of the incident names them; 1 is the most important.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tier: Vec<u8>,
     /// Who raised it: detector, human, import, dependency, self, drill.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source: Vec<Source>,
@@ -67,6 +81,28 @@ pub struct RouteConfig {
     pub drill: Option<bool>,
     /// Name of the policy that such an incident follows.
     pub policy: String,
+}
+
+impl RouteConfig {
+    /// Its conditions. They stand in the table itself, where a flattened part would let unknown keys pass.
+    #[must_use]
+    pub fn conditions(&self) -> Matches {
+        let Self { severity, family, model, subject, segment, owner, tier, source, drill, policy: _ } =
+            self.clone();
+        Matches { severity, family, model, subject, segment, owner, tier, source, drill }
+    }
+
+    /// True without conditions: every incident matches.
+    #[must_use]
+    pub fn is_catch_all(&self) -> bool {
+        self.conditions().is_everything()
+    }
+
+    /// Whether a real incident that must wake somebody can come this way.
+    #[must_use]
+    pub fn takes_pages(&self) -> bool {
+        self.drill != Some(true) && (self.severity.is_empty() || self.severity.iter().any(|s| s.pages()))
+    }
 }
 
 /// One `[policy.NAME]`: who is paged one after the other, until someone owns the incident.
@@ -196,6 +232,10 @@ pub struct EscalateConfig {
     pub timeline_max: u32,
     /// Answers to commands remembered, by which a repeated command is known.
     pub commands_max: u32,
+    /// Longest silence that a person may ask for, in seconds.
+    pub silence_max_s: u32,
+    /// Silences at once.
+    pub silences_max: u32,
 }
 
 impl Default for EscalateConfig {
@@ -212,6 +252,8 @@ impl Default for EscalateConfig {
             pages_max: 100,
             timeline_max: 100,
             commands_max: 1000,
+            silence_max_s: 7 * 86_400,
+            silences_max: 100,
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Counts {
     pub commands_max: u64,
     /// Incidents nobody owns, with no escalation timer although their policy pages until owned. Always 0.
     pub silent: u64,
+    /// Incidents about which nobody is paged, for a silence, maintenance or something upstream.
+    pub muted: u64,
     /// Pages that may leave as soon as their receiver has room, by receiver.
     pub waiting: BTreeMap<String, u64>,
     /// Attempts under way, by receiver.
@@ -69,4 +71,6 @@ pub struct Counters {
     pub texts_cut: u64,
     /// tocsin's own incidents opened.
     pub own_incidents: u64,
+    /// Incidents muted, each time anew.
+    pub muted: u64,
 }

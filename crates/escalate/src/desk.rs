@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wire::checkpoint::Checkpoint;
-use wire::{Digest, IncidentId, Timestamp};
+use wire::{Digest, Incident, IncidentId, Timestamp};
 
 use crate::audit::{Anchor, Entry, cut};
 use crate::counts::Counters;
 use crate::effect::Effect;
 use crate::mutant::{self, Mutant};
+use crate::mutes::{Mutes, Verdict};
 use crate::people::Directory;
 use crate::policy::Policy;
 use crate::store;
@@ -42,6 +43,9 @@ pub(crate) struct Desk {
     /// When that was made, and not later than this process took over.
     pub(crate) signed_at: Timestamp,
     pub(crate) people: Directory,
+    pub(crate) mutes: Mutes,
+    /// What the pages that are decided just now say first: why they come only now.
+    pub(crate) notice: Option<String>,
     pub(crate) count: Counters,
     pub(crate) effects: Vec<Effect>,
     /// Kept apart: nothing is sent before all else is committed.
@@ -76,6 +80,8 @@ impl Desk {
             stated_at: None,
             signed_at: Timestamp::EPOCH,
             people: Directory::default(),
+            mutes: Mutes::default(),
+            notice: None,
             count: Counters::default(),
             effects: Vec::new(),
             sends: Vec::new(),
@@ -89,6 +95,11 @@ impl Desk {
             return Arc::clone(&self.current);
         }
         Arc::clone(self.bundles.get(digest).unwrap_or(&self.current))
+    }
+
+    /// Whether an incident may page now.
+    pub(crate) fn verdict(&self, incident: &Incident) -> Verdict {
+        self.mutes.verdict(incident, self.current.quiet(), self.now)
     }
 
     pub(crate) fn audit(&mut self, entry: Entry) {

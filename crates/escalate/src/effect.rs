@@ -5,6 +5,7 @@ use wire::audit::AuditRecord;
 use wire::checkpoint::Checkpoint;
 use wire::command::Command;
 use wire::context::Feedback;
+use wire::control::{Control, SilenceCommand};
 use wire::forget::Forget;
 use wire::outbox::{OutboxRecord, Outcome};
 use wire::page::Page;
@@ -22,6 +23,11 @@ pub enum Input {
     Command(Command),
     /// From the commands topic: about a person, not an incident.
     Forget(Box<Forget>),
+    /// From the commands topic: about silences.
+    Silence(Box<SilenceCommand>),
+    /// From the control topic, in its order, before `Started` too: key and record, of which an empty one takes back what
+    /// stood under its key. What they come to counts, not what lies between them.
+    Control(Vec<(String, Option<Box<Control>>)>),
     /// What came of a `Send`.
     Outcome { notification_id: NotificationId, incident_id: IncidentId, attempt: u32, outcome: Outcome },
     /// Time has passed; wanted at [`deadline`](crate::Machine::deadline).
@@ -52,6 +58,11 @@ pub enum Effect {
     Audit(AuditRecord),
     /// tocsin's own incident, for the incidents and open topics. It comes back as an input.
     Incident(Box<Incident>),
+    /// For the control topic. It comes back as an input, to every partition.
+    Control {
+        key: String,
+        control: Option<Box<Control>>,
+    },
     /// For the context topic, which judges follow.
     Feedback(Box<Feedback>),
     /// `None` is a tombstone. Of several records with one key the last holds.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wire::page::PageKind;
 use wire::{Digest, IncidentId, NotificationId, Timestamp};
 
+use crate::mutes::Muter;
 use crate::state::{Filed, IncidentState, PageState, heads};
 
 /// A page that may leave as soon as its receiver has room: what calls somebody before what only tells (`true`), the earliest
@@ -18,6 +19,8 @@ pub(crate) struct Index {
     /// By receiver; no entry is empty.
     pub(crate) waiting: BTreeMap<String, BTreeSet<Waiting>>,
     pub(crate) in_flight: BTreeMap<String, u32>,
+    /// Incidents that something mutes.
+    pub(crate) muted: BTreeSet<(Muter, IncidentId)>,
     /// Incidents that follow a bundle.
     pub(crate) bundles: BTreeMap<Digest, u64>,
 }
@@ -31,6 +34,7 @@ impl Index {
             deadline: incident.timers(ended_keep_ms).into_iter().map(|(at, _)| at).min(),
             ended: incident.ended_at,
             bundle: Some(incident.bundle.clone()),
+            muted: incident.muter().cloned(),
             ..Filed::default()
         };
         for i in heads(&incident.pages) {
@@ -46,6 +50,7 @@ impl Index {
 
         self.timers.extend(filed.deadline.map(|at| (at, id.clone())));
         self.ended.extend(filed.ended.map(|at| (at, id.clone())));
+        self.muted.extend(filed.muted.clone().map(|by| (by, id.clone())));
         *self.bundles.entry(incident.bundle.clone()).or_default() += 1;
         for (receiver, tells, at, page) in &filed.waiting {
             let queue = self.waiting.entry(receiver.clone()).or_default();
@@ -66,6 +71,9 @@ impl Index {
         }
         if let Some(at) = filed.ended {
             self.ended.remove(&(at, id.clone()));
+        }
+        if let Some(by) = filed.muted {
+            self.muted.remove(&(by, id.clone()));
         }
         if let Some(bundle) = filed.bundle {
             lower(&mut self.bundles, &bundle);

@@ -15,6 +15,7 @@ mod index;
 pub mod life;
 mod machine;
 pub mod mutant;
+mod mutes;
 mod outbox;
 mod own;
 mod pace;
@@ -23,7 +24,6 @@ mod people;
 mod policy;
 mod rebuild;
 pub mod rehearsal;
-mod route;
 pub mod schedule;
 mod shelf;
 mod state;
@@ -37,12 +37,12 @@ pub use audit::{Anchor, Broken, Checker, Verified, Voucher, Witness, verify};
 pub use checkpoint::{Checkpoints, Disbelief, PublicKeys, SigningKey};
 pub use config::{
     Bundle, ConfigError, ConfigErrors, EscalateConfig, PeopleConfig, PolicyConfig, RouteConfig,
-    SchedulesConfig, StepConfig,
+    SchedulesConfig, SilencesConfig, StepConfig,
 };
 pub use counts::{Counters, Counts};
 pub use effect::{Effect, Input, Loaded};
 pub use life::{Decision, Event, Signal, Stage};
-pub use machine::Machine;
+pub use machine::{Machine, SilenceView};
 pub use pace::Rates;
 pub use paging::{NextStep, Paging};
 pub use policy::{Plan, Policy, Position, Step, Taking, Target, When, Whom};

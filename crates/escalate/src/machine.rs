@@ -13,6 +13,7 @@ use crate::desk::{Desk, Health};
 use crate::effect::{Effect, Input, Loaded};
 use crate::index::Index;
 use crate::mutant::{self, Mutant};
+use crate::mutes::Muter;
 use crate::own::{INCIDENTS, Own, TIMERS};
 use crate::pace::Pace;
 use crate::policy::Policy;
@@ -24,12 +25,14 @@ mod acts;
 mod command;
 mod forget;
 mod health;
+mod muting;
 mod raise;
 mod read;
 mod signal;
 mod why;
 
 pub(crate) use acts::around;
+pub use muting::SilenceView;
 pub(crate) use raise::said;
 pub(crate) use signal::schedule;
 
@@ -57,6 +60,10 @@ pub struct Machine {
     changed: BTreeSet<IncidentId>,
     /// Commands whose answers came or went since someone asked.
     answered: BTreeSet<CommandId>,
+    /// Silences whose end is on its way.
+    ending: muting::Ending,
+    /// Silences came, went or changed since someone asked.
+    silences_changed: bool,
 }
 
 impl Machine {
@@ -73,6 +80,8 @@ impl Machine {
             dirty: BTreeSet::new(),
             changed: BTreeSet::new(),
             answered: BTreeSet::new(),
+            ending: muting::Ending::new(),
+            silences_changed: false,
         }
     }
 
@@ -150,6 +159,8 @@ impl Machine {
             Input::Incident(incident) => self.incident(*incident),
             Input::Command(command) => self.command(command),
             Input::Forget(forget) => self.forget_person(*forget),
+            Input::Silence(command) => self.silence(*command),
+            Input::Control(told) => self.control(told),
             Input::Outcome { notification_id, incident_id, attempt, outcome } => {
                 self.outcome(&incident_id, &notification_id, attempt, outcome);
             }
@@ -167,7 +178,12 @@ impl Machine {
     pub fn deadline(&self) -> Option<Timestamp> {
         self.desk.owner.as_ref()?;
         let timer = self.index.timers.first().map(|(at, _)| *at);
-        timer.into_iter().chain(self.pace.due).chain(self.desk.checkpoint_due()).min()
+        timer
+            .into_iter()
+            .chain(self.silences_due())
+            .chain(self.pace.due)
+            .chain(self.desk.checkpoint_due())
+            .min()
     }
 
     fn incident(&mut self, mut incident: Incident) {
@@ -288,6 +304,7 @@ impl Machine {
                 self.with(&id, IncidentState::timers_due);
             }
         }
+        self.end_silences();
         self.desk.checkpoint_if_due();
     }
 
@@ -351,6 +368,8 @@ impl Machine {
                 });
             }
         }
+        // What ended while nobody worked on the partition.
+        self.look_again_at(|_| true);
     }
 
     /// Another config. Incidents that have opened keep the bundle that they follow.
@@ -368,7 +387,11 @@ impl Machine {
             return;
         }
         match self.desk.current.renewed(bundle) {
-            Ok(policy) => self.desk.follow(Arc::new(policy), format!("by {by}")),
+            Ok(policy) => {
+                self.desk.follow(Arc::new(policy), format!("by {by}"));
+                self.desk.mutes.settle(self.desk.current.quiet());
+                self.look_again_at(Muter::is_of_bundle);
+            }
             // Whoever loads a bundle checks it.
             Err(why) => {
                 let why = Some(why.to_string());
@@ -409,6 +432,18 @@ impl Machine {
         self.index.file(state, keep_ms);
         self.dirty.insert(id.clone());
         Some(done)
+    }
+
+    /// As `with`, of an incident of which that holds. Any other is not even touched.
+    fn with_if(
+        &mut self,
+        id: &IncidentId,
+        is: impl FnOnce(&IncidentState) -> bool,
+        act: impl FnOnce(&mut IncidentState, &mut Desk),
+    ) {
+        if self.incidents.get(id).is_some_and(|state| is(&state)) {
+            self.with(id, act);
+        }
     }
 
     /// Keeps an incident that only waits as its state record.

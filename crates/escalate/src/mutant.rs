@@ -13,6 +13,10 @@ pub enum Mutant {
     AcknowledgementOvertaken,
     /// An incident follows whatever bundle is in force.
     BundleNotPinned,
+    /// A new owner pages before it knows what is silenced.
+    SilencesReadLate,
+    /// Whoever asks for a place in a silence takes one.
+    PlaceNotAwaited,
 }
 
 #[cfg(feature = "mutants")]

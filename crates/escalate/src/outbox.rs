@@ -9,7 +9,7 @@ use crate::effect::Effect;
 use crate::mutant::{self, Mutant};
 use crate::own::PAGES;
 use crate::policy::Addressed;
-use crate::state::{Alert, IncidentState, PageEntry, PageState, People};
+use crate::state::{Alert, IncidentState, PageEntry, PageState};
 
 /// Longest wait that a receiver may ask for.
 const RETRY_AFTER_MAX_MS: i64 = 15 * 60_000;
@@ -75,6 +75,7 @@ impl IncidentState {
             bundle: None,
             escalates_at,
             owner: self.people.owner().map(Into::into),
+            notice: desk.notice.clone().filter(|_| kind == PageKind::Trigger),
             fallback,
             attempts: 0,
             minimal: false,
@@ -323,9 +324,7 @@ impl IncidentState {
     fn wants(&self, page: &PageEntry) -> bool {
         match page.kind {
             PageKind::Trigger if mutant::is(Mutant::AcknowledgementOvertaken) => true,
-            PageKind::Trigger => {
-                matches!(self.people, People::Open { .. }) && page.generation == self.incident.generation
-            }
+            PageKind::Trigger => self.is_paging() && page.generation == self.incident.generation,
             PageKind::Acknowledge => self.people.owner().is_some(),
             PageKind::Update => self.alerts.get(&page.alert_key).is_some_and(|a| a.open),
             PageKind::Resolve => true,

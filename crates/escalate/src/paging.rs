@@ -116,9 +116,14 @@ impl Machine {
             (People::Open { due: Some(due), waits: Waits::NextStep, .. }, Some(plan)) => {
                 plan.next(last).map(|from| NextStep::of(&policy, plan, incident, from, *due))
             }
-            (People::Open { due: Some(due), waits: Waits::Snooze | Waits::Assigned(_), .. }, _) => {
-                NextStep::anew(&policy, incident, last, *due)
-            }
+            (
+                People::Open {
+                    due: Some(due),
+                    waits: Waits::Snooze | Waits::Assigned(_) | Waits::Muted(_),
+                    ..
+                },
+                _,
+            ) => NextStep::anew(&policy, incident, last, *due),
             (
                 People::Open { .. }
                 | People::Acknowledged { .. }

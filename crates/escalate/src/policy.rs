@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use wire::{Digest, Incident};
+use wire::{Digest, Incident, Matches};
 
 use crate::checkpoint::Checkpoints;
 use crate::config::{Bundle, Class, ConfigErrors, EscalateConfig};
+use crate::mutes::Quiet;
 use crate::pace::Rates;
 use crate::people::PeopleKey;
 use crate::schedule::Schedule;
@@ -32,6 +33,9 @@ pub struct Policy {
     plans: BTreeMap<String, Plan>,
     roster: Roster,
     templates: Templates,
+    quiet: Quiet,
+    /// Conditions, and the policy that they lead to.
+    routes: Vec<(Matches, String)>,
     people_key: PeopleKey,
     forgotten: BTreeSet<String>,
     rates: Rates,
@@ -107,7 +111,7 @@ impl Policy {
     }
 
     fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
-        let check::Checked { plans, roster, templates } = check::all(&bundle, receivers)?;
+        let check::Checked { plans, roster, templates, quiet, routes } = check::all(&bundle, receivers)?;
         let text = serde_json::to_vec(&bundle).expect("a bundle has text keys only");
         Ok(Self {
             digest: Digest::of(&[&text]),
@@ -115,6 +119,8 @@ impl Policy {
             plans,
             roster,
             templates,
+            quiet,
+            routes,
             people_key: PeopleKey::default(),
             forgotten: BTreeSet::new(),
             rates: Rates::new(),
@@ -185,10 +191,24 @@ impl Policy {
 
     /// Name of the policy that an incident goes to, by the first route that matches.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "the last route matches everything")]
     pub fn route(&self, incident: &Incident) -> &str {
-        let route = self.bundle.route.iter().find(|r| r.matches(incident));
-        &route.expect("the last route matches everything").policy
+        &self.routes[self.route_of(incident)].1
+    }
+
+    /// Place of that route.
+    pub(crate) fn route_of(&self, incident: &Incident) -> usize {
+        let found = self.routes.iter().position(|(conditions, _)| conditions.holds(incident));
+        found.expect("the last route matches everything")
+    }
+
+    /// Conditions of each route and the policy that they lead to, in order.
+    pub(crate) fn routes(&self) -> &[(Matches, String)] {
+        &self.routes
+    }
+
+    /// When nobody is paged although something fires.
+    pub(crate) const fn quiet(&self) -> &Quiet {
+        &self.quiet
     }
 
     /// The policy of that name.

@@ -174,6 +174,12 @@ impl Told {
                 life.position = next.unwrap_or(Position { round, step: life.position.step });
                 self.pages(&mut life, record.at, record.at)?;
             }
+            "incident.muted" => {
+                // What does not page stays at the step that it would have paged.
+                life.position = position_in(record, record.before.as_deref())?;
+                (life.stage, life.waits) = (Stage::Open, Waits::Anew);
+                life.due = Some(until(record)?);
+            }
             "command.snooze" => {
                 (life.stage, life.waits) = (Stage::Open, Waits::Anew);
                 life.due = Some(until(record)?);
@@ -260,7 +266,10 @@ fn follows(record: &AuditRecord, text: Option<&str>) -> Result<(String, Digest),
 
 /// `round 2 step 1`.
 fn position(record: &AuditRecord) -> Result<Position, CannotTell> {
-    let text = record.after.as_deref();
+    position_in(record, record.after.as_deref())
+}
+
+fn position_in(record: &AuditRecord, text: Option<&str>) -> Result<Position, CannotTell> {
     let parts = text.and_then(|t| t.strip_prefix("round ")).and_then(|t| t.split_once(" step "));
     let at = parts
         .and_then(|(round, step)| Some(Position { round: round.parse().ok()?, step: step.parse().ok()? }));

@@ -144,6 +144,8 @@ impl Rehearsal {
             }
             Input::Incident(_)
             | Input::Forget(_)
+            | Input::Silence(_)
+            | Input::Control(_)
             | Input::Outcome { .. }
             | Input::Tick
             | Input::Started { .. }
@@ -159,6 +161,7 @@ impl Rehearsal {
             match effect {
                 // Its own incident comes back by its topic.
                 Effect::Incident(incident) => self.put(self.now, Input::Incident(incident)),
+                Effect::Control { key, control } => self.put(self.now, Input::Control(vec![(key, control)])),
                 Effect::Send { page, attempt, .. } => {
                     let outcome = if self.broken.contains(&page.receiver) {
                         Outcome::Config { reason: "it is broken in this rehearsal".into() }

@@ -166,6 +166,7 @@ impl Shelf {
             deadline: packed.deadline,
             ended: packed.ended,
             bundle: Some(state.bundle.clone()),
+            muted: state.muter().cloned(),
             ..Filed::default()
         };
         state

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use wire::outbox::OutboxState;
 use wire::page::{Page, PageKind};
 use wire::response::Response;
-use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Timestamp};
+use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Severity, Timestamp};
 
 use crate::life::{Signal, Stage};
+use crate::mutes::Muter;
 use crate::people::Directory;
 use crate::policy::{Addressed, Policy, Position, Taken, Target};
 
@@ -47,6 +48,9 @@ pub(crate) struct IncidentState {
     /// When it was first taken in, and when nothing was left to do.
     pub(crate) since: Timestamp,
     pub(crate) ended_at: Option<Timestamp>,
+    /// Others are told that it is open, in this severity and since then, lest what comes from it pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) upstream: Option<(Severity, Timestamp)>,
     #[serde(skip)]
     pub(crate) filed: Filed,
 }
@@ -92,6 +96,8 @@ pub(crate) enum Waits {
     Snooze,
     /// That whoever it was handed to takes it: as a step names them, a person by pseudonym.
     Assigned(String),
+    /// That what mutes it ends.
+    Muted(Muter),
 }
 
 impl Waits {
@@ -148,6 +154,9 @@ pub(crate) struct PageEntry {
     pub(crate) bundle: Option<Digest>,
     pub(crate) escalates_at: Option<Timestamp>,
     pub(crate) owner: Option<String>,
+    /// Why it comes only now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notice: Option<String>,
     /// It stands in for a page that failed; when it fails too, only tocsin's own incident is left.
     pub(crate) fallback: bool,
     pub(crate) attempts: u32,
@@ -202,6 +211,8 @@ pub(crate) struct Filed {
     pub(crate) waiting: Vec<(String, bool, Timestamp, NotificationId)>,
     /// Receivers, one entry per attempt under way.
     pub(crate) in_flight: Vec<String>,
+    /// What mutes it.
+    pub(crate) muted: Option<Muter>,
 }
 
 /// The pages that are first for their alert among those that have not ended.
@@ -223,6 +234,8 @@ pub enum Timer {
     MitigationExpires,
     /// It pages again.
     SnoozeEnds,
+    /// It pages, unless something else mutes it by then.
+    MuteEnds,
     /// A page may be sent again.
     Retry,
     /// An attempt has had its time.
@@ -293,6 +306,30 @@ impl IncidentState {
         &self.incident.incident_id
     }
 
+    /// Whether somebody is to be paged: it is nobody's, and not put off or muted.
+    pub(crate) const fn is_paging(&self) -> bool {
+        match &self.people {
+            People::Open { waits: Waits::NextStep | Waits::Assigned(_), .. } => true,
+            People::Open { waits: Waits::Snooze | Waits::Muted(_), .. }
+            | People::Acknowledged { .. }
+            | People::Mitigated { .. }
+            | People::Resolved { .. }
+            | People::Closed { .. } => false,
+        }
+    }
+
+    /// What mutes it, while something does.
+    pub(crate) const fn muter(&self) -> Option<&Muter> {
+        match &self.people {
+            People::Open { waits: Waits::Muted(by), .. } => Some(by),
+            People::Open { .. }
+            | People::Acknowledged { .. }
+            | People::Mitigated { .. }
+            | People::Resolved { .. }
+            | People::Closed { .. } => None,
+        }
+    }
+
     /// When the next step pages, as things stand.
     pub(crate) fn escalates_at(&self) -> Option<Timestamp> {
         match &self.people {
@@ -308,6 +345,7 @@ impl IncidentState {
     pub(crate) fn timers(&self, ended_keep_ms: i64) -> Vec<(Timestamp, Timer)> {
         let people = match &self.people {
             People::Open { due, waits: Waits::Snooze, .. } => due.map(|due| (due, Timer::SnoozeEnds)),
+            People::Open { due, waits: Waits::Muted(_), .. } => due.map(|due| (due, Timer::MuteEnds)),
             People::Open { due, .. } => due.map(|due| (due, Timer::Escalation)),
             People::Acknowledged { until, .. } => Some((*until, Timer::AcknowledgementExpires)),
             People::Mitigated { until, .. } => Some((*until, Timer::MitigationExpires)),
@@ -362,6 +400,7 @@ impl IncidentState {
             escalates_at: entry.escalates_at,
             owner: entry.owner.as_deref().map(|p| directory.name(p).to_owned()),
             person: entry.person.clone(),
+            notice: entry.notice.clone(),
             text: None,
             thread: self.alerts.get(&entry.alert_key).and_then(|alert| alert.reference.clone()),
             minimal: entry.minimal,
@@ -416,6 +455,7 @@ impl IncidentState {
             escalates_at: None,
             owner: self.people.owner().map(|p| directory.name(p).to_owned()),
             person: person.clone(),
+            notice: None,
             text: None,
             thread: reference.clone(),
             minimal: false,

@@ -35,6 +35,12 @@ pub struct IncidentView {
     /// Nobody is paged until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snoozed_until: Option<Timestamp>,
+    /// Nobody is paged until then, as long as `muted_by` lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub muted_until: Option<Timestamp>,
+    /// The silence, the window of maintenance, or the incident upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub muted_by: Option<String>,
     /// Whom it was handed to, who has not taken it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assigned_to: Option<String>,
@@ -88,9 +94,14 @@ impl IncidentView {
         let name = |pseudonym: &str| directory.name(pseudonym).to_owned();
         let (mut acknowledged_until, mut mitigated_until) = (None, None);
         let (mut next_step_at, mut done_by) = (None, None);
+        let (mut muted_until, mut muted_by) = (None, None);
         let (mut snoozed_until, mut assigned_to, mut respond_by) = (None, None, None);
         match &state.people {
             People::Open { due, waits: Waits::Snooze, .. } => snoozed_until = *due,
+            People::Open { due, waits: Waits::Muted(by), .. } => {
+                muted_until = *due;
+                muted_by = Some(by.to_string());
+            }
             People::Open { due, waits, .. } => {
                 next_step_at = *due;
                 if let Waits::Assigned(to) = waits {
@@ -134,6 +145,8 @@ impl IncidentView {
             mitigated_until,
             next_step_at,
             snoozed_until,
+            muted_until,
+            muted_by,
             assigned_to,
             respond_by,
             taken_by: state.taken.keys().map(|p| name(p)).collect(),

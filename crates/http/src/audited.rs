@@ -92,6 +92,9 @@ impl Accessed {
             | Endpoint::Assign
             | Endpoint::Merge
             | Endpoint::Why
+            | Endpoint::SilencePreview
+            | Endpoint::SilenceMake
+            | Endpoint::SilenceEnd
             | Endpoint::LinkPage
             | Endpoint::LinkAction
             | Endpoint::Slack
@@ -104,6 +107,7 @@ impl Accessed {
             | Endpoint::Status
             | Endpoint::Incidents
             | Endpoint::Raise
+            | Endpoint::Silences
             | Endpoint::CommandAnswer
             | Endpoint::Tail
             | Endpoint::Inbox

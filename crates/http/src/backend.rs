@@ -13,9 +13,10 @@ use wire::command::{Action, Principal};
 use wire::context::ContextRecord;
 use wire::deadletter::DeadLetter;
 use wire::page::InboxEntry;
-use wire::{CommandId, Family, IncidentId, Severity, Source, Subject, Timestamp};
+use wire::{CommandId, Family, IncidentId, Matches, Severity, Source, Subject, Timestamp};
 
 use crate::audited::{Accessed, AuditVoucher, AuditWitnesses, ForgetReceipt, NewForget};
+use crate::silences::{AskedSilence, SilenceItem, SilencePreview, SilenceReceipt};
 
 /// What the listener asks of the process around it.
 ///
@@ -29,9 +30,9 @@ pub trait Backend: Send + Sync + 'static {
     fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError>;
     /// Writes a command. Returns once it is durable; a repeat with the same id writes nothing.
     fn command(&self, command: NewCommand) -> Result<CommandReceipt, BackendError>;
-    /// What became of a command.
     /// Makes an incident that no detector found durable; the incident that is open already if it is the same.
     fn raise(&self, new: NewIncident) -> Result<CommandReceipt, BackendError>;
+    /// What became of a command.
     fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError>;
     /// Answers who pressed a button in a message of this Slack receiver, at the address that Slack gave for that.
     fn slack_reply(&self, receiver: &str, to: &str, text: &str) -> Result<(), BackendError>;
@@ -40,6 +41,13 @@ pub trait Backend: Send + Sync + 'static {
     fn incident(&self, id: &str) -> Result<Value, BackendError>;
     /// Why somebody was paged about an incident, or was not, in sentences; of everybody without a person.
     fn why(&self, id: &str, person: Option<String>) -> Result<Why, BackendError>;
+    /// Silences that have not ended.
+    fn silences(&self) -> Result<Vec<SilenceItem>, BackendError>;
+    /// What a silence of these would mute, whichever process works on it.
+    fn silence_preview(&self, of: &Matches) -> Result<SilencePreview, BackendError>;
+    /// Writes what somebody asks of silences. Returns once it is durable. A new one that does not list what it would mute
+    /// now is refused.
+    fn silence(&self, asked: AskedSilence) -> Result<SilenceReceipt, BackendError>;
     fn status(&self) -> Result<Value, BackendError>;
     /// Newest first.
     fn inbox(&self) -> Result<Vec<InboxEntry>, BackendError>;
@@ -68,6 +76,11 @@ pub enum BackendError {
     /// Several ids begin so.
     #[error("{0} incidents begin with these letters: write more of the id")]
     Ambiguous(usize),
+    /// What a silence would mute is not what it lists.
+    #[error(
+        "it would mute {total} incidents now, and these were not listed: [{new}]; look at the preview again"
+    )]
+    NotAsListed { total: u64, new: String },
     /// It can never be done.
     #[error("{0}")]
     Invalid(String),

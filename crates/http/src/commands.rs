@@ -281,7 +281,7 @@ async fn write<T: DeserializeOwned>(
 }
 
 /// Who asks for what, under which key.
-async fn read_command<T: DeserializeOwned>(
+pub(crate) async fn read_command<T: DeserializeOwned>(
     shared: &Shared,
     auth: Auth,
     request: Request,
@@ -357,7 +357,7 @@ fn checked_span(for_s: Option<u64>) -> Result<Option<u64>, Problem> {
     }
 }
 
-fn checked_option(field: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
+pub(crate) fn checked_option(field: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
     text.map(|text| checked_text(field, text)).transpose()
 }
 

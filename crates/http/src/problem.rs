@@ -108,6 +108,9 @@ impl From<BackendError> for Problem {
         match error {
             BackendError::NotFound { .. } => Self::new(404, "not-found", text),
             BackendError::Ambiguous(_) => Self::new(409, "ambiguous-id", text),
+            BackendError::NotAsListed { .. } => Self::new(409, "not-as-listed", text)
+                .at("listed")
+                .fix("POST /v1/silences/preview says what to list"),
             BackendError::Invalid(_) => Self::new(422, "invalid", text),
             BackendError::Unavailable { retry_after_s, .. } => {
                 Self::new(503, "unavailable", text).retry_after(retry_after_s.max(1))

@@ -7,7 +7,7 @@ use axum::{Router, middleware};
 use crate::layer::{self, Shared};
 use crate::problem::Problem;
 use crate::routes::{Endpoint, ROUTES, Route};
-use crate::{audited, commands, context, ingest, link_page, slack, tail, views};
+use crate::{audited, commands, context, ingest, link_page, silences, slack, tail, views};
 
 /// The router of the table, with `extra` beside it, behind the layer that every request passes.
 pub(crate) fn router(shared: &Shared, extra: Router) -> Router {
@@ -43,6 +43,10 @@ fn handler(route: &Route) -> MethodRouter<Shared> {
         Endpoint::Assign => on(method, commands::assign),
         Endpoint::Merge => on(method, commands::merge),
         Endpoint::Why => on(method, views::why),
+        Endpoint::Silences => on(method, silences::list),
+        Endpoint::SilencePreview => on(method, silences::preview),
+        Endpoint::SilenceMake => on(method, silences::make),
+        Endpoint::SilenceEnd => on(method, silences::end),
         Endpoint::CommandAnswer => on(method, commands::answer),
         Endpoint::Tail => on(method, tail::tail),
         Endpoint::Inbox => on(method, views::inbox),

@@ -191,6 +191,7 @@ pub(crate) mod tests {
             escalates_at: Some(at.plus_ms(361_000)),
             owner: None,
             person: None,
+            notice: None,
             text: None,
             thread: None,
             minimal: false,

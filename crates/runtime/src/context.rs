@@ -1,43 +1,35 @@
-//! Following the context topic without a group: everyone reads all of it.
+//! Following the context topic: everyone reads all of it.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use wire::context::{ContextRecord, ProfilePart};
 use wire::parts::{Joined, Joiner, Part};
 
 use crate::clock::Now;
-use crate::log::{Isolation, Log, LogError, Offset, TopicPartition};
+use crate::log::{Log, LogError, Offset};
+use crate::tail::Tail;
 
-/// How long a change of context may go unseen.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// Reads what is new on the one partition of the context topic, at most twice a second.
+/// Reads what is new on the context topic.
 pub(crate) struct Follower<L> {
-    log: L,
-    at: TopicPartition,
-    next: Option<Offset>,
+    tail: Tail<L>,
     /// Large profiles of which not all parts have come.
     parts: Joiner,
-    look_at: Duration,
 }
 
 impl<L: Log> Follower<L> {
     pub(crate) fn new(log: L, topic: &str) -> Self {
-        let at = TopicPartition::new(topic, 0);
-        Self { log, at, next: None, parts: Joiner::default(), look_at: Duration::ZERO }
+        Self { tail: Tail::new(log, topic), parts: Joiner::default() }
     }
 
     /// The next look begins at the oldest record again.
     pub(crate) fn restart(&mut self) {
-        self.next = None;
+        self.tail.restart();
         self.parts = Joiner::default();
-        self.look_at = Duration::ZERO;
     }
 
     /// When it is time for the next look.
     pub(crate) fn next(&self) -> Duration {
-        self.look_at
+        self.tail.next()
     }
 
     /// Records since the last look, by key; what came in parts is put together. Empty when it is not yet time to look.
@@ -45,18 +37,9 @@ impl<L: Log> Follower<L> {
     /// # Errors
     /// When the log cannot be read.
     pub(crate) fn follow(&mut self, now: Now) -> Result<Vec<(String, ContextRecord)>, LogError> {
-        if now.mono < self.look_at {
-            return Ok(Vec::new());
-        }
-        self.look_at = now.mono + LOOK_EVERY;
-        let ends = self.log.ends(&self.at)?;
-        let from = self.next.unwrap_or(ends.start);
-        if from >= ends.stable {
-            return Ok(Vec::new());
-        }
         let mut found = Vec::new();
         let parts = &mut self.parts;
-        let next = self.log.read(&self.at, from, Some(ends.stable), Isolation::Committed, &mut |record| {
+        self.tail.look(now, &mut |record| {
             let key = record.key.map(|k| String::from_utf8_lossy(k).into_owned()).unwrap_or_default();
             match record.value.map(serde_json::from_slice::<ContextRecord>) {
                 Some(Ok(ContextRecord::ProfilePart(part))) => {
@@ -68,9 +51,7 @@ impl<L: Log> Follower<L> {
                 }
                 None => (),
             }
-            ControlFlow::Continue(())
         })?;
-        self.next = Some(next);
         Ok(found)
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use wire::Incident;
 use wire::command::Commanded;
+use wire::control::Control;
 
 use crate::checkpoints::Checkpoints;
 use crate::clock::{Clock, Now};
@@ -17,11 +18,12 @@ use crate::commit::commit;
 use crate::gauges::{self, Look};
 use crate::held::{Held, Opens};
 use crate::live::Live;
-use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
+use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Record, Start, TopicPartition};
 use crate::metrics::INCIDENTS;
 use crate::restore::{Teller, restore};
 use crate::sends::Sends;
 use crate::settings::{Settings, Stepped};
+use crate::tail::Tail;
 use crate::views::{self, PagerHealth, Question, Views};
 pub use machine::{Carry, Machine};
 use part::{Behind, Part};
@@ -36,6 +38,7 @@ pub struct EscalateLoop<L: Log, M, S> {
     make: Box<dyn Fn(u32) -> M + Send>,
     live: Arc<Live<escalate::Loaded>>,
     loaded: Arc<escalate::Loaded>,
+    control: Tail<L>,
     held: Held,
     parts: BTreeMap<u32, Part<L, M>>,
     sends: S,
@@ -79,6 +82,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         views.set_ready(ROLE, Some("its partitions".into()));
         views.set_partitions(ROLE, 0, settings.escalate_partitions);
         Ok(Self {
+            control: Tail::new(log.clone(), &settings.topics.control),
             log,
             settings,
             consumer,
@@ -115,6 +119,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             worked = true;
             self.take(arrived, now)?;
         }
+        worked |= self.follow_control(now)?;
         for sent in self.sends.outcomes() {
             worked = true;
             let partition =
@@ -167,9 +172,22 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         Ok(Stepped { worked, next: self.next(now) })
     }
 
+    /// Tells every partition what is new on the control topic. True when something was.
+    fn follow_control(&mut self, now: Now) -> Result<bool, LogError> {
+        let mut told = Vec::new();
+        self.control.look(now, &mut |record| told.extend(control(&record)))?;
+        if told.is_empty() {
+            return Ok(false);
+        }
+        for part in self.parts.values_mut() {
+            part.handle(escalate::Input::Control(told.clone()), now.wall);
+        }
+        Ok(true)
+    }
+
     fn next(&self, now: Now) -> Option<Duration> {
         let parts = self.parts.values().filter_map(|part| part.next(now));
-        parts.chain(self.held.next()).chain([self.look.next()]).min()
+        parts.chain(self.held.next()).chain([self.look.next(), self.control.next()]).min()
     }
 
     fn count(&mut self, now: Now) {
@@ -288,13 +306,22 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
         self.views.meet(partition, part.machine.people());
+        self.views.silenced(part.machine.silences());
+        if carry.iter().any(|one| matches!(one, Carry::Control { .. })) {
+            // Whoever asks for a place in a silence waits for it.
+            self.control.hurry();
+        }
         for one in carry {
             match one {
                 Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, now.mono + lease),
                 Carry::Response(r) => self.views.tell(views::Event::Response { response: Arc::new(r) }),
                 Carry::Incident(i) => count_incident(&i),
                 Carry::Checkpoint(c) => self.checkpoints.iter().for_each(|out| out.leave(&c)),
-                Carry::Outbox(_) | Carry::Audit(_) | Carry::Context(_) | Carry::State { .. } => (),
+                Carry::Outbox(_)
+                | Carry::Audit(_)
+                | Carry::Context(_)
+                | Carry::Control { .. }
+                | Carry::State { .. } => (),
             }
         }
     }
@@ -337,12 +364,20 @@ impl<L: Log, M: Machine, S: Sends> Opens for EscalateLoop<L, M, S> {
             let what = format!("state of escalate partition {partition} cannot be read");
             return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
         }
+        // Silences before anything else: what they mute is known before a page leaves.
+        self.control.hurry();
+        self.follow_control(now)?;
+        let mut told = Vec::new();
+        self.control.again(&mut |record| told.extend(control(&record)))?;
+        let effects = machine.handle(escalate::Input::Control(told).into(), now.wall);
+        debug_assert!(effects.is_empty(), "it has not started");
         let ends = self.both(partition).map(|at| self.log.ends(&at).map(|ends| (at, ends.stable)));
         let ends = ends.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut part = Part::new(transaction, machine, state, Behind::new(ends, now));
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
         self.views.meet(partition, part.machine.people());
+        self.views.silenced(part.machine.silences());
         self.look.forget(&self.both(partition));
         self.parts.insert(partition, part);
         Ok(())
@@ -363,7 +398,21 @@ pub(crate) fn count_incident(i: &Incident) {
 fn commanded(commanded: Commanded) -> escalate::Input {
     match commanded {
         Commanded::OnIncident(command) => escalate::Input::Command(command),
+        Commanded::OnSilence(command) => escalate::Input::Silence(Box::new(command)),
         Commanded::Forget(forget) => escalate::Input::Forget(Box::new(forget)),
+    }
+}
+
+/// A record of the control topic. One that cannot be read mutes nobody.
+fn control(record: &Record<'_>) -> Option<(String, Option<Box<Control>>)> {
+    let key = String::from_utf8_lossy(record.key?).into_owned();
+    match record.value.map(serde_json::from_slice) {
+        None => Some((key, None)),
+        Some(Ok(control)) => Some((key, Some(control))),
+        Some(Err(e)) => {
+            tracing::warn!(offset = record.offset, error = %e, "a control record was passed over");
+            None
+        }
     }
 }
 

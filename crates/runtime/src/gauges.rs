@@ -8,8 +8,8 @@ use wire::{Family, Severity};
 use crate::clock::Now;
 use crate::log::{Consumer, Log, Offset, TopicPartition};
 use crate::metrics::{
-    ESCALATION, INCIDENTS_KNOWN, INCIDENTS_OPEN, INCIDENTS_SILENT, LAG, NOT_COUNTED, NOT_JUDGED,
-    PAGES_PENDING, TABLE_BOUND, TABLE_SIZE,
+    ESCALATION, INCIDENTS_KNOWN, INCIDENTS_MUTED, INCIDENTS_OPEN, INCIDENTS_SILENT, LAG, NOT_COUNTED,
+    NOT_JUDGED, PAGES_PENDING, TABLE_BOUND, TABLE_SIZE,
 };
 use crate::views::Views;
 
@@ -156,6 +156,7 @@ impl Told {
             ("timeline_dropped", c.timeline_dropped),
             ("texts_cut", c.texts_cut),
             ("own_incidents", c.own_incidents),
+            ("muted", c.muted),
         ];
         for (event, by) in self.grown(events) {
             metrics::counter!(ESCALATION, "event" => event).increment(by);
@@ -172,6 +173,7 @@ pub(crate) fn escalation(all: &[escalate::Counts], receivers: &mut BTreeSet<Stri
         metrics::gauge!(INCIDENTS_KNOWN, "stage" => stage.name()).set(n);
     }
     metrics::gauge!(INCIDENTS_SILENT).set(sum(&|c| c.silent));
+    metrics::gauge!(INCIDENTS_MUTED).set(sum(&|c| c.muted));
     receivers.extend(all.iter().flat_map(|c| c.waiting.keys().chain(c.in_flight.keys())).cloned());
     for receiver in receivers.iter() {
         let of = |pages: &BTreeMap<String, u64>| pages.get(receiver).copied().unwrap_or(0);

@@ -27,7 +27,8 @@ pub mod sends;
 pub mod settings;
 pub mod shown;
 pub mod state;
+mod tail;
 pub mod topics;
 pub mod views;
 
-pub use settings::{command_record, context_records, forget_record};
+pub use settings::{command_record, context_records, forget_record, silence_record};

@@ -28,6 +28,8 @@ pub const NOT_COUNTED: &str = "tocsin_records_not_counted_total";
 pub const ESCALATION: &str = "tocsin_escalation_total";
 pub const INCIDENTS_KNOWN: &str = "tocsin_incidents_known";
 pub const INCIDENTS_SILENT: &str = "tocsin_incidents_silent";
+pub const INCIDENTS_MUTED: &str = "tocsin_incidents_muted";
+pub const SILENCES: &str = "tocsin_silences";
 pub const PAGES_PENDING: &str = "tocsin_pages_pending";
 pub const BUILD_INFO: &str = "tocsin_build_info";
 pub const READY: &str = "tocsin_ready";
@@ -96,6 +98,11 @@ pub fn describe() {
         "Incidents by where people stand; the ended ones that are kept included"
     );
     describe_gauge!(INCIDENTS_SILENT, "Incidents that should page until owned, with no timer to; always 0");
+    describe_gauge!(
+        INCIDENTS_MUTED,
+        "Incidents about which nobody is paged just now: silences, maintenance, upstream"
+    );
+    describe_gauge!(SILENCES, "Silences that have not ended");
     describe_gauge!(PAGES_PENDING, "Pages not yet delivered, by receiver, waiting for room or on their way");
     describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
     describe_gauge!(READY, "1 when the role has restored its state and is working");

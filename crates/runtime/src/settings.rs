@@ -116,6 +116,24 @@ pub fn forget_record(settings: &Settings, forget: &wire::forget::Forget) -> NewR
     json_record(&settings.topics.commands, partition, key, "tocsin.command", &settings.namespace, forget)
 }
 
+/// A record of the control topic; an empty one takes back what stood under its key.
+pub(crate) fn control_record(
+    settings: &Settings,
+    key: &str,
+    control: Option<&wire::control::Control>,
+) -> NewRecord {
+    let (topic, namespace) = (&settings.topics.control, &settings.namespace);
+    let record = json_record(topic, 0, key, "tocsin.control", namespace, &control);
+    if control.is_none() { NewRecord { value: None, ..record } } else { record }
+}
+
+/// What somebody asks of silences, for the commands topic: the first partition of the escalation makes them.
+#[must_use]
+pub fn silence_record(settings: &Settings, command: &wire::control::SilenceCommand) -> NewRecord {
+    let key = command.silence_id.as_str();
+    json_record(&settings.topics.commands, 0, key, "tocsin.command", &settings.namespace, command)
+}
+
 /// A command for the commands topic.
 #[must_use]
 pub fn command_record(settings: &Settings, command: &wire::command::Command) -> NewRecord {

@@ -24,6 +24,9 @@ const TEXT_PART: u64 = 2 * wire::parts::PART_BYTES as u64 + AROUND;
 const INCIDENT: u64 = wire::incident::INCIDENT_BYTES_MAX as u64 + AROUND;
 /// A text of a person, each byte of which may be escaped.
 const TEXT: u64 = 6 * wire::command::TEXT_BYTES_MAX as u64 + AROUND;
+/// A silence: its conditions, a thousand incidents of some 64 bytes, a text.
+const SILENCE: u64 =
+    wire::control::CONDITIONS_BYTES_MAX as u64 + 64 * wire::control::SILENCED_MAX as u64 + TEXT;
 /// Three texts of the audit, a little longer than those of people.
 const AUDIT: u64 = 3 * TEXT + AROUND;
 
@@ -40,8 +43,8 @@ pub fn owned(topics: &Topics, partitions: Partitions, with_telemetry: bool) -> V
         TopicSpec::new(topics.incidents.as_str(), p.escalate, keep(90)).takes(INCIDENT),
         TopicSpec::new(topics.open.as_str(), p.escalate, Cleanup::Compact).takes(INCIDENT),
         TopicSpec::new(topics.responses.as_str(), p.escalate, keep(90)).takes(TEXT),
-        TopicSpec::new(topics.commands.as_str(), p.escalate, keep(30)).takes(TEXT),
-        TopicSpec::new(topics.control.as_str(), 1, Cleanup::Compact),
+        TopicSpec::new(topics.commands.as_str(), p.escalate, keep(30)).takes(SILENCE),
+        TopicSpec::new(topics.control.as_str(), 1, Cleanup::Compact).takes(SILENCE),
         TopicSpec::new(
             topics.outbox.as_str(),
             p.escalate,

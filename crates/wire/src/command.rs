@@ -24,6 +24,7 @@ pub struct Command {
 #[serde(untagged)]
 pub enum Commanded {
     OnIncident(Command),
+    OnSilence(crate::control::SilenceCommand),
     Forget(crate::forget::Forget),
 }
 

@@ -57,6 +57,10 @@ text_id!(
     CommandId
 );
 text_id!(
+    /// One silence: hash of the command that asked for it.
+    SilenceId
+);
+text_id!(
     /// SHA-256 of content (a profile, a config, a bundle), as the first 26 characters of its base32.
     Digest
 );

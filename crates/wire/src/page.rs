@@ -30,6 +30,9 @@ pub struct Page {
     /// Who is called, by the key in `people.toml`; `None` for a channel, or where no people are described.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
+    /// Why it comes only now: what muted its incident, and is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
     /// What it says to whoever reads it there. Written when it is sent, in no topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<PageText>,

@@ -42,6 +42,8 @@ pub enum ResponseChange {
     Unanswered,
     /// Nobody is paged until a time.
     Snoozed,
+    /// A silence, maintenance or an incident upstream: nobody is paged until a time.
+    Muted,
     /// Handed to somebody, who is paged.
     Assigned,
     /// Another incident is worked on in its place.

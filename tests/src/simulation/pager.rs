@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use escalate::config::{
-    ContactConfig, ENGINEER, LayerConfig, PersonConfig, ScheduleConfig, SchedulesConfig, TurnConfig,
+    ContactConfig, ENGINEER, InhibitConfig, LayerConfig, PersonConfig, ScheduleConfig, SchedulesConfig,
+    SilencesConfig, TurnConfig,
 };
 use escalate::{Bundle, EscalateConfig, Loaded, PeopleConfig, Policy, PolicyConfig, RouteConfig, StepConfig};
 use runtime::sends::{Sends, Sent};
 use wire::command::{Action, Command, Principal, Role};
+use wire::control::{NewSilence, SilenceAsk, SilenceCommand};
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
-use wire::{CommandId, Digest, Incident, IncidentId, Severity, Timestamp};
+use wire::{CommandId, Digest, Incident, IncidentId, Matches, Severity, SilenceId, Source, Timestamp};
 
 use super::schedule::TaskHost;
 use super::story::NAMESPACE;
@@ -195,7 +197,41 @@ fn bundle_of([first, second, desk]: [&str; 3]) -> Bundle {
             schedule: [("rota".to_owned(), rota)].into(),
             ..SchedulesConfig::default()
         },
+        silences: SilencesConfig { inhibit: vec![inhibit()], ..SilencesConfig::default() },
         templates: BTreeMap::new(),
+    }
+}
+
+/// While requests of one model fail, nobody is told of tickets about the other.
+fn inhibit() -> InhibitConfig {
+    let (severity, one) = (vec![Severity::Sev3, Severity::Sev4], |model: &str| vec![model.to_owned()]);
+    InhibitConfig {
+        name: "what comes from fraud".into(),
+        upstream: Matches { model: one("fraud"), ..Matches::default() },
+        covers: Matches { model: one("ranking"), severity, ..Matches::default() },
+        for_s: 3600,
+        ..InhibitConfig::default()
+    }
+}
+
+/// Somebody wants silence of whatever opens next, of one incident at most.
+#[must_use]
+pub fn silence(wall: Timestamp, for_s: u64) -> SilenceCommand {
+    let new = NewSilence {
+        of: Matches { source: vec![Source::Detector], ..Matches::default() },
+        for_s,
+        until_resolved: false,
+        unmatched_s: None,
+        incidents_max: 1,
+        listed: vec![],
+        reason: "a story".into(),
+    };
+    SilenceCommand {
+        command_id: CommandId::new("silence"),
+        silence_id: SilenceId::new("s"),
+        issued_at: wall,
+        principal: Principal { name: "ada".into(), role: Role::Responder },
+        ask: SilenceAsk::Make(Box::new(new)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use escalate::config::{At, PolicyConfig, RouteConfig};
-use escalate::{ConfigError, PeopleConfig, SchedulesConfig};
+use escalate::{ConfigError, PeopleConfig, SchedulesConfig, SilencesConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -16,11 +16,15 @@ use crate::policy::TESTS;
 pub const PEOPLE: &str = include_str!("response/people.toml");
 pub const POLICY: &str = include_str!("response/policy.toml");
 pub const SCHEDULES: &str = include_str!("response/schedules.toml");
+pub const SILENCES: &str = include_str!("response/silences.toml");
 const FIRST_TESTS: &str = include_str!("response/first.toml");
 
 const PEOPLE_FILE: &str = "people.toml";
 const POLICY_FILE: &str = "policy.toml";
 const SCHEDULES_FILE: &str = "schedules.toml";
+const SILENCES_FILE: &str = "silences.toml";
+/// The tables of a bundle, each in a file of its own.
+const FILES: [&str; 4] = [PEOPLE_FILE, POLICY_FILE, SCHEDULES_FILE, SILENCES_FILE];
 const TEMPLATES: &str = "templates";
 /// How a template's file ends; its name before that is the template's.
 const TEMPLATE_END: &str = "txt";
@@ -31,9 +35,8 @@ const FILE_MAX: u64 = 4 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folder {
     dir: PathBuf,
-    people: Option<String>,
-    policy: Option<String>,
-    schedules: Option<String>,
+    /// Those of [`FILES`] that are there.
+    files: BTreeMap<&'static str, String>,
     templates: BTreeMap<String, String>,
 }
 
@@ -44,6 +47,7 @@ pub struct Response {
     pub policy: BTreeMap<String, PolicyConfig>,
     pub people: PeopleConfig,
     pub schedules: SchedulesConfig,
+    pub silences: SilencesConfig,
     pub templates: BTreeMap<String, String>,
 }
 
@@ -59,7 +63,12 @@ pub(crate) fn starting(dir: &Path) -> Vec<(PathBuf, String)> {
     let templates = escalate::BUILT_IN_TEMPLATES.map(|(audience, text)| {
         (dir.join(TEMPLATES).join(format!("{audience}.{TEMPLATE_END}")), text.to_owned())
     });
-    let files = [(PEOPLE_FILE, PEOPLE), (POLICY_FILE, POLICY), (SCHEDULES_FILE, SCHEDULES)];
+    let files = [
+        (PEOPLE_FILE, PEOPLE),
+        (POLICY_FILE, POLICY),
+        (SCHEDULES_FILE, SCHEDULES),
+        (SILENCES_FILE, SILENCES),
+    ];
     let tests = (dir.join(TESTS).join("first.toml"), FIRST_TESTS.to_owned());
     let files = files.map(|(name, text)| (dir.join(name), text.to_owned()));
     files.into_iter().chain([tests]).chain(templates).collect()
@@ -75,22 +84,21 @@ impl Folder {
         let mut faults = Vec::new();
         for path in entries(dir)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let table = FILES.into_iter().find(|file| *file == name);
             let read = match name.as_str() {
-                PEOPLE_FILE => text(&path).map(|text| folder.people = Some(text)),
-                POLICY_FILE => text(&path).map(|text| folder.policy = Some(text)),
-                SCHEDULES_FILE => text(&path).map(|text| folder.schedules = Some(text)),
+                _ if table.is_some() => text(&path).map(|text| folder.files.extend(table.map(|t| (t, text)))),
                 TEMPLATES => folder.read_templates(&path),
                 // They say what it does and decide nothing: `tocsin policy test` reads them.
                 TESTS if path.is_dir() => Ok(()),
                 other if may_stand_beside(&path, other) => Ok(()),
                 _ => Err(vec![odd(
                     &path,
-                    "people.toml, policy.toml, schedules.toml and the folders templates and tests",
+                    &format!("{} and the folders templates and tests", FILES.join(", ")),
                 )]),
             };
             faults.extend(read.err().into_iter().flatten());
         }
-        if folder.policy.is_none() && faults.is_empty() {
+        if !folder.files.contains_key(POLICY_FILE) && faults.is_empty() {
             let message =
                 "is not there: it says which incident goes to whom; `tocsin init --response` writes one";
             faults.push(of_file(&dir.join(POLICY_FILE), message));
@@ -121,9 +129,7 @@ impl Folder {
     /// Everything that was read, so that a change of any of it is seen.
     #[must_use]
     pub fn whole(&self) -> String {
-        let files =
-            [(PEOPLE_FILE, &self.people), (POLICY_FILE, &self.policy), (SCHEDULES_FILE, &self.schedules)];
-        let files = files.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?)));
+        let files = self.files.iter().map(|(name, text)| (*name, text));
         let templates = self.templates.iter().map(|(name, text)| (name.as_str(), text));
         files.chain(templates).map(|(name, text)| format!("{name}\0{}\0{text}\0", text.len())).collect()
     }
@@ -131,21 +137,25 @@ impl Folder {
     /// # Errors
     /// What is no TOML, or has no such settings.
     pub fn parse(&self) -> Result<Response, Vec<Fault>> {
-        let people = self.of(PEOPLE_FILE, self.people.as_ref());
-        let schedules = self.of(SCHEDULES_FILE, self.schedules.as_ref());
-        let policy = self.of::<PolicyFile>(POLICY_FILE, self.policy.as_ref());
-        match (people, schedules, policy) {
-            (Ok(people), Ok(schedules), Ok(PolicyFile { route, policy })) => {
-                Ok(Response { route, policy, people, schedules, templates: self.templates.clone() })
+        let people = self.of(PEOPLE_FILE);
+        let schedules = self.of(SCHEDULES_FILE);
+        let silences = self.of(SILENCES_FILE);
+        let policy = self.of::<PolicyFile>(POLICY_FILE);
+        match (people, schedules, silences, policy) {
+            (Ok(people), Ok(schedules), Ok(silences), Ok(PolicyFile { route, policy })) => {
+                let templates = self.templates.clone();
+                Ok(Response { route, policy, people, schedules, silences, templates })
             }
-            (people, schedules, policy) => {
-                Err([people.err(), schedules.err(), policy.err()].into_iter().flatten().collect())
+            (people, schedules, silences, policy) => {
+                let faults = [people.err(), schedules.err(), silences.err(), policy.err()];
+                Err(faults.into_iter().flatten().collect())
             }
         }
     }
 
     /// What stands in one of the files; its default where there is none.
-    fn of<T: DeserializeOwned + Default>(&self, name: &str, text: Option<&String>) -> Result<T, Fault> {
+    fn of<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, Fault> {
+        let text = self.files.get(name);
         text.map_or_else(|| Ok(T::default()), |text| parse(&self.dir.join(name), text))
     }
 
@@ -155,18 +165,10 @@ impl Folder {
         let (At::Key(first), rest) = error.path.split_first()? else { return None };
         let why = error.why.as_str();
         match first.as_str() {
-            "people" => {
-                let source = self.people.as_deref().unwrap_or_default();
-                Some(Fault::of_key(&self.dir.join(PEOPLE_FILE), source, &parts(rest), why))
-            }
-            "schedules" => {
-                let source = self.schedules.as_deref().unwrap_or_default();
-                Some(Fault::of_key(&self.dir.join(SCHEDULES_FILE), source, &parts(rest), why))
-            }
-            "route" | "policy" => {
-                let source = self.policy.as_deref().unwrap_or_default();
-                Some(Fault::of_key(&self.dir.join(POLICY_FILE), source, &parts(&error.path), why))
-            }
+            "people" => Some(self.in_file(PEOPLE_FILE, rest, why)),
+            "schedules" => Some(self.in_file(SCHEDULES_FILE, rest, why)),
+            "silences" => Some(self.in_file(SILENCES_FILE, rest, why)),
+            "route" | "policy" => Some(self.in_file(POLICY_FILE, &error.path, why)),
             "templates" => {
                 let Some(At::Key(name)) = rest.first() else {
                     return Some(of_file(&self.dir.join(TEMPLATES), why));
@@ -176,6 +178,11 @@ impl Folder {
             }
             _ => None,
         }
+    }
+
+    fn in_file(&self, name: &str, path: &[At], why: &str) -> Fault {
+        let source = self.files.get(name).map_or("", String::as_str);
+        Fault::of_key(&self.dir.join(name), source, &parts(path), why)
     }
 }
 

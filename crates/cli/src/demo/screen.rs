@@ -66,6 +66,7 @@ pub(crate) fn show(out: &Out, event: &Event) {
                 ResponseChange::Seen => "seen",
                 ResponseChange::Unanswered => "not answered in time",
                 ResponseChange::Snoozed => "put off",
+                ResponseChange::Muted => "muted",
                 ResponseChange::Assigned => "handed on",
                 ResponseChange::Merged => "merged",
             };

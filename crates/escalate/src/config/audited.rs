@@ -17,7 +17,7 @@ impl Bundle {
     ///
     /// Whatever is added to a bundle must be named here, since it may hold a person.
     pub(crate) fn audited(&self, pseudonym: Pseudonym<'_>) -> Self {
-        let Self { namespace, route, policy, escalate, people, schedules, templates: _ } = self;
+        let Self { namespace, route, policy, escalate, people, schedules, silences, templates: _ } = self;
         let policy = policy.iter().map(|(name, policy)| (name.clone(), of_policy(policy, pseudonym)));
         Self {
             namespace: namespace.clone(),
@@ -26,6 +26,7 @@ impl Bundle {
             escalate: escalate.clone(),
             people: of_people(people, pseudonym),
             schedules: of_schedules(schedules, pseudonym),
+            silences: silences.clone(),
             templates: BTreeMap::new(),
         }
     }

@@ -11,6 +11,7 @@ use crate::desk::{Desk, Health};
 use crate::effect::Effect;
 use crate::life::{Decision, Event, decide};
 use crate::mutant::{self, Mutant};
+use crate::mutes::Verdict;
 use crate::outbox::Intent;
 use crate::own::PAGES;
 use crate::policy::{Addressed, Plan, Policy, Position, Step, Whom};
@@ -64,8 +65,21 @@ impl IncidentState {
         desk.effects.push(Effect::Response(response));
     }
 
-    /// The step at the present position pages, now; where it does not hold or nobody is behind it, one after it does.
+    /// The step at the present position pages, now, unless something mutes the incident.
     fn page_step(&mut self, desk: &mut Desk, nominal: Timestamp) {
+        match desk.verdict(&self.incident) {
+            Verdict::Pages => {
+                desk.notice = desk.mutes.refused_by(&self.incident, desk.now);
+                self.page_step_now(desk, nominal);
+                desk.notice = None;
+            }
+            Verdict::Muted(mute) => self.mute(desk, mute),
+            Verdict::Asks(silence) => self.ask(desk, silence),
+        }
+    }
+
+    /// Where the step does not hold or nobody is behind it, one after it does.
+    pub(super) fn page_step_now(&mut self, desk: &mut Desk, nominal: Timestamp) {
         let policy = desk.policy(&self.bundle);
         let plan = policy.plan(&self.plan).expect("an incident follows a policy of its bundle");
         let mut targets = self.targets(desk, &policy, plan);
@@ -139,7 +153,7 @@ impl IncidentState {
         let event = match &self.people {
             People::Open { due, waits, .. } if due.is_some_and(|due| due <= desk.now) => match waits {
                 Waits::NextStep => Event::StepDue,
-                Waits::Snooze | Waits::Assigned(_) => Event::WaitOver,
+                Waits::Snooze | Waits::Assigned(_) | Waits::Muted(_) => Event::WaitOver,
             },
             People::Acknowledged { until, respond_by: Some(at), .. } if *at <= desk.now.min(*until) => {
                 Event::ResponseDue
@@ -158,6 +172,7 @@ impl IncidentState {
         }
         match decide(self.people.stage(), self.signal, event) {
             Decision::NextStep => self.next_step(desk),
+            Decision::PageAnew if self.muter().is_some() => self.look_again(desk),
             Decision::PageAnew => self.page_anew(desk, self.why_anew()),
             Decision::Unanswered => self.unanswered(desk),
             // Once the signal has cleared there is nothing to answer.
@@ -264,6 +279,12 @@ impl IncidentState {
 
     /// Whoever held it holds it no longer: a new round, from the first step of the policy that is right now.
     pub(crate) fn page_anew(&mut self, desk: &mut Desk, why: &str) {
+        self.restart(desk, why);
+        self.page_first_step(desk);
+    }
+
+    /// All of that but the page.
+    pub(super) fn restart(&mut self, desk: &mut Desk, why: &str) {
         self.taken.clear();
         self.cancel(desk, &[PageKind::Acknowledge, PageKind::Update], why);
         self.cancel_resolves(desk, why);
@@ -272,7 +293,6 @@ impl IncidentState {
         self.position = Position { round: self.position.round.saturating_add(1), step: 0 };
         desk.note(self.id(), "policy.restarted", None, self.follows(), why.to_owned());
         self.respond(desk, Said::of(ResponseChange::Opened, TOCSIN, Some(why)));
-        self.page_first_step(desk);
     }
 
     /// Severity changed while nobody owns it: another policy starts at once, the same one goes on undisturbed.
@@ -371,11 +391,13 @@ impl IncidentState {
 
     /// Notices that everything is done, or no longer is.
     pub(crate) fn settle(&mut self, desk: &mut Desk) {
+        self.tell_downstream(desk);
         if !self.is_over() {
             self.ended_at = None;
         } else if self.ended_at.is_none() {
             self.ended_at = Some(desk.now);
             desk.note(self.id(), "incident.ended", None, self.says(), None);
+            self.over(desk);
             desk.health.push(Health::Fine { what: PAGES.into(), part: self.id().to_string() });
         }
     }

@@ -111,6 +111,7 @@ impl IncidentState {
             versions: BTreeMap::new(),
             since: desk.now,
             ended_at: None,
+            upstream: None,
             filed: Filed::default(),
             incident: Arc::new(incident),
         };
@@ -149,6 +150,11 @@ impl IncidentState {
         self.take(next);
         desk.note(self.id(), action_of(event), before, self.says(), None);
         match decision {
+            // It is another now than what was muted.
+            Decision::Tell | Decision::Reroute if self.muter().is_some() => {
+                self.tell(desk);
+                self.look_again_as_it_is(desk);
+            }
             Decision::Tell => self.tell(desk),
             // What was put off was a ticket.
             Decision::Reroute if event == Event::BecamePage && self.is_snoozed() => {

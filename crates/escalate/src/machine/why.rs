@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use wire::{IncidentId, Timestamp};
 
 use super::Machine;
-use crate::config::RouteConfig;
 use crate::desk::Desk;
+use crate::mutes::{Muter, Verdict};
 use crate::policy::{Plan, Policy, Position, Step, Whom};
 use crate::state::{IncidentState, PageEntry, PageState, People, Waits};
 
@@ -22,6 +22,7 @@ impl Machine {
         let state = state.as_ref();
         let mut said = vec![route(state, &policy), follows(state), stands(state, &self.desk)];
         let now = self.desk.now;
+        said.extend(self.desk.mutes.refused_by(&state.incident, now));
         let steps = (0..).zip(&plan.steps).map(|(n, step)| says_step(n, step, state, &policy, now));
         match person {
             None => said.extend(steps),
@@ -33,34 +34,27 @@ impl Machine {
 
 /// Which route took it, by its place and its conditions.
 fn route(state: &IncidentState, policy: &Policy) -> String {
-    let routes = &policy.bundle().route;
-    let found = routes.iter().position(|r| r.matches(&state.incident));
-    let Some(i) = found else { return "no route of its bundle matches it now".into() };
-    let (n, of, names) = (i + 1, routes.len(), &routes[i].policy);
+    let i = policy.route_of(&state.incident);
+    let (conditions, names) = &policy.routes()[i];
+    let (n, of) = (i + 1, policy.routes().len());
+    let takes = if conditions.is_everything() {
+        "which takes everything".to_owned()
+    } else {
+        format!("for {conditions}")
+    };
     let as_it_is =
         if *names == state.plan { "" } else { " (as it is now; it follows the one that it came by)" };
-    format!("route {n} of {of}, {}, leads to policy {names}{as_it_is}", conditions(&routes[i]))
-}
-
-fn conditions(route: &RouteConfig) -> String {
-    let list = |name: &str, of: Vec<String>| (!of.is_empty()).then(|| format!("{name} {}", of.join(" or ")));
-    let said: Vec<String> = [
-        list("severity", route.severity.iter().map(ToString::to_string).collect()),
-        list("family", route.family.iter().map(ToString::to_string).collect()),
-        list("model", route.model.clone()),
-        list("owner", route.owner.clone()),
-        list("source", route.source.iter().map(ToString::to_string).collect()),
-        route.drill.map(|drill| format!("drill {drill}")),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if said.is_empty() { "which takes everything".into() } else { format!("for {}", said.join(", ")) }
+    format!("route {n} of {of}, {takes}, leads to policy {names}{as_it_is}")
 }
 
 fn follows(state: &IncidentState) -> String {
     let Position { round, step } = state.position;
-    format!("it follows {}; last paged: step {} of round {}", state.follows(), step + 1, round + 1)
+    let paged = state
+        .pages
+        .iter()
+        .any(|p| calls(p) && p.generation == state.incident.generation && p.at == state.position);
+    let stands = if paged { "last paged:" } else { "it stands at" };
+    format!("it follows {}; {stands} step {} of round {}", state.follows(), step + 1, round + 1)
 }
 
 fn stands(state: &IncidentState, desk: &Desk) -> String {
@@ -68,6 +62,18 @@ fn stands(state: &IncidentState, desk: &Desk) -> String {
     match &state.people {
         People::Open { due: Some(at), waits: Waits::Snooze, .. } => {
             format!("nobody is paged until {at}: it was put off")
+        }
+        People::Open { due: Some(at), waits: Waits::Muted(by), .. } => {
+            let says = match desk.verdict(&state.incident) {
+                Verdict::Muted(mute) if mute.by == *by => mute.says,
+                Verdict::Muted(_) | Verdict::Asks(_) | Verdict::Pages => by.to_string(),
+            };
+            let made = match by {
+                Muter::Silence(id) => desk.mutes.silence(id),
+                Muter::Asked(_) | Muter::Maintenance(_) | Muter::Upstream(_) => None,
+            };
+            let made = made.map_or_else(String::new, |silence| format!(", made by {}", name(&silence.by)));
+            format!("nobody is paged until {at}: {says}{made}")
         }
         People::Open { due: Some(at), waits: Waits::Assigned(to), .. } => {
             format!(

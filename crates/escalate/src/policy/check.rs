@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use wire::Matches;
+
 use super::taking::{Need, Taking};
 use super::{Plan, Roster, Step, Target, When, Whom};
 use crate::config::{
     At, Bundle, ConfigError, ConfigErrors, EscalateConfig, PolicyConfig, RouteConfig, StepConfig,
 };
+use crate::mutes::Quiet;
 use crate::template::{TEMPLATE_MAX, TEMPLATES_MAX, Templates};
 
 mod people;
 mod schedules;
+mod silences;
 
 /// Most routes, policies, steps of one, targets of a step and of a policy: above any use, so that nothing is unbounded.
 const ROUTES_MAX: usize = 1000;
@@ -25,6 +29,8 @@ pub(super) struct Checked {
     pub(super) plans: BTreeMap<String, Plan>,
     pub(super) roster: Roster,
     pub(super) templates: Templates,
+    pub(super) quiet: Quiet,
+    pub(super) routes: Vec<(Matches, String)>,
 }
 
 /// Checks a bundle as a whole.
@@ -39,13 +45,14 @@ pub(super) fn all(bundle: &Bundle, receivers: Option<&BTreeSet<String>>) -> Resu
         .iter()
         .map(|(name, policy)| (name.clone(), check.plan(name, policy, &roster)))
         .collect();
-    check.routes(&bundle.route, &plans);
+    let routes = check.routes(&bundle.route, &plans);
+    let quiet = check.silences(&bundle.silences, &roster);
     let templates = check.templates(&bundle.templates);
     match templates {
         Some(templates) if check.errors.is_empty() => {
             check.audiences(&bundle.people, &templates);
             if check.errors.is_empty() {
-                return Ok(Checked { plans, roster, templates });
+                return Ok(Checked { plans, roster, templates, quiet, routes });
             }
         }
         _ => (),
@@ -94,6 +101,8 @@ impl Check<'_> {
             ("pages_max", e.pages_max, 10..=1000),
             ("timeline_max", e.timeline_max, 1..=1000),
             ("commands_max", e.commands_max, 1..=100_000),
+            ("silence_max_s", e.silence_max_s, 60..=31 * 86_400),
+            ("silences_max", e.silences_max, 1..=1000),
         ] {
             self.within(&[key("escalate"), key(name)], name, value, &range);
         }
@@ -303,7 +312,8 @@ impl Check<'_> {
         Some(Target { receiver: receiver.into(), target: target.into() })
     }
 
-    fn routes(&mut self, routes: &[RouteConfig], plans: &BTreeMap<String, Plan>) {
+    fn routes(&mut self, routes: &[RouteConfig], plans: &BTreeMap<String, Plan>) -> Vec<(Matches, String)> {
+        let checked: Vec<_> = routes.iter().map(|r| (r.conditions(), r.policy.clone())).collect();
         self.within(&[key("route")], "routes", routes.len(), &(1..=ROUTES_MAX));
         for (i, route) in routes.iter().enumerate() {
             let at = [key("route"), At::Index(i), key("policy")];
@@ -322,12 +332,14 @@ impl Check<'_> {
                 ),
                 Some(_) => (),
             }
-            if route.is_catch_all() && i + 1 < routes.len() {
+            let conditions = &checked[i].0;
+            self.patterns(&at[..2], conditions);
+            if conditions.is_everything() && i + 1 < routes.len() {
                 let at = &at[..2];
                 self.wrong(at, "has no condition, so no route after it is ever asked; put it last".into());
             }
         }
-        if !routes.last().is_some_and(RouteConfig::is_catch_all) {
+        if !checked.last().is_some_and(|(conditions, _)| conditions.is_everything()) {
             let first = plans.iter().find(|(_, p)| p.until_owned).map_or("page", |(name, _)| name);
             self.wrong(
                 &[key("route")],
@@ -337,6 +349,7 @@ impl Check<'_> {
                 ),
             );
         }
+        checked
     }
 }
 

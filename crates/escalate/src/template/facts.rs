@@ -170,6 +170,14 @@ fn place(incident: &Incident) -> String {
 }
 
 fn next(page: &Page, zone: &Zone) -> String {
+    let next = what_next(page, zone);
+    match &page.notice {
+        Some(notice) => format!("{notice}; {next}"),
+        None => next,
+    }
+}
+
+fn what_next(page: &Page, zone: &Zone) -> String {
     match (page.kind, &page.owner, page.escalates_at) {
         (PageKind::Resolve, ..) => "nothing, it is over".into(),
         (_, Some(owner), Some(at)) => format!("{owner} has it; the next step is paged at {}", zone.shows(at)),
@@ -244,6 +252,7 @@ pub(super) fn samples() -> Vec<Page> {
         escalates_at: rich.then(|| at.plus_ms(300_000)),
         owner: (kind == PageKind::Acknowledge).then(|| "Grace".into()),
         person: rich.then(|| "ada".into()),
+        notice: None,
         text: None,
         thread: None,
         minimal: false,

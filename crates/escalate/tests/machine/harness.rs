@@ -10,6 +10,7 @@ use wire::audit::AuditRecord;
 use wire::checkpoint::Checkpoint;
 use wire::command::Command;
 use wire::context::Feedback;
+use wire::control::{Control, SilenceCommand};
 use wire::forget::Forget;
 use wire::outbox::{OutboxRecord, Outcome};
 use wire::page::{Page, PageKind};
@@ -20,6 +21,9 @@ use crate::samples::{at, bundle, policy};
 
 /// Time that a receiver takes to answer, in milliseconds.
 pub(crate) const ANSWER_MS: i64 = 50;
+
+/// Time until a record of the control topic is read.
+pub(crate) const CONTROL_MS: i64 = 20;
 
 /// One page that left.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ impl Sent {
 
 enum Event {
     Input(Input),
+    /// The next record of the control topic has come.
+    Control,
     /// The process dies; the new one has the state, and no answer to what the old one sent.
     Crash,
     Start(Arc<Policy>),
@@ -64,6 +70,9 @@ pub(crate) struct Script {
     pub(crate) feedback: Vec<Feedback>,
     pub(crate) outbox: Vec<OutboxRecord>,
     pub(crate) own: Vec<Incident>,
+    /// The control topic, and how much of it the process has read.
+    pub(crate) control: Vec<(String, Option<Box<Control>>)>,
+    read: usize,
     unexpected: Vec<String>,
     clock: Timestamp,
     counter: u64,
@@ -86,6 +95,8 @@ impl Script {
             feedback: Vec::new(),
             outbox: Vec::new(),
             own: Vec::new(),
+            control: Vec::new(),
+            read: 0,
             unexpected: Vec::new(),
             clock: at(0),
             counter: 0,
@@ -106,6 +117,19 @@ impl Script {
 
     pub(crate) fn ask(mut self, ms: i64, command: Command) -> Self {
         self.event(at(ms), Event::Input(Input::Command(command)));
+        self
+    }
+
+    /// Somebody asks for a silence, or for the end of one, under the id of the command.
+    pub(crate) fn silence(mut self, ms: i64, command: SilenceCommand) -> Self {
+        self.event(at(ms), Event::Input(Input::Silence(Box::new(command))));
+        self
+    }
+
+    /// Another partition writes a record to the control topic.
+    pub(crate) fn told(mut self, ms: i64, key: &str, control: Option<Control>) -> Self {
+        let input = Input::Control(vec![(key.to_owned(), control.map(Box::new))]);
+        self.event(at(ms), Event::Input(input));
         self
     }
 
@@ -173,7 +197,11 @@ impl Script {
             let next = [event, tick.map(|t| t.max(last))].into_iter().flatten().min();
             let Some(now) = next.filter(|t| *t <= end) else { break };
             match self.events.first_entry().filter(|e| e.key().0 <= now).map(|e| e.remove()) {
+                Some(Event::Input(Input::Control(told))) => {
+                    told.into_iter().for_each(|(key, control)| self.tell(key, control, now));
+                }
                 Some(Event::Input(input)) => self.handle(input, now),
+                Some(Event::Control) => self.read_control(now),
                 Some(Event::Crash) => {
                     self.machine = None;
                     // What was under way is never answered.
@@ -194,7 +222,23 @@ impl Script {
             machine.restore(key, value).expect("its own state");
         }
         self.machine = Some(machine);
+        // All of the control topic is known before anybody is paged.
+        self.read = 0;
+        self.read_control(now);
         self.handle(Input::Started { owner: format!("process-{}", self.counter) }, now);
+    }
+
+    fn tell(&mut self, key: String, control: Option<Box<Control>>, now: Timestamp) {
+        self.control.push((key, control));
+        self.event(now.plus_ms(CONTROL_MS), Event::Control);
+    }
+
+    fn read_control(&mut self, now: Timestamp) {
+        if self.machine.is_some() && self.read < self.control.len() {
+            let told = self.control[self.read..].to_vec();
+            self.read = self.control.len();
+            self.handle(Input::Control(told), now);
+        }
     }
 
     fn handle(&mut self, input: Input, now: Timestamp) {
@@ -211,6 +255,7 @@ impl Script {
                 Effect::Audit(r) => self.audit.push(r),
                 Effect::Checkpoint(c) => self.checkpoints.push(*c),
                 Effect::Feedback(f) => self.feedback.push(*f),
+                Effect::Control { key, control } => self.tell(key, control, now),
                 Effect::Incident(i) => {
                     self.own.push((*i).clone());
                     self.event(now.plus_ms(10), Event::Input(Input::Incident(i)));

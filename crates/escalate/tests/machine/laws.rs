@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use escalate::{Checker, Checkpoints, Effect, Input, Machine, Policy, PublicKeys, SigningKey, Stage, Timer};
+use escalate::{
+    Checker, Checkpoints, Effect, Input, Machine, Policy, PublicKeys, Signal, SigningKey, Stage, Timer,
+};
 use proptest::prelude::*;
 use wire::audit::AuditRecord;
 use wire::checkpoint::Checkpoint;
 use wire::command::Action;
+use wire::control::{Control, Listed, NewSilence, SilenceAsk};
 use wire::outbox::{OutboxState, Outcome};
 use wire::page::{Page, PageKind};
-use wire::{AlertKey, Change, Incident, IncidentId, NotificationId, Severity, Timestamp};
+use wire::{AlertKey, Change, Incident, IncidentId, Matches, NotificationId, Severity, SilenceId, Timestamp};
 
 use crate::samples::{self, at, command, opened, policy};
 
@@ -54,6 +57,20 @@ const SETTINGS: &str = r#"
     [policy.ticket]
     steps = [{ targets = ["board/ml"], delay_s = 40 }]
     until_owned = false
+    [[silences.maintenance]]
+    name = "retraining"
+    incidents = { model = ["triage"] }
+    hours = "10:01-10:02"
+    [[silences.inhibit]]
+    name = "ranks come from frauds"
+    upstream = { model = ["fraud"] }
+    covers = { model = ["rank"] }
+    for_s = 70
+    [[silences.inhibit]]
+    name = "and frauds from ranks"
+    upstream = { model = ["rank"], severity = ["sev1", "sev2"] }
+    covers = { model = ["fraud"] }
+    for_s = 90
     [escalate]
     lease_s = 10
     attempts_max = 4
@@ -62,6 +79,9 @@ const SETTINGS: &str = r#"
     pages_max = 20
     timeline_max = 10
 "#;
+
+/// Longest silence of these histories.
+const SILENCE_S: u64 = 60;
 
 const MODELS: [&str; 3] = ["fraud", "rank", "triage"];
 const LEASE_MS: i64 = 10_000;
@@ -92,6 +112,18 @@ enum Op {
     Again {
         nth: usize,
     },
+    /// Somebody wants silence of this model, or of all of them.
+    Silence {
+        model: Option<usize>,
+        incidents_max: u32,
+        listed: bool,
+        until_resolved: bool,
+        unmatched: bool,
+    },
+    /// Somebody wants an end of the `nth`.
+    EndSilence {
+        nth: usize,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -106,6 +138,16 @@ fn op() -> impl Strategy<Value = Op> {
         6 => prop_oneof![0i64..2_000, 0i64..40_000, 0i64..400_000].prop_map(|ms| Op::Pass { ms }),
         1 => Just(Op::Restart),
         1 => (0usize..64).prop_map(|nth| Op::Again { nth }),
+        1 => (prop::option::of(0..MODELS.len()), 1u32..3, any::<[bool; 3]>()).prop_map(
+            |(model, incidents_max, [listed, until_resolved, unmatched])| Op::Silence {
+                model,
+                incidents_max,
+                listed,
+                until_resolved,
+                unmatched,
+            }
+        ),
+        1 => (0usize..4).prop_map(|nth| Op::EndSilence { nth }),
     ]
 }
 
@@ -171,6 +213,9 @@ struct World {
     sent: BTreeMap<AlertKey, usize>,
     receiver: Receiver,
     commands: usize,
+    /// The control topic.
+    control: Vec<(String, Option<Box<Control>>)>,
+    silences: Vec<SilenceId>,
 }
 
 impl World {
@@ -189,6 +234,8 @@ impl World {
             sent: BTreeMap::new(),
             receiver: Receiver::default(),
             commands: 0,
+            control: Vec::new(),
+            silences: Vec::new(),
         };
         world.feed(Input::Started { owner: "first".into() });
         world
@@ -199,7 +246,7 @@ impl World {
         let effects = self.machine.handle(input, self.now);
         self.effects.push(effects.clone());
         let count = effects.len();
-        let mut own = Vec::new();
+        let (mut own, mut told) = (Vec::new(), Vec::new());
         let mut sends_began = false;
         for effect in effects {
             assert!(!sends_began || matches!(effect, Effect::Send { .. }), "sends come last");
@@ -208,6 +255,7 @@ impl World {
                 Effect::Response(_) | Effect::Feedback(_) => (),
                 Effect::Checkpoint(checkpoint) => self.checkpoints.push(*checkpoint),
                 Effect::Incident(incident) => own.push(incident),
+                Effect::Control { key, control } => told.push((key, control)),
                 Effect::Outbox(record) => self.outbox(&record.page, record.state),
                 Effect::State { key, value: Some(value) } => {
                     self.state.insert(key, value);
@@ -224,6 +272,10 @@ impl World {
         }
         for incident in own {
             self.feed(Input::Incident(incident));
+        }
+        if !told.is_empty() {
+            self.control.extend(told.clone());
+            self.feed(Input::Control(told));
         }
         self.invariants();
         count
@@ -263,6 +315,8 @@ impl World {
         let view = self.machine.incident_view(&page.incident.incident_id).expect("it is known");
         if page.kind == PageKind::Trigger {
             assert_eq!(view.stage, Stage::Open, "a trigger although somebody has it");
+            let quiet = view.muted_by.is_some() || view.snoozed_until.is_some();
+            assert!(!quiet, "a trigger although nobody is to be paged: {view:?}");
             assert_eq!(view.incident.generation, page.incident.generation);
         }
         let until = self.now.plus_ms(LEASE_MS);
@@ -278,14 +332,32 @@ impl World {
     /// What holds after every step.
     fn invariants(&mut self) {
         assert_eq!(self.machine.counts().silent, 0);
+        // A silence mutes no more than it may, and an ended one nothing.
+        let mut muted: BTreeMap<SilenceId, usize> = BTreeMap::new();
+        for view in self.machine.incidents().filter(|view| view.muted_until.is_some()) {
+            let by = view.muted_by.expect("what mutes it");
+            if let Some(silence) = by.strip_prefix("silence ") {
+                *muted.entry(SilenceId::new(silence)).or_default() += 1;
+            }
+        }
+        for (silence, n) in muted {
+            let made = self.control.iter().filter(|(key, _)| *key == format!("silence/{silence}"));
+            let Some((_, Some(control))) = made.last() else { panic!("{silence} has ended") };
+            let Control::Silence(made) = &**control else { panic!("a silence") };
+            assert!(n <= made.incidents_max as usize, "{n} are muted: {made:?}");
+        }
         for view in self.machine.take_changed().into_iter().filter_map(|(_, view)| view) {
             let timers = self.machine.timers(&view.incident.incident_id);
             let count = |timer: Timer| timers.iter().filter(|(_, t)| *t == timer).count();
             let ticket = view.policy == "ticket";
             let snoozed = usize::from(view.snoozed_until.is_some());
+            let muted = usize::from(view.muted_until.is_some());
             let (escalation, acknowledged, mitigated) = match view.stage {
-                // A snooze takes the place of the next step by its end.
-                Stage::Open => (usize::from((!ticket || view.next_step_at.is_some()) && snoozed == 0), 0, 0),
+                // A snooze and a mute take the place of the next step by their end.
+                Stage::Open => {
+                    let waits = snoozed + muted > 0;
+                    (usize::from((!ticket || view.next_step_at.is_some()) && !waits), 0, 0)
+                }
                 Stage::Acknowledged => (0, 1, 0),
                 Stage::Mitigated => (0, 0, 1),
                 Stage::Resolved | Stage::Closed => (0, 0, 0),
@@ -294,6 +366,7 @@ impl World {
             assert_eq!(count(Timer::AcknowledgementExpires), acknowledged);
             assert_eq!(count(Timer::MitigationExpires), mitigated);
             assert_eq!(count(Timer::SnoozeEnds), snoozed);
+            assert_eq!(count(Timer::MuteEnds), muted);
             assert_eq!(count(Timer::Response), usize::from(view.respond_by.is_some()));
             assert_eq!(count(Timer::Forget), usize::from(view.ended_at.is_some()));
         }
@@ -321,6 +394,36 @@ impl World {
                     command(&format!("c{}", self.commands), &id, if *who { "ana" } else { "bo" }, action);
                 self.feed(Input::Command(command));
             }
+            Op::Silence { model, incidents_max, listed, until_resolved, unmatched } => {
+                let of =
+                    Matches { model: vec![model.map_or("*", |m| MODELS[m]).into()], ..Matches::default() };
+                let open =
+                    self.machine.incidents().filter(|v| v.signal == Signal::Open && of.holds(&v.incident));
+                let all = open.map(|v| Listed {
+                    incident_id: v.incident.incident_id,
+                    generation: v.incident.generation,
+                });
+                let most = if *listed { *incidents_max as usize } else { 0 };
+                let listed: Vec<_> = all.take(most).collect();
+                self.commands += 1;
+                let silence_id = SilenceId::new(format!("s{}", self.commands));
+                self.silences.push(silence_id.clone());
+                let ask = SilenceAsk::Make(Box::new(NewSilence {
+                    of,
+                    for_s: SILENCE_S,
+                    until_resolved: *until_resolved,
+                    unmatched_s: unmatched.then_some(20),
+                    incidents_max: *incidents_max,
+                    listed,
+                    reason: "a history".into(),
+                }));
+                self.silence(silence_id, ask);
+            }
+            Op::EndSilence { nth } => {
+                self.commands += 1;
+                let id = self.silences.get(nth % self.silences.len().max(1)).cloned();
+                self.silence(id.unwrap_or_else(|| SilenceId::new("none")), SilenceAsk::End { reason: None });
+            }
             Op::Answer { nth, class } => self.answer(*nth, *class),
             Op::Pass { ms } => self.pass(*ms),
             Op::Restart => self.restart(),
@@ -335,6 +438,15 @@ impl World {
                 }
             }
         }
+    }
+
+    fn silence(&mut self, silence_id: SilenceId, ask: SilenceAsk) {
+        self.feed(Input::Silence(Box::new(samples::silence(
+            &format!("c{}", self.commands),
+            &silence_id,
+            "ana",
+            ask,
+        ))));
     }
 
     fn signal(&mut self, model: &str, severity: Option<Severity>) {
@@ -400,6 +512,8 @@ impl World {
         for (key, value) in &self.state {
             machine.restore(key, value).expect("its own state");
         }
+        let effects = machine.handle(Input::Control(self.control.clone()), self.now);
+        assert_eq!(effects, [], "it has not started");
         assert_eq!(machine.anchor(), self.machine.anchor());
         let views = |m: &Machine| m.incidents().collect::<Vec<_>>();
         assert_eq!(views(&machine), views(&self.machine), "what was restored is what was");
@@ -478,7 +592,12 @@ impl World {
         let mut again = Machine::new(0, signing());
         for ((input, now), effects) in self.recorded.iter().zip(&self.effects) {
             let repeated = again.handle(input.clone(), *now);
-            assert!(repeated == *effects, "{input:?}\n  was {effects:?}\n  now {repeated:?}");
+            let kind = |effect: &Effect| match effect {
+                Effect::State { key, .. } => format!("state of {}", String::from_utf8_lossy(key)),
+                other => format!("{other:?}").chars().take(300).collect(),
+            };
+            let [was, now] = [effects, &repeated].map(|all| all.iter().map(kind).collect::<Vec<_>>());
+            assert!(repeated == *effects, "{input:?}\n  was {was:#?}\n  now {now:#?}");
         }
     }
 }

@@ -7,6 +7,7 @@ mod checkpoints;
 mod feedback;
 mod harness;
 mod laws;
+mod muting;
 mod oncall;
 mod pace;
 mod people;

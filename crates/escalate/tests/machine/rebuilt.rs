@@ -7,13 +7,14 @@ use escalate::config::{
     Bundle, ContactConfig, EscalateConfig, PeopleConfig, PersonConfig, PolicyConfig, RoleConfig, RouteConfig,
     StepConfig, TeamConfig, WhenConfig,
 };
-use escalate::{Effect, Input, Loaded, Machine, Paging, Policy, SchedulesConfig, rebuild};
+use escalate::{Effect, Input, Loaded, Machine, Paging, Policy, SchedulesConfig, SilencesConfig, rebuild};
 use proptest::prelude::*;
 use wire::audit::AuditRecord;
 use wire::command::Action;
+use wire::control::{Control, NewSilence, SilenceAsk};
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
-use wire::{Change, Digest, Incident, IncidentId, Severity, Timestamp};
+use wire::{Change, Digest, Incident, IncidentId, Matches, Severity, SilenceId, Source, Timestamp};
 
 use crate::samples::{self, at, bundle, command, opened, receivers};
 
@@ -22,11 +23,23 @@ const KEY: &[u8] = b"a key of sixteen";
 
 #[derive(Clone, Debug)]
 enum Op {
-    Signal { model: usize, severity: Option<Severity> },
-    Ask { model: usize, what: u8 },
-    Pass { ms: i64 },
+    Signal {
+        model: usize,
+        severity: Option<Severity>,
+    },
+    Ask {
+        model: usize,
+        what: u8,
+    },
+    Pass {
+        ms: i64,
+    },
     Load(Box<Bundle>),
     Restart,
+    /// Silence of everything that the detector says, for so long.
+    Silence {
+        for_s: u64,
+    },
 }
 
 fn target() -> impl Strategy<Value = String> {
@@ -74,6 +87,15 @@ fn schedules() -> SchedulesConfig {
         temporary = [{ from = "2026-03-02 10:15", until = "2026-03-02 10:16", shift = [] }]
     "#;
     toml::from_str(text).expect("schedules")
+}
+
+/// Maintenance of one, and another that comes from it.
+fn silences() -> SilencesConfig {
+    let text = r#"
+        maintenance = [{ name = "retraining", incidents = { model = ["triage"] }, hours = "10:03-10:06" }]
+        inhibit = [{ name = "ranks", upstream = { model = ["fraud"] }, covers = { model = ["rank"] }, for_s = 90 }]
+    "#;
+    toml::from_str(text).expect("silences")
 }
 
 fn plan(until_owned: bool) -> impl Strategy<Value = PolicyConfig> {
@@ -136,6 +158,7 @@ fn any_bundle() -> impl Strategy<Value = Bundle> {
             escalate,
             people: people(),
             schedules: schedules(),
+            silences: silences(),
             templates,
         }
     })
@@ -150,6 +173,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => prop_oneof![0i64..2_000, 0i64..60_000, 0i64..500_000].prop_map(|ms| Op::Pass { ms }),
         2 => any_bundle().prop_map(|bundle| Op::Load(Box::new(bundle))),
         1 => Just(Op::Restart),
+        1 => (5u64..120).prop_map(|for_s| Op::Silence { for_s }),
     ]
 }
 
@@ -163,6 +187,7 @@ struct World {
     /// What the machine said last at each time, of each incident.
     said: BTreeMap<(Timestamp, IncidentId), (Incident, Paging)>,
     commands: usize,
+    control: Vec<(String, Option<Box<Control>>)>,
 }
 
 fn policy(bundle: Bundle) -> Arc<Policy> {
@@ -174,7 +199,8 @@ impl World {
         let policy = policy(bundle);
         let machine = Machine::new(0, Arc::clone(&policy));
         let (state, last, said) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut world = Self { policy, machine, state, now: at(0), audit: vec![], last, said, commands: 0 };
+        let (audit, control) = (vec![], vec![]);
+        let mut world = Self { policy, machine, state, now: at(0), audit, last, said, commands: 0, control };
         world.feed(Input::Started { owner: "first".into() });
         world
     }
@@ -198,6 +224,10 @@ impl World {
                         attempt,
                         outcome: Outcome::Delivered { reference: None },
                     }),
+                    Effect::Control { key, control } => {
+                        self.control.push((key.clone(), control.clone()));
+                        inputs.insert(0, Input::Control(vec![(key, control)]));
+                    }
                     Effect::Response(_)
                     | Effect::Outbox(_)
                     | Effect::Incident(_)
@@ -213,15 +243,25 @@ impl World {
     fn feed_and_compare(&mut self, input: Input, of: &[Incident]) {
         let due: Vec<_> =
             of.iter().map(|i| (i.incident_id.clone(), self.machine.paging(i, self.now))).collect();
+        let muted: BTreeSet<IncidentId> =
+            of.iter().map(|i| i.incident_id.clone()).filter(|id| self.is_muted(id)).collect();
         let triggers = self.feed(input);
         for (id, paging) in due {
             let Some(next) = paging.next.filter(|next| next.due <= self.now) else { continue };
+            // What mutes one now decides when it comes to that, and of one it may be another thing that does.
+            if muted.contains(&id) || self.is_muted(&id) {
+                continue;
+            }
             let of_step = triggers.iter().filter(|p| {
                 p.incident.incident_id == id && (p.round, p.step) == (next.at.round, next.at.step)
             });
             let paged: BTreeSet<String> = of_step.map(|p| format!("{}/{}", p.receiver, p.target)).collect();
             assert_eq!(paged, next.targets.into_iter().collect(), "{id} at {}", self.now);
         }
+    }
+
+    fn is_muted(&self, id: &IncidentId) -> bool {
+        self.machine.incident_view(id).is_some_and(|view| view.muted_until.is_some())
     }
 
     fn known(&self) -> Vec<Incident> {
@@ -265,11 +305,27 @@ impl World {
                 let by = "file".to_owned();
                 self.feed(Input::Loaded(Box::new(Loaded { config, by, bundle: *bundle })));
             }
+            Op::Silence { for_s } => {
+                self.commands += 1;
+                let id = format!("c{}", self.commands);
+                let new = NewSilence {
+                    of: Matches { source: vec![Source::Detector], ..Matches::default() },
+                    for_s,
+                    until_resolved: false,
+                    unmatched_s: None,
+                    incidents_max: 2,
+                    listed: vec![],
+                    reason: "a history".into(),
+                };
+                let (silence, ask) = (SilenceId::new(&id), SilenceAsk::Make(Box::new(new)));
+                self.feed(Input::Silence(Box::new(samples::silence(&id, &silence, "ana-l", ask))));
+            }
             Op::Restart => {
                 self.machine = Machine::new(0, Arc::clone(&self.policy));
                 for (key, value) in &self.state {
                     self.machine.restore(key, value).expect("its own state");
                 }
+                assert_eq!(self.machine.handle(Input::Control(self.control.clone()), self.now), []);
                 self.feed(Input::Started { owner: "another".into() });
             }
         }

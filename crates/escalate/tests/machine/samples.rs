@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use escalate::{Bundle, Policy};
 use wire::command::{Action, Command, Principal, Role};
+use wire::control::{SilenceAsk, SilenceCommand};
 use wire::{
-    Change, CommandId, Effect, Evidence, Family, Incident, IncidentId, Severity, Source, Subject, Timestamp,
+    Change, CommandId, Effect, Evidence, Family, Incident, IncidentId, Severity, SilenceId, Source, Subject,
+    Timestamp,
 };
 
 /// The start of every script.
@@ -114,6 +116,16 @@ pub(crate) fn command(id: &str, incident: &IncidentId, who: &str, action: Action
         issued_at: at(0),
         principal: Principal { name: who.into(), role: Role::Responder },
         action,
+    }
+}
+
+pub(crate) fn silence(id: &str, silence: &SilenceId, who: &str, ask: SilenceAsk) -> SilenceCommand {
+    SilenceCommand {
+        command_id: CommandId::new(id),
+        silence_id: silence.clone(),
+        issued_at: at(0),
+        principal: Principal { name: who.into(), role: Role::Responder },
+        ask,
     }
 }
 

@@ -163,3 +163,40 @@ fn settings_have_a_schema() {
     let view = serde_json::to_value(schemars::schema_for!(escalate::IncidentView)).unwrap();
     assert!(view["properties"]["acknowledged_until"].is_object());
 }
+
+#[test]
+fn what_is_wrong_with_when_nobody_is_paged_is_named() {
+    let maintenance = |more: &str| format!("{SETTINGS}\n[[silences.maintenance]]\nname = \"work\"\n{more}");
+    let inhibit = |more: &str| format!("{SETTINGS}\n[[silences.inhibit]]\nname = \"store\"\n{more}");
+    let of = "incidents = { model = [\"fraud\"] }";
+    for (settings, want) in [
+        (maintenance("incidents = {}\nhours = \"02:00-03:00\""), "has no condition"),
+        (maintenance(of), "nobody would ever be paged"),
+        (maintenance(&format!("{of}\nhours = \"00:00-24:00\"")), "nobody would ever be paged"),
+        (maintenance(&format!("{of}\nhours = \"2-3\"")), "is not a span"),
+        (maintenance(&format!("{of}\ndays = [\"holiday\"]")), "of which calendar"),
+        (maintenance(&format!("{of}\nhours = \"02:00-03:00\"\nzone = \"Mars\"")), "no time zone"),
+        (maintenance(&format!("{of}\nuntil = \"soon\"")), "is not a time"),
+        (
+            maintenance(&format!("{of}\nfrom = \"2026-03-02 10:00\"\nuntil = \"2026-03-02 09:00\"")),
+            "is not after `from`",
+        ),
+        (maintenance("incidents = { model = [\"\"] }\nhours = \"02:00-03:00\""), "1 to 256 bytes"),
+        (inhibit("upstream = {}\nsame = [\"owner\"]"), "has no condition"),
+        (inhibit("upstream = { model = [\"a\"] }"), "has no condition"),
+        (inhibit("upstream = { model = [\"a\"] }\nlineage = true\nfor_s = 5"), "not between 60 and 604800"),
+        (
+            format!(
+                "{}\n[[silences.maintenance]]\nname = \"store\"\n{of}\nhours = \"02:00-03:00\"",
+                inhibit("upstream = { model = [\"a\"] }\nlineage = true")
+            ),
+            "is the name of another one",
+        ),
+    ] {
+        let wrong = refusal(&settings);
+        assert!(wrong.contains(want), "{want}: {wrong}");
+    }
+    let unknown = maintenance("incidents = { modell = [\"fraud\"] }\nhours = \"02:00-03:00\"");
+    let refused = toml::from_str::<escalate::Bundle>(&unknown).expect_err("no such condition").to_string();
+    assert!(refused.contains("modell"), "{refused}");
+}

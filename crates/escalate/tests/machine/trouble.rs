@@ -170,7 +170,11 @@ fn a_fallback_says_when_the_step_after_the_present_one_pages() {
         .want(400_110..=400_110, Trigger, "phone/desk")
         .run(500_000);
     let [instead] = &script.pages_to("phone/desk")[..1] else { panic!("one in its place") };
-    assert_eq!(instead.page.escalates_at, Some(at(600_000)), "not the time of the step that has paged already");
+    assert_eq!(
+        instead.page.escalates_at,
+        Some(at(600_000)),
+        "not the time of the step that has paged already"
+    );
 }
 
 #[test]

@@ -73,6 +73,7 @@ impl Written {
                     Effect::Response(_)
                     | Effect::Outbox(_)
                     | Effect::Audit(_)
+                    | Effect::Control { .. }
                     | Effect::Checkpoint(_)
                     | Effect::Feedback(_) => (),
                 }

@@ -387,6 +387,7 @@ fn stepped(page: &mut Html, step: &Response) {
         ResponseChange::Seen => "seen",
         ResponseChange::Unanswered => "no answer in time",
         ResponseChange::Snoozed => "snoozed",
+        ResponseChange::Muted => "muted",
         ResponseChange::Assigned => "handed over",
         ResponseChange::Merged => "merged",
         ResponseChange::AcknowledgementExpired => "the acknowledgement ran out",

@@ -32,6 +32,9 @@ fn fine(route: &Route) -> (String, &'static str) {
         Endpoint::Raise => r#"{"title":"checkout fails","severity":"sev2"}"#,
         Endpoint::Clear => "{}",
         Endpoint::Snooze => r#"{"for_s":60}"#,
+        Endpoint::SilencePreview => r#"{"of":{"model":["m"]}}"#,
+        Endpoint::SilenceMake => r#"{"of":{"model":["m"]},"for_s":60,"listed":[],"reason":"a rollout"}"#,
+        Endpoint::SilenceEnd => "{}",
         Endpoint::Assign => r#"{"to":"team:ml"}"#,
         Endpoint::Merge => r#"{"into":"abd"}"#,
         Endpoint::Forget => r#"{"name":"ana"}"#,
@@ -41,6 +44,7 @@ fn fine(route: &Route) -> (String, &'static str) {
         | Endpoint::Incident
         | Endpoint::CommandAnswer
         | Endpoint::Why
+        | Endpoint::Silences
         | Endpoint::Tail
         | Endpoint::Inbox
         | Endpoint::DeadLetters

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use wire::command::Role;
 use wire::context::ContextRecord;
+use wire::control::SilenceAsk;
 use wire::page::InboxEntry;
 use wire::{CommandId, IncidentId, Timestamp};
 
@@ -37,6 +38,7 @@ pub(crate) struct Memory {
     /// Incidents by their ids, before what the id alone says.
     pub(crate) views: Mutex<BTreeMap<String, Value>>,
     /// What became of every command, if it is the same for all.
+    pub(crate) silenced: Mutex<Vec<AskedSilence>>,
     pub(crate) verdict: Mutex<Option<(AnswerState, Option<String>)>>,
 }
 
@@ -109,6 +111,25 @@ impl Backend for Memory {
     fn why(&self, _id: &str, person: Option<String>) -> Result<Why, BackendError> {
         let because = vec![person.unwrap_or_else(|| "everybody".into())];
         Ok(Why { incident_id: IncidentId::of(&[b"any"]), because })
+    }
+    fn silences(&self) -> Result<Vec<SilenceItem>, BackendError> {
+        Ok(vec![])
+    }
+    fn silence_preview(&self, of: &wire::Matches) -> Result<SilencePreview, BackendError> {
+        match of.model.first().map(String::as_str) {
+            Some("many") => Ok(SilencePreview { total: 1_001, ..SilencePreview::default() }),
+            _ => Ok(SilencePreview::default()),
+        }
+    }
+    fn silence(&self, asked: AskedSilence) -> Result<SilenceReceipt, BackendError> {
+        if let SilenceAsk::Make(new) = &asked.ask
+            && new.of.model == ["moved"]
+        {
+            return Err(BackendError::NotAsListed { total: 2, new: "b".into() });
+        }
+        let command_id = asked.command_id.clone().unwrap_or_else(|| CommandId::new("made"));
+        self.silenced.lock().unwrap().push(asked);
+        Ok(SilenceReceipt { command_id, silence_id: wire::SilenceId::new("made") })
     }
     fn status(&self) -> Result<Value, BackendError> {
         drop(self.gate.lock().unwrap_or_else(|e| e.into_inner()));

@@ -26,6 +26,8 @@ pub trait Machine: Send {
     fn people(&mut self) -> Vec<(String, Option<String>)>;
     /// The last page of every open alert.
     fn standing(&self) -> Vec<wire::page::Page>;
+    /// All silences, if any came, went or changed since the last call.
+    fn silences(&mut self) -> Option<Vec<escalate::SilenceView>>;
     /// Why somebody was paged, or was not; `None` if the incident is not known.
     fn why(&self, id: &wire::IncidentId, person: Option<&str>) -> Option<Vec<String>>;
     /// How things stand, for metrics.
@@ -65,6 +67,10 @@ impl Machine for escalate::Machine {
         self.standing()
     }
 
+    fn silences(&mut self) -> Option<Vec<escalate::SilenceView>> {
+        self.take_silences()
+    }
+
     fn why(&self, id: &wire::IncidentId, person: Option<&str>) -> Option<Vec<String>> {
         self.why(id, person)
     }
@@ -83,6 +89,11 @@ pub enum Carry {
     Incident(Box<Incident>),
     /// For the context topic.
     Context(Box<wire::context::ContextRecord>),
+    /// For the control topic; an empty one takes back what stood under its key.
+    Control {
+        key: String,
+        control: Option<Box<wire::control::Control>>,
+    },
     State {
         key: Vec<u8>,
         value: Option<Vec<u8>>,
@@ -107,6 +118,7 @@ impl From<escalate::Effect> for Carry {
             escalate::Effect::Feedback(f) => {
                 Self::Context(Box::new(wire::context::ContextRecord::Feedback(*f)))
             }
+            escalate::Effect::Control { key, control } => Self::Control { key, control },
             escalate::Effect::State { key, value } => Self::State { key, value },
             escalate::Effect::Checkpoint(c) => Self::Checkpoint(c),
             escalate::Effect::Send { page, attempt, lease_ms } => {

@@ -11,7 +11,7 @@ use crate::clock::Now;
 use crate::gauges::{Look, Told};
 use crate::log::{Consumer, Log, NewRecord, Offset, TopicPartition};
 use crate::metrics::FAILED_OPEN;
-use crate::settings::{Settings, context_records, incident_records, json_record};
+use crate::settings::{Settings, context_records, control_record, incident_records, json_record};
 use crate::state::Parts;
 
 /// Longest wait for what came while nobody worked on a partition. After it pages leave, at worst one too many.
@@ -135,6 +135,7 @@ fn of_one(
         }
         Carry::Incident(i) => incident_records(settings, i, now).into(),
         Carry::Context(c) => context_records(settings, ContextRecord::clone(c)),
+        Carry::Control { key, control } => vec![control_record(settings, key, control.as_deref())],
         Carry::State { key, value } => {
             let mut records = Vec::new();
             state.put((&topics.state_escalate, partition), key.clone(), value.clone(), &mut records);

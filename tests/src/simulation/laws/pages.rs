@@ -17,22 +17,28 @@ use crate::simulation::story::{ANSWERED, ESCALATES, TROUBLE_ENDS};
 use crate::simulation::telemetry::start;
 
 /// What follows a call that nobody answered: another, or what makes one needless.
-const MOVES: [&str; 5] =
-    ["step.due", "policy.restarted", "policy.rerouted", "incident.reopened", "incident.returned"];
+const MOVES: [&str; 6] = [
+    "step.due",
+    "policy.restarted",
+    "policy.rerouted",
+    "incident.reopened",
+    "incident.returned",
+    "incident.muted",
+];
 /// How much later than due a step may come: an overdue one gives whoever was just called its time.
-const LATE_MS: i64 = 6_000;
+pub(super) const LATE_MS: i64 = 6_000;
 
 /// When the last person took the rest on, as the machines' clocks have it.
-fn answered_at() -> Timestamp {
+pub(super) fn answered_at() -> Timestamp {
     wall(ANSWERED)
 }
 
-fn wall(at: Duration) -> Timestamp {
+pub(super) fn wall(at: Duration) -> Timestamp {
     start().plus_ms(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Committed records of a topic, each with the number of its commit.
-fn committed<T: serde::de::DeserializeOwned>(told: &Seen, topic: &str) -> Vec<(usize, T)> {
+pub(super) fn committed<T: serde::de::DeserializeOwned>(told: &Seen, topic: &str) -> Vec<(usize, T)> {
     let world = lock(&told.told.world);
     let of = |(i, commit): (usize, &crate::simulated::Commit)| {
         let records = commit.records.iter().filter(|(at, _)| *at.topic == *topic);
@@ -42,7 +48,7 @@ fn committed<T: serde::de::DeserializeOwned>(told: &Seen, topic: &str) -> Vec<(u
     world.commits.iter().enumerate().flat_map(of).collect()
 }
 
-fn outbox(told: &Seen) -> Vec<(usize, OutboxRecord)> {
+pub(super) fn outbox(told: &Seen) -> Vec<(usize, OutboxRecord)> {
     committed(told, &told.told.topics.outbox)
 }
 
@@ -51,7 +57,7 @@ fn last_words(told: &Seen) -> BTreeMap<String, OutboxRecord> {
     outbox(told).into_iter().map(|(_, record)| (record.page.notification_id.to_string(), record)).collect()
 }
 
-fn audit(told: &Seen) -> Vec<(usize, AuditRecord)> {
+pub(super) fn audit(told: &Seen) -> Vec<(usize, AuditRecord)> {
     committed(told, &told.told.topics.audit)
 }
 
@@ -60,7 +66,7 @@ fn detected(told: &Seen) -> impl Iterator<Item = Incident> {
     told.incidents.iter().map(read)
 }
 
-fn takes(action: &str) -> bool {
+pub(super) fn takes(action: &str) -> bool {
     matches!(action, "command.acknowledge" | "incident.cleared")
 }
 
@@ -88,8 +94,17 @@ pub(super) fn no_page_is_lost(told: &Seen, _: &Seen) -> Result<(), String> {
         .filter(|r| matches!(r.state, OutboxState::Cancelled { .. }) && r.at == r.page.decided_at)
         .map(|record| (record.page.incident.incident_id, record.page.incident.generation))
         .collect();
+    // What was muted and cleared, or was taken on, before that ended: other laws say that it would have paged.
+    let muted: BTreeSet<IncidentId> = audit(told)
+        .into_iter()
+        .filter(|(_, record)| record.action == "incident.muted")
+        .filter_map(|(_, record)| record.incident_id)
+        .collect();
     for incident in detected(told) {
         let which = (incident.incident_id.clone(), incident.generation);
+        if muted.contains(&which.0) {
+            continue;
+        }
         if !decided.contains(&which) {
             return Err(format!("nobody was to be paged for {}, generation {}", which.0, which.1));
         }
@@ -117,7 +132,7 @@ pub(super) fn every_page_comes_to_an_end(told: &Seen, _: &Seen) -> Result<(), St
                         && other.page.incident.incident_id == page.incident.incident_id
                 });
                 let wanted = !audit(told).iter().any(|(_, r)| {
-                    takes(&r.action)
+                    (takes(&r.action) || r.action == "incident.muted")
                         && r.incident_id.as_ref() == Some(&page.incident.incident_id)
                         && r.at <= record.at
                 });
@@ -157,14 +172,18 @@ pub(super) fn no_page_is_decided_twice(told: &Seen, _: &Seen) -> Result<(), Stri
 
 /// Once it is committed that somebody has it, no call about it is begun: not before it is nobody's again.
 pub(super) fn who_has_answered_is_left_alone(told: &Seen, _: &Seen) -> Result<(), String> {
+    let frees = ["policy.restarted", "incident.reopened", "incident.returned"];
+    left_alone(told, "command.acknowledge", &frees).map_err(|how| format!("{how} though somebody has it"))
+}
+
+/// Between a record of the audit and one of these no call about its incident is begun.
+pub(super) fn left_alone(told: &Seen, holds: &str, frees: &[&str]) -> Result<(), String> {
     let mut marks: BTreeMap<usize, Vec<(IncidentId, bool)>> = BTreeMap::new();
     for (commit, record) in audit(told) {
-        let held = match record.action.as_str() {
-            "command.acknowledge" => true,
-            "policy.restarted" | "incident.reopened" | "incident.returned" => false,
-            _ => continue,
-        };
-        marks.entry(commit).or_default().extend(record.incident_id.map(|id| (id, held)));
+        let held = record.action == holds;
+        if held || frees.contains(&record.action.as_str()) {
+            marks.entry(commit).or_default().extend(record.incident_id.map(|id| (id, held)));
+        }
     }
     let mut held: BTreeSet<IncidentId> = BTreeSet::new();
     let mut begun: BTreeMap<usize, Vec<OutboxRecord>> = BTreeMap::new();
@@ -177,7 +196,7 @@ pub(super) fn who_has_answered_is_left_alone(told: &Seen, _: &Seen) -> Result<()
             let id = &record.page.incident.incident_id;
             let freed = marks.get(&commit).is_some_and(|marks| marks.contains(&(id.clone(), false)));
             if is_call && held.contains(id) && !freed {
-                return Err(format!("{} was begun though somebody has {id}", record.page.notification_id));
+                return Err(format!("{} of {id} was begun", record.page.notification_id));
             }
         }
         for (id, is_held) in marks.remove(&commit).into_iter().flatten() {

@@ -221,6 +221,7 @@ impl Condition {
             source: source.unwrap_or_default(),
             drill: drill.and_then(|drill| drill.first().copied()),
             policy,
+            ..RouteConfig::default()
         }
     }
 }

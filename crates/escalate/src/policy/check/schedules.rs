@@ -147,16 +147,7 @@ impl Check<'_> {
             Turn::Days(1)
         });
         let handover = self.time(&path("handover"), &config.handover);
-        let mut end = |field: &str, text: Option<&String>, default: Timestamp| {
-            text.map_or(default, |text| zone.first(self.time(&path(field), text)))
-        };
-        let span = Span {
-            from: end("from", config.from.as_ref(), Timestamp::MIN),
-            until: end("until", config.until.as_ref(), Timestamp::MAX),
-        };
-        if span.from >= span.until {
-            self.wrong(&path("until"), "is not after `from`".into());
-        }
+        let span = self.span(at, config.from.as_deref(), config.until.as_deref(), zone);
         self.within(&path("only"), "only", config.only.len(), &(0..=ONLY_MAX));
         let only = config.only.iter().enumerate();
         let only = only
@@ -170,7 +161,20 @@ impl Check<'_> {
         Layer { name, level: config.level, rotation, only, span }
     }
 
-    fn hours(&mut self, at: &[At], config: &HoursConfig, zone: &Zone, roster: &Roster) -> Hours {
+    /// From one time until before another, always where they are not given.
+    pub(super) fn span(&mut self, at: &[At], from: Option<&str>, until: Option<&str>, zone: &Zone) -> Span {
+        let mut end = |field: &str, text: Option<&str>, default: Timestamp| {
+            text.map_or(default, |text| zone.first(self.time(&[at, &[key(field)]].concat(), text)))
+        };
+        let span =
+            Span { from: end("from", from, Timestamp::MIN), until: end("until", until, Timestamp::MAX) };
+        if span.from >= span.until {
+            self.wrong(&[at, &[key("until")]].concat(), "is not after `from`".into());
+        }
+        span
+    }
+
+    pub(super) fn hours(&mut self, at: &[At], config: &HoursConfig, zone: &Zone, roster: &Roster) -> Hours {
         let calendar = roster.calendars.named(config.holidays.as_deref());
         let hours = calendar
             .and_then(|holidays| Hours::new(config.hours.as_deref(), &config.days, holidays, zone.clone()));
