@@ -314,12 +314,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn silences(&self) -> Result<Vec<SilenceItem>, BackendError> {
-        self.here()?;
-        let item = |view: escalate::SilenceView| {
-            let escalate::SilenceView { silence, ends_at, muted } = view;
-            SilenceItem { silence, ends_at, muted }
-        };
-        Ok(self.views.silences().into_iter().map(item).collect())
+        silences::list(&self.log, &self.settings, &self.views)
     }
 
     fn silence_preview(&self, of: &Matches) -> Result<SilencePreview, BackendError> {
@@ -327,7 +322,8 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn silence(&self, asked: AskedSilence) -> Result<SilenceReceipt, BackendError> {
-        silences::ask(&self.log, &self.settings, self.clock.now().wall, asked)
+        let limits = self.auditing.policy.limits();
+        silences::ask(&self.log, &self.settings, (limits, self.clock.now().wall), asked)
     }
 
     fn status(&self) -> Result<Value, BackendError> {

@@ -1,6 +1,7 @@
 //! `tocsin silence`: nobody is paged about what matches, for a time, and whoever asks sees first what that is.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use http_api::{Previewed, SilenceItem, SilencePreview};
 use serde::de::DeserializeOwned;
@@ -10,11 +11,14 @@ use wire::Matches;
 use crate::args::{Global, SilenceCommand, SilenceEndArgs, SilenceMakeArgs};
 use crate::client::Client;
 use crate::failure::{Failure, Kind};
-use crate::remote::{checked_id, new_key, wait_for_answer};
+use crate::remote::{checked_id, new_key};
 use crate::term::{Look, Out, visible};
 
 /// Incidents of a preview that are printed.
 const SHOWN: usize = 20;
+/// How long a command is waited for: a worker that takes over may need a few seconds.
+const SETTLED_WAIT: Duration = Duration::from_secs(15);
+const SETTLED_ASK: Duration = Duration::from_millis(100);
 
 /// # Errors
 /// When the server does not answer or refuses, or nobody said yes.
@@ -57,7 +61,7 @@ fn make(args: &SilenceMakeArgs, global: &Global, out: &Out) -> Result<(), Failur
         "reason": args.reason,
     });
     let told = client.post("/v1/silences", &new_key()?, &body)?;
-    settled(&client, &told, "silenced", out)
+    settled(&client, &told, ("silenced", true), out)
 }
 
 fn conditions(args: &SilenceMakeArgs) -> Matches {
@@ -142,30 +146,38 @@ fn end(args: &SilenceEndArgs, global: &Global, out: &Out) -> Result<(), Failure>
         body["reason"] = json!(reason);
     }
     let told = client.post(&format!("/v1/silences/{id}/end"), &new_key()?, &body)?;
-    settled(&client, &told, "ended", out)
+    settled(&client, &told, ("ended", false), out)
 }
 
-/// Waits until the escalation has carried it out or refused it.
-fn settled(client: &Client, told: &Value, done: &str, out: &Out) -> Result<(), Failure> {
+/// Waits until the escalation has carried it out, as any process sees it, or refused it, as the one sees it that works on
+/// the first partition.
+fn settled(client: &Client, told: &Value, (done, is_made): (&str, bool), out: &Out) -> Result<(), Failure> {
     let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
-    let answer = wait_for_answer(client, &text(told, "command_id"))?;
-    let id = text(told, "silence_id");
-    match text(&answer, "answer").as_str() {
-        "accepted" if out.json => {
-            out.json(told);
-            Ok(())
+    let (id, command) = (text(told, "silence_id"), text(told, "command_id"));
+    let mut left = SETTLED_WAIT;
+    while !left.is_zero() {
+        let silences: Vec<SilenceItem> = read(client.get("/v1/silences")?)?;
+        if silences.iter().any(|item| item.silence.silence_id.as_str() == id) == is_made {
+            if out.json {
+                out.json(told);
+            } else {
+                out.line(format!("{}: {id}", out.paint(Look::Green, done)));
+            }
+            return Ok(());
         }
-        "accepted" => {
-            out.line(format!("{}: {id}", out.paint(Look::Green, done)));
-            Ok(())
+        // Where nobody here works on that partition, nobody here knows.
+        let answer = client.get(&format!("/v1/commands/{command}")).unwrap_or_default();
+        if text(&answer, "answer") == "refused" {
+            return Err(Failure::new(Kind::No, format!("refused: {}", visible(&text(&answer, "why")))));
         }
-        "refused" => Err(Failure::new(Kind::No, format!("refused: {}", visible(&text(&answer, "why"))))),
-        _ => Err(Failure::new(
-            Kind::No,
-            "it is durable and not carried out yet: the escalation worker is busy or does not run; \
-             `tocsin silence list` will tell",
-        )),
+        std::thread::sleep(SETTLED_ASK);
+        left = left.saturating_sub(SETTLED_ASK);
     }
+    Err(Failure::new(
+        Kind::No,
+        "it is durable and not carried out yet: the escalation worker is busy or does not run; \
+         `tocsin silence list` will tell",
+    ))
 }
 
 fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {

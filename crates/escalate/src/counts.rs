@@ -22,6 +22,8 @@ pub struct Counts {
     pub silent: u64,
     /// Incidents about which nobody is paged, for a silence, maintenance or something upstream.
     pub muted: u64,
+    /// Silences that have not ended.
+    pub silences: u64,
     /// Pages that may leave as soon as their receiver has room, by receiver.
     pub waiting: BTreeMap<String, u64>,
     /// Attempts under way, by receiver.

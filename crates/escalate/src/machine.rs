@@ -32,7 +32,7 @@ mod signal;
 mod why;
 
 pub(crate) use acts::around;
-pub use muting::SilenceView;
+pub use muting::refuses as silence_refused;
 pub(crate) use raise::said;
 pub(crate) use signal::schedule;
 
@@ -62,8 +62,6 @@ pub struct Machine {
     answered: BTreeSet<CommandId>,
     /// Silences whose end is on its way.
     ending: muting::Ending,
-    /// Silences came, went or changed since someone asked.
-    silences_changed: bool,
 }
 
 impl Machine {
@@ -81,7 +79,6 @@ impl Machine {
             changed: BTreeSet::new(),
             answered: BTreeSet::new(),
             ending: muting::Ending::new(),
-            silences_changed: false,
         }
     }
 

@@ -419,11 +419,6 @@ impl Mutes {
         listed.map(|listed| listed.incident_id.clone()).collect()
     }
 
-    /// All silences with what they mute, in order of their ids.
-    pub(crate) fn shown(&self) -> impl Iterator<Item = (&Silence, Timestamp, Vec<&IncidentId>)> {
-        self.silences.values().map(|q| (&q.silence, q.until(), q.muted.keys().collect()))
-    }
-
     /// When the first silence ends, but for those that are being ended.
     pub(crate) fn deadline(&self, but: &BTreeSet<SilenceId>) -> Option<Timestamp> {
         self.silences.iter().filter(|(id, _)| !but.contains(*id)).map(|(_, q)| q.until()).min()
@@ -452,6 +447,28 @@ impl Mutes {
     pub(crate) fn is_over(&self, silence: &SilenceId, incident: &IncidentId) -> bool {
         self.silences.get(silence).is_some_and(|q| q.over.contains(incident))
     }
+}
+
+/// A silence as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SilenceView {
+    pub silence: Silence,
+    /// When it ends as things stand.
+    pub ends_at: Timestamp,
+    /// What has a place in it.
+    pub muted: Vec<IncidentId>,
+}
+
+/// The silences that all records of the control topic come to, in order of their ids.
+#[must_use]
+pub fn silences(told: impl IntoIterator<Item = (String, Option<Control>)>) -> Vec<SilenceView> {
+    let mut mutes = Mutes::default();
+    told.into_iter().for_each(|(key, control)| drop(mutes.take(&key, control)));
+    let view = |q: Quieted| {
+        let (ends_at, muted) = (q.until(), q.muted.into_keys().collect());
+        SilenceView { silence: q.silence, ends_at, muted }
+    };
+    mutes.silences.into_values().map(view).collect()
 }
 
 /// Conditions hold of tocsin's own incidents only where they say so.

@@ -306,7 +306,6 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
         self.views.meet(partition, part.machine.people());
-        self.views.silenced(part.machine.silences());
         if carry.iter().any(|one| matches!(one, Carry::Control { .. })) {
             // Whoever asks for a place in a silence waits for it.
             self.control.hurry();
@@ -377,7 +376,6 @@ impl<L: Log, M: Machine, S: Sends> Opens for EscalateLoop<L, M, S> {
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
         self.views.meet(partition, part.machine.people());
-        self.views.silenced(part.machine.silences());
         self.look.forget(&self.both(partition));
         self.parts.insert(partition, part);
         Ok(())
@@ -404,7 +402,7 @@ fn commanded(commanded: Commanded) -> escalate::Input {
 }
 
 /// A record of the control topic. One that cannot be read mutes nobody.
-fn control(record: &Record<'_>) -> Option<(String, Option<Box<Control>>)> {
+pub fn control(record: &Record<'_>) -> Option<(String, Option<Box<Control>>)> {
     let key = String::from_utf8_lossy(record.key?).into_owned();
     match record.value.map(serde_json::from_slice) {
         None => Some((key, None)),

@@ -9,7 +9,7 @@ use crate::clock::Now;
 use crate::log::{Consumer, Log, Offset, TopicPartition};
 use crate::metrics::{
     ESCALATION, INCIDENTS_KNOWN, INCIDENTS_MUTED, INCIDENTS_OPEN, INCIDENTS_SILENT, LAG, NOT_COUNTED,
-    NOT_JUDGED, PAGES_PENDING, TABLE_BOUND, TABLE_SIZE,
+    NOT_JUDGED, PAGES_PENDING, SILENCES, TABLE_BOUND, TABLE_SIZE,
 };
 use crate::views::Views;
 
@@ -174,6 +174,9 @@ pub(crate) fn escalation(all: &[escalate::Counts], receivers: &mut BTreeSet<Stri
     }
     metrics::gauge!(INCIDENTS_SILENT).set(sum(&|c| c.silent));
     metrics::gauge!(INCIDENTS_MUTED).set(sum(&|c| c.muted));
+    // Each partition knows all of them.
+    let silences = all.iter().map(|c| u32::try_from(c.silences).unwrap_or(u32::MAX)).max();
+    metrics::gauge!(SILENCES).set(f64::from(silences.unwrap_or(0)));
     receivers.extend(all.iter().flat_map(|c| c.waiting.keys().chain(c.in_flight.keys())).cloned());
     for receiver in receivers.iter() {
         let of = |pages: &BTreeMap<String, u64>| pages.get(receiver).copied().unwrap_or(0);

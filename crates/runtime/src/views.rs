@@ -10,7 +10,7 @@ use crate::metrics::{CONFIG_INFO, DATA_GAPS};
 use crate::shown::Shown;
 use dashmap::DashMap;
 use dashmap::mapref::multiple::RefMulti;
-use escalate::{Answer, SilenceView};
+use escalate::Answer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use wire::history::History;
@@ -126,8 +126,6 @@ pub struct Views {
     answers: DashMap<CommandId, (u32, Answer)>,
     /// Names of people by partition and pseudonym, as long as the state knows them.
     people: DashMap<(u32, String), String>,
-    /// Silences, as the last partition that was told of any knows them.
-    silences: Mutex<Vec<SilenceView>>,
     roles: DashMap<&'static str, Condition>,
     /// Threads of roles, with when each last moved. Bound: the threads of this process.
     beats: Mutex<Vec<Beat>>,
@@ -162,7 +160,6 @@ impl Default for Views {
             models: DashMap::new(),
             answers: DashMap::new(),
             people: DashMap::new(),
-            silences: Mutex::new(Vec::new()),
             roles: DashMap::new(),
             beats: Mutex::new(Vec::new()),
             pager: Mutex::new(PagerHealth::default()),
@@ -242,21 +239,6 @@ impl Views {
                 None => drop(self.people.remove(&(partition, pseudonym))),
             }
         }
-    }
-
-    /// Takes in all silences, if they are told.
-    pub(crate) fn silenced(&self, silences: Option<Vec<SilenceView>>) {
-        if let Some(silences) = silences {
-            metrics::gauge!(crate::metrics::SILENCES)
-                .set(f64::from(u32::try_from(silences.len()).unwrap_or(u32::MAX)));
-            *self.silences.lock().unwrap_or_else(PoisonError::into_inner) = silences;
-        }
-    }
-
-    /// Silences that have not ended, in order of their ids.
-    #[must_use]
-    pub fn silences(&self) -> Vec<SilenceView> {
-        self.silences.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The name behind a pseudonym in a partition, if it is known here.

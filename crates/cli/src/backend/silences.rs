@@ -3,13 +3,41 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use http_api::{AskedSilence, BackendError, Previewed, SilencePreview, SilenceReceipt};
+use escalate::{EscalateConfig, SilenceView};
+use http_api::{AskedSilence, BackendError, Previewed, SilenceItem, SilencePreview, SilenceReceipt};
 use runtime::log::{Isolation, Log, TopicPartition};
 use runtime::settings::Settings;
+use runtime::views::Views;
 use wire::control::{Listed, SILENCED_MAX, SilenceAsk, SilenceCommand};
 use wire::{CommandId, Incident, IncidentId, Matches, SilenceId, Timestamp};
 
 use super::unavailable;
+
+/// Silences that have not ended, as the control topic has them: any process may say so.
+pub(super) fn list<L: Log>(
+    log: &L,
+    settings: &Settings,
+    views: &Views,
+) -> Result<Vec<SilenceItem>, BackendError> {
+    let at = TopicPartition::new(settings.topics.control.as_str(), 0);
+    let ends = log.ends(&at).map_err(unavailable)?;
+    let mut told = Vec::new();
+    if ends.start < ends.stable {
+        log.read(&at, ends.start, Some(ends.stable), Isolation::Committed, &mut |record| {
+            told.extend(runtime::escalate::control(&record));
+            ControlFlow::Continue(())
+        })
+        .map_err(unavailable)?;
+    }
+    let told = told.into_iter().map(|(key, control)| (key, control.map(|control| *control)));
+    let item = |view: SilenceView| {
+        let SilenceView { mut silence, ends_at, muted } = view;
+        // Whoever makes them is met in the first partition; elsewhere they stay a pseudonym.
+        silence.by = views.name_of(0, &silence.by).unwrap_or(silence.by);
+        SilenceItem { silence, ends_at, muted }
+    };
+    Ok(escalate::silences(told).into_iter().map(item).collect())
+}
 
 /// Every open incident that matches, whichever process works on it: the open topic has the last word on each.
 ///
@@ -57,11 +85,14 @@ fn previewed(incident: Incident) -> Previewed {
 pub(super) fn ask<L: Log>(
     log: &L,
     settings: &Settings,
-    now: Timestamp,
+    (limits, now): (&EscalateConfig, Timestamp),
     asked: AskedSilence,
 ) -> Result<SilenceReceipt, BackendError> {
     let AskedSilence { command_id, principal, silence_id, ask } = asked;
     if let SilenceAsk::Make(new) = &ask {
+        if let Some(why) = escalate::silence_refused(new, limits) {
+            return Err(BackendError::Invalid(why));
+        }
         let mutes = preview(log, settings, &new.of)?;
         let mut is: Vec<&Listed> = mutes.incidents.iter().map(|p| &p.listed).collect();
         let mut listed: Vec<&Listed> = new.listed.iter().collect();

@@ -16,6 +16,7 @@ use super::Machine;
 use super::acts::Said;
 use crate::answers::Answer;
 use crate::audit::{Entry, TOCSIN};
+use crate::config::EscalateConfig;
 use crate::desk::Desk;
 use crate::effect::Effect;
 use crate::life::Signal;
@@ -28,17 +29,6 @@ const ASKED_MS: i64 = 5_000;
 
 /// The partition that makes and ends silences.
 const HOME: u32 = 0;
-
-/// A silence as people see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SilenceView {
-    /// `by` is a name, unless it is not known in this partition.
-    pub silence: Silence,
-    /// When it ends as things stand.
-    pub ends_at: Timestamp,
-    /// What it mutes, while it is open.
-    pub muted: Vec<IncidentId>,
-}
 
 impl IncidentState {
     /// Nobody is paged until then, or until what mutes it ends.
@@ -178,7 +168,6 @@ impl Machine {
             return;
         }
         mutes.settle(self.desk.current.quiet());
-        self.silences_changed = true;
         self.ending.retain(|id| self.desk.mutes.silence(id).is_some());
         // Before it has started it knows only a part of what is true.
         if self.desk.owner.is_none() {
@@ -261,34 +250,12 @@ impl Machine {
     }
 
     fn make_silence(&mut self, id: &SilenceId, by: &str, new: NewSilence) -> Result<(), String> {
-        let NewSilence { of, for_s, until_resolved, unmatched_s, incidents_max, listed, reason } = new;
         let limits = self.desk.current.limits();
-        let (longest, most) = (u64::from(limits.silence_max_s), limits.silences_max as usize);
-        if of.is_everything() {
-            return Err(
-                "it has no condition, so it would mute everything: name a model, an owner, a family".into()
-            );
+        if let Some(why) = refuses(&new, limits) {
+            return Err(why);
         }
-        if serde_json::to_vec(&of).map_or(usize::MAX, |json| json.len()) > CONDITIONS_BYTES_MAX {
-            return Err(format!(
-                "its conditions take more than {CONDITIONS_BYTES_MAX} bytes: use `*` in names"
-            ));
-        }
-        if !(1..=longest).contains(&for_s) {
-            return Err(format!("a silence lasts 1 to {longest} seconds (silence_max_s)"));
-        }
-        if !(1..=SILENCED_MAX).contains(&incidents_max) {
-            return Err(format!("a silence mutes at most 1 to {SILENCED_MAX} incidents"));
-        }
-        if listed.len() > incidents_max as usize {
-            let n = listed.len();
-            return Err(format!(
-                "it would mute {n} incidents at once, and at most {incidents_max} were to be"
-            ));
-        }
-        if reason.trim().is_empty() {
-            return Err("say why: whoever is not paged will ask".into());
-        }
+        let most = limits.silences_max as usize;
+        let NewSilence { of, for_s, until_resolved, unmatched_s, incidents_max, listed, reason } = new;
         if self.desk.mutes.silences() >= most {
             return Err(format!("there are {most} silences already (silences_max): end one"));
         }
@@ -333,19 +300,32 @@ impl Machine {
         self.end_silence(id, by.to_owned(), reason);
         Ok(())
     }
+}
 
-    /// All silences, if any came, went or changed since the last call.
-    pub fn take_silences(&mut self) -> Option<Vec<SilenceView>> {
-        std::mem::take(&mut self.silences_changed).then(|| {
-            let shown = self.desk.mutes.shown();
-            let view = shown.map(|(silence, ends_at, muted)| {
-                let by = self.desk.people.name(&silence.by).to_owned();
-                let silence = Silence { by, ..silence.clone() };
-                SilenceView { silence, ends_at, muted: muted.into_iter().cloned().collect() }
-            });
-            view.collect()
-        })
+/// Why nobody may ask for such a silence; what would be right.
+#[must_use]
+pub fn refuses(new: &NewSilence, limits: &EscalateConfig) -> Option<String> {
+    let NewSilence { of, for_s, until_resolved: _, unmatched_s: _, incidents_max, listed, reason } = new;
+    let longest = u64::from(limits.silence_max_s);
+    if of.is_everything() {
+        return Some(
+            "it has no condition, so it would mute everything: name a model, an owner, a family".into(),
+        );
     }
+    if serde_json::to_vec(of).map_or(usize::MAX, |json| json.len()) > CONDITIONS_BYTES_MAX {
+        return Some(format!("its conditions take more than {CONDITIONS_BYTES_MAX} bytes: use `*` in names"));
+    }
+    if !(1..=longest).contains(for_s) {
+        return Some(format!("a silence lasts 1 to {longest} seconds (silence_max_s)"));
+    }
+    if !(1..=SILENCED_MAX).contains(incidents_max) {
+        return Some(format!("a silence mutes at most 1 to {SILENCED_MAX} incidents"));
+    }
+    if listed.len() > *incidents_max as usize {
+        let n = listed.len();
+        return Some(format!("it would mute {n} incidents at once, and at most {incidents_max} were to be"));
+    }
+    reason.trim().is_empty().then(|| "say why: whoever is not paged will ask".into())
 }
 
 /// Silences whose end was written and has not come back yet.

@@ -108,6 +108,7 @@ impl Machine {
             commands_max: u64::from(limits.commands_max),
             silent,
             muted: self.index.muted.len() as u64,
+            silences: self.desk.mutes.silences() as u64,
             waiting: self.index.waiting.iter().map(|(r, q)| (r.clone(), q.len() as u64)).collect(),
             in_flight: self.index.in_flight.iter().map(|(r, n)| (r.clone(), u64::from(*n))).collect(),
             total: self.desk.count.clone(),

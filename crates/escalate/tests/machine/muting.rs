@@ -482,3 +482,25 @@ fn something_upstream_that_ends_and_comes_back_in_one_breath_pages_nobody() {
         .run(100_000);
     assert_eq!(script.machine().counts().muted, 1);
 }
+
+/// A thousand times, at any moment, once or twice: whoever takes over knows what is muted before it pages.
+#[test]
+fn a_restart_while_silenced_and_covered_incidents_fire_pages_none_of_them() {
+    let (up, child, silenced) = (outage(), built_on_it("fraud"), opened("rank", Sev2));
+    for run in 0..1_000_i64 {
+        // Spread over everything that happens, the milliseconds in which it happens among them.
+        let (first, down) = (run * 37 % 2_900, run * 53 % 100);
+        let second = run * 101 % 70_000;
+        Script::new(&upstream())
+            .push(0, &up)
+            .silence(0, make("s", wanted(of("rank"), 500, 1, &[])))
+            .want(0..=0, Trigger, "pager/ana")
+            .push(200, &silenced)
+            .push(250, &child)
+            .crash(200 + first, down)
+            .ask(3_200, command("c1", &up.incident_id, "ana", acknowledge(Some(3_000))))
+            .want(3_200..=3_300, Acknowledge, "pager/ana")
+            .crash(3_400 + second, 10 + run % 400)
+            .run(200_000);
+    }
+}

@@ -26,8 +26,6 @@ pub trait Machine: Send {
     fn people(&mut self) -> Vec<(String, Option<String>)>;
     /// The last page of every open alert.
     fn standing(&self) -> Vec<wire::page::Page>;
-    /// All silences, if any came, went or changed since the last call.
-    fn silences(&mut self) -> Option<Vec<escalate::SilenceView>>;
     /// Why somebody was paged, or was not; `None` if the incident is not known.
     fn why(&self, id: &wire::IncidentId, person: Option<&str>) -> Option<Vec<String>>;
     /// How things stand, for metrics.
@@ -65,10 +63,6 @@ impl Machine for escalate::Machine {
 
     fn standing(&self) -> Vec<wire::page::Page> {
         self.standing()
-    }
-
-    fn silences(&mut self) -> Option<Vec<escalate::SilenceView>> {
-        self.take_silences()
     }
 
     fn why(&self, id: &wire::IncidentId, person: Option<&str>) -> Option<Vec<String>> {
