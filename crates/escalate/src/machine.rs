@@ -366,6 +366,7 @@ impl Machine {
             }
         }
         // What ended while nobody worked on the partition.
+        self.sweep();
         self.look_again_at(|_| true);
     }
 

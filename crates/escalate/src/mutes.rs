@@ -82,8 +82,10 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Mutes {
     silences: BTreeMap<SilenceId, Quieted>,
-    /// In the order in which they were told.
+    /// In order of when each was first told: of the records, since compaction keeps no order of theirs.
     upstream: Vec<Told>,
+    /// Keys of what belongs to a silence that has ended.
+    strays: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,12 @@ struct Told {
     upstream: Upstream,
     /// Nothing told before it covers it.
     covers: bool,
+}
+
+impl Told {
+    fn place(&self) -> (Timestamp, &IncidentId) {
+        (self.upstream.since, &self.upstream.incident.incident_id)
+    }
 }
 
 /// A silence and what it mutes.
@@ -267,7 +275,10 @@ impl Mutes {
                 Some(Changed::Silence(id))
             }
             Some(Control::Claim(claim)) => {
-                let quieted = self.silences.get_mut(&claim.silence_id)?;
+                let Some(quieted) = self.silences.get_mut(&claim.silence_id) else {
+                    self.strays.insert(key.to_owned());
+                    return None;
+                };
                 if quieted.muted.contains_key(&claim.incident_id) {
                     return None;
                 }
@@ -280,7 +291,10 @@ impl Mutes {
                 Some(Changed::Silence(claim.silence_id))
             }
             Some(Control::Over(over)) => {
-                let quieted = self.silences.get_mut(&over.silence_id)?;
+                let Some(quieted) = self.silences.get_mut(&over.silence_id) else {
+                    self.strays.insert(key.to_owned());
+                    return None;
+                };
                 quieted.over.insert(over.incident_id);
                 quieted.reckon(over.at);
                 None
@@ -290,17 +304,22 @@ impl Mutes {
                 let room = self.upstream.len() < UPSTREAM_MAX;
                 match self.upstream.iter_mut().find(|known| known.upstream.incident.incident_id == id) {
                     Some(known) => known.upstream = *upstream,
-                    None if room => {
-                        self.upstream.push(Told { upstream: *upstream, covers: false });
-                    }
+                    None if room => self.upstream.push(Told { upstream: *upstream, covers: false }),
                     None => return None,
                 }
+                self.upstream.sort_by(|a, b| a.place().cmp(&b.place()));
                 Some(Changed::Upstream(id))
             }
         }
     }
 
+    /// Keys of what was written for a silence that had ended already: nobody else takes them back.
+    pub(crate) fn take_strays(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.strays)
+    }
+
     fn take_back(&mut self, key: &str) -> Option<Changed> {
+        self.strays.remove(key);
         let (kind, which) = key.split_once('/')?;
         match kind {
             "silence" => {

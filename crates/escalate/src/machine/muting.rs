@@ -164,9 +164,11 @@ impl Machine {
         let mutes = &mut self.desk.mutes;
         let take = |(key, control): (String, Option<Box<Control>>)| mutes.take(&key, control.map(|c| *c));
         let changed: Vec<Changed> = told.into_iter().filter_map(take).collect();
+        self.sweep();
         if changed.is_empty() {
             return;
         }
+        let mutes = &mut self.desk.mutes;
         mutes.settle(self.desk.current.quiet());
         self.ending.retain(|id| self.desk.mutes.silence(id).is_some());
         // Before it has started it knows only a part of what is true.
@@ -177,6 +179,14 @@ impl Machine {
             self.with_if(&id, |state| state.muter().is_none(), IncidentState::silenced);
         }
         self.look_again_at(|by| changed.iter().any(|changed| by.is_of(changed)));
+    }
+
+    /// Takes back what partitions wrote for a silence before they heard of its end.
+    pub(super) fn sweep(&mut self) {
+        if self.desk.owner.is_some() && self.desk.head.partition == HOME {
+            let strays = self.desk.mutes.take_strays().into_iter();
+            self.desk.effects.extend(strays.map(|key| Effect::Control { key, control: None }));
+        }
     }
 
     /// Incidents that one of these mutes page, if nothing mutes them now.

@@ -23,11 +23,11 @@ fn with(more: &str) -> String {
     format!("{ONE}\n{more}")
 }
 
-fn of(model: &str) -> Matches {
+pub(crate) fn of(model: &str) -> Matches {
     Matches { model: vec![model.into()], ..Matches::default() }
 }
 
-fn wanted(of: Matches, for_s: u64, incidents_max: u32, listed: &[&Incident]) -> NewSilence {
+pub(crate) fn wanted(of: Matches, for_s: u64, incidents_max: u32, listed: &[&Incident]) -> NewSilence {
     let listed =
         listed.iter().map(|i| Listed { incident_id: i.incident_id.clone(), generation: i.generation });
     NewSilence {
@@ -41,7 +41,7 @@ fn wanted(of: Matches, for_s: u64, incidents_max: u32, listed: &[&Incident]) -> 
     }
 }
 
-fn make(id: &str, new: NewSilence) -> SilenceCommand {
+pub(crate) fn make(id: &str, new: NewSilence) -> SilenceCommand {
     samples::silence(&format!("make-{id}"), &SilenceId::new(id), "ana", SilenceAsk::Make(Box::new(new)))
 }
 
@@ -342,7 +342,7 @@ fn maintenance_that_is_taken_out_of_the_bundle_ends_at_once() {
 }
 
 /// The feature store covers what is built on it, by lineage and for ten minutes.
-fn upstream() -> String {
+pub(crate) fn upstream() -> String {
     with(
         r#"
         [[silences.inhibit]]
@@ -359,7 +359,7 @@ fn features() -> Subject {
     Subject { kind: SubjectKind::Dependency, name: "features".into(), version: None, segment: None }
 }
 
-fn outage() -> Incident {
+pub(crate) fn outage() -> Incident {
     let subject = features();
     let incident_id =
         Incident::id_of("default", wire::Source::Dependency, &subject, wire::Family::Availability, at(0));
@@ -367,7 +367,7 @@ fn outage() -> Incident {
     Incident { incident_id, subject, source, family, ..opened("any", Sev2) }
 }
 
-fn built_on_it(model: &str) -> Incident {
+pub(crate) fn built_on_it(model: &str) -> Incident {
     let mut child = opened(model, Sev2);
     let (subject, event_time) = (child.subject.clone(), at(0));
     child.context.lineage = Some(Lineage { subject, event_time, upstream: vec![features()] });
@@ -502,5 +502,54 @@ fn a_restart_while_silenced_and_covered_incidents_fire_pages_none_of_them() {
             .want(3_200..=3_300, Acknowledge, "pager/ana")
             .crash(3_400 + second, 10 + run % 400)
             .run(200_000);
+    }
+}
+
+#[test]
+fn what_is_written_for_a_silence_that_has_ended_is_taken_back() {
+    let claim =
+        Claim { silence_id: SilenceId::new("s"), incident_id: opened("a", Sev2).incident_id, at: at(0) };
+    let claim = Control::Claim(claim);
+    let script = Script::new(ONE)
+        .silence(0, make("s", wanted(of("fraud"), 60, 5, &[])))
+        .silence(10_000, end("s"))
+        // Another partition has not heard of that yet.
+        .told(10_010, &claim.key(), Some(claim.clone()))
+        .crash(10_025, 1_000)
+        .run(20_000);
+    let last = script.control.iter().rfind(|(key, _)| *key == claim.key()).expect("it was told");
+    assert_eq!(last.1, None, "and taken back");
+}
+
+#[test]
+fn who_was_first_upstream_is_the_same_whatever_compaction_left() {
+    let both = with(
+        r#"
+        [[silences.inhibit]]
+        name = "all of a team"
+        upstream = { severity = ["sev1", "sev2"] }
+        same = ["owner"]
+        "#,
+    );
+    let owned = |model: &str| {
+        let mut incident = opened(model, Sev2);
+        incident.context.owner = Some("ml".into());
+        incident
+    };
+    let up = |model: &str, ms: i64| {
+        Control::Upstream(Box::new(wire::control::Upstream { incident: owned(model), since: at(ms) }))
+    };
+    let (first, second) = (up("elsewhere", 10), up("b", 20));
+    for order in [[&first, &second], [&second, &first]] {
+        let mut script = Script::new(&both);
+        for control in order {
+            script = script.told(100, &control.key(), Some(control.clone()));
+        }
+        // The one that came second is covered; a third by the first alone.
+        let script = script.push(1_000, &owned("b")).push(1_000, &owned("c")).run(30_000);
+        let by =
+            |model: &str| script.machine().incident_view(&owned(model).incident_id).expect("known").muted_by;
+        let first = format!("incident {} upstream", owned("elsewhere").incident_id);
+        assert_eq!([by("b"), by("c")], [Some(first.clone()), Some(first)]);
     }
 }

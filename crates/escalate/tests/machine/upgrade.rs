@@ -11,6 +11,7 @@ use wire::outbox::{OutboxState, Outcome};
 use wire::page::PageKind::{Acknowledge, Trigger};
 
 use crate::harness::Script;
+use crate::muting;
 use crate::responding;
 use crate::samples::{SETTINGS, acknowledge, at, bundle, command, next, opened, policy, reopened};
 use wire::{Digest, Incident};
@@ -182,6 +183,58 @@ fn state_of_a_team_that_responds_is_read() {
     assert_eq!(views["held"].respond_by, Some(at(210_100)));
     assert!(views["refused"].pages.iter().any(|page| matches!(page.state, OutboxState::Failed { .. })));
     assert!(!machine.handle(Input::Started { owner: "newer".into() }, at(121_000)).is_empty());
+}
+
+/// One that a silence mutes, one for which it had no place, one that comes from something upstream, and that; with what the
+/// control topic has of them, by its place there.
+fn muted() -> BTreeMap<String, String> {
+    let (up, child) = (muting::outage(), muting::built_on_it("fraud"));
+    let [one, other] = ["rank-1", "rank-2"].map(|name| opened(name, Sev2));
+    let script = Script::new(&muting::upstream())
+        .silence(0, muting::make("s", muting::wanted(muting::of("rank*"), 500, 1, &[])))
+        .push(100, &up)
+        .want(100..=100, Trigger, "pager/ana")
+        .ask(200, command("c1", &up.incident_id, "ana", acknowledge(Some(3_000))))
+        .want(200..=200, Acknowledge, "pager/ana")
+        .push(300, &one)
+        .push(400, &other)
+        .want(400..=450, Trigger, "pager/ana")
+        .push(500, &child)
+        .run(1_000);
+    let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).expect("text");
+    let state = script.state.iter().map(|(key, value)| (text(key), text(value)));
+    let told = (0..).zip(&script.control);
+    let told =
+        told.map(|(i, told)| (format!("{CONTROL}{i:03}"), serde_json::to_string(told).expect("plain data")));
+    state.chain(told).collect()
+}
+
+const CONTROL: &str = "control/";
+
+#[test]
+fn state_of_what_is_muted_is_read() {
+    let mut machine = Machine::new(0, policy(&muting::upstream()));
+    let mut told = Vec::new();
+    for (key, value) in &kept("muted.v1.json", muted) {
+        if key.starts_with(CONTROL) {
+            told.push(serde_json::from_str(value).expect("a record of an earlier version"));
+        } else {
+            machine.restore(key.as_bytes(), value.as_bytes()).expect("state of an earlier version");
+        }
+    }
+    assert_eq!(machine.handle(Input::Control(told), at(100_000)), []);
+    drop(machine.handle(Input::Started { owner: "newer".into() }, at(100_000)));
+    let muted: BTreeMap<String, _> =
+        machine.incidents().map(|view| (view.incident.subject.name, (view.stage, view.muted_by))).collect();
+    let by = |text: &str| Some(text.to_owned());
+    let up = format!("incident {} upstream", muting::outage().incident_id);
+    let want = [
+        ("features", (Stage::Acknowledged, None)),
+        ("fraud", (Stage::Open, Some(up))),
+        ("rank-1", (Stage::Open, by("silence s"))),
+        ("rank-2", (Stage::Open, None)),
+    ];
+    assert_eq!(muted, want.map(|(name, stands)| (name.to_owned(), stands)).into());
 }
 
 #[test]
