@@ -105,3 +105,22 @@ fn says(verdict: &Verdict, out: &Out) {
         verdict.came.iter().for_each(|one| line("came", one));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Twenty people, four teams, three zones: what the docs show is right, and keeps what it promises.
+    #[test]
+    fn the_example_of_a_company_does_what_its_tests_say() {
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/company/tocsin.toml");
+        let checked = config::load(&config).expect("it is right");
+        let people = &checked.policy.bundle().people;
+        assert_eq!((people.person.len(), people.team.len()), (20, 4));
+        let files = files(&checked, &[]).expect("it has tests");
+        let verdicts: Vec<Verdict> =
+            files.iter().flat_map(|file| verdicts(&checked, file).expect("they can be read")).collect();
+        let failed: Vec<_> = verdicts.iter().filter(|verdict| !verdict.passed()).collect();
+        assert!(failed.is_empty() && verdicts.len() == 9, "{failed:?}");
+    }
+}
