@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
-use escalate::{PolicyConfig, RouteConfig};
+use escalate::{PolicyConfig, RouteConfig, SilencesConfig};
 use runtime::clock::Clock;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -32,6 +32,7 @@ const FILE_MAX: u64 = 64 << 20;
 const PEOPLE: &str = "people.toml";
 const SCHEDULES: &str = "schedules.toml";
 const POLICY: &str = "policy.toml";
+const SILENCES: &str = "silences.toml";
 /// What a bundle takes beside its own files: notes.
 const NOTES: &str = "MOVED.md";
 
@@ -76,7 +77,7 @@ pub(crate) fn run(args: &ImportArgs, out: &Out) -> Result<(), Failure> {
 /// What in the files is not as the pager writes it.
 fn import(from: Pager, exports: &[Export], now: Timestamp) -> Result<Moved, String> {
     let moved = match from {
-        Pager::Alertmanager => alertmanager::read(exports)?,
+        Pager::Alertmanager => alertmanager::read(exports, now)?,
         Pager::Oncall => oncall::read(exports, now)?,
         Pager::Opsgenie => opsgenie::read(exports, now)?,
         Pager::Goalert => goalert::read(exports, now)?,
@@ -194,12 +195,17 @@ fn files(from: Pager, exports: &[Export], moved: &Moved) -> Result<Vec<(&'static
     let schedules = toml::to_string(&moved.schedules).map_err(failed)?;
     let policy = PolicyFile { route: &moved.routes, policy: &moved.policies };
     let policy = toml::to_string(&policy).map_err(failed)?;
-    Ok(vec![
+    let mut files = vec![
         (PEOPLE, head("Who there is.") + &people),
         (SCHEDULES, head("Who is on call when.") + &schedules),
         (POLICY, head("Which incident goes to whom, and until when.") + &policy),
-        (NOTES, notes(from, moved)),
-    ])
+    ];
+    if !moved.silences.is_empty() {
+        let silences = toml::to_string(&moved.silences).map_err(failed)?;
+        files.push((SILENCES, head("When nobody is paged although something fires.") + &silences));
+    }
+    files.push((NOTES, notes(from, moved)));
+    Ok(files)
 }
 
 fn notes(from: Pager, moved: &Moved) -> String {
@@ -258,16 +264,24 @@ fn told(moved: &Moved, out: &Path, files: &[(&str, String)]) -> Value {
         "schedules": moved.schedules.schedule.len(),
         "policies": moved.policies.len(),
         "routes": moved.routes.len(),
+        "maintenance": moved.silences.maintenance.len(),
+        "inhibit": moved.silences.inhibit.len(),
         "receivers": tables,
         "left": moved.left,
     })
 }
 
 fn say(args: &ImportArgs, moved: &Moved, files: &[(&str, String)]) -> Vec<(Look, String)> {
+    let SilencesConfig { maintenance, inhibit } = &moved.silences;
+    let silences = if moved.silences.is_empty() {
+        String::new()
+    } else {
+        format!(", windows of maintenance: {}, rules of inhibition: {}", maintenance.len(), inhibit.len())
+    };
     let mut lines = vec![(
         Look::Green,
         format!(
-            "moved from {}: people: {}, teams: {}, schedules: {}, policies: {}, routes: {}",
+            "moved from {}: people: {}, teams: {}, schedules: {}, policies: {}, routes: {}{silences}",
             called(args.from),
             moved.people.person.len(),
             moved.people.team.len(),

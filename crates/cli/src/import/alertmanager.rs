@@ -6,15 +6,20 @@ use escalate::{PolicyConfig, RouteConfig, StepConfig};
 use receivers::{OpsgenieConfig, SmtpConfig};
 use serde::Deserialize;
 use serde_json::Value;
+use wire::Timestamp;
 
 use super::moved::{DELAY_MAX_S, INBOX, MAIL, Moved, Names, Receiver, SLACK, TARGETS_MAX, key_of, once};
 use super::{Export, given, said_too};
 
+mod condition;
 mod matchers;
+mod quiet;
 mod routes;
+#[cfg(test)]
+mod tests;
+mod times;
 
-use matchers::Condition;
-use routes::{Route, Tree};
+use routes::{OUTCOMES_MAX, Outcome, Route, Tree};
 
 #[derive(Deserialize)]
 struct Config {
@@ -46,7 +51,7 @@ struct Named {
 struct Intervals {
     name: String,
     #[serde(default, deserialize_with = "given")]
-    time_intervals: Value,
+    time_intervals: Vec<Value>,
 }
 
 /// Settings that say only how something is sent there, or that tocsin has its own of.
@@ -109,7 +114,7 @@ struct Reader<'a> {
 
 /// # Errors
 /// When there is not one file, or it is no config of an Alertmanager.
-pub(super) fn read(exports: &[Export]) -> Result<Moved, String> {
+pub(super) fn read(exports: &[Export], now: Timestamp) -> Result<Moved, String> {
     let [Export { name: file, text }] = exports else {
         return Err("an Alertmanager has one config: give that file alone".into());
     };
@@ -130,7 +135,12 @@ pub(super) fn read(exports: &[Export]) -> Result<Moved, String> {
         let targets = reader.receiver(receiver);
         reader.targets.insert(receiver.name.clone(), targets);
     }
-    reader.routes(&config.route);
+    let outcomes = reader.outcomes(&config.route);
+    let intervals: Vec<_> = config.time_intervals.iter().chain(&config.mute_time_intervals).collect();
+    let mut names = Names::default();
+    reader.windows(&outcomes, &intervals, &mut names, now);
+    reader.inhibit_rules(&config.inhibit_rules, &mut names);
+    reader.routes(outcomes);
     reader.not_moved(&config);
     Ok(reader.moved)
 }
@@ -354,10 +364,22 @@ impl Reader<'_> {
         format!("alertmanager/{label}")
     }
 
-    fn routes(&mut self, root: &Route) {
+    fn outcomes(&mut self, root: &Route) -> Vec<Outcome> {
         let mut tree = Tree::new(self.file);
         let outcomes = tree.root(root);
         self.moved.left.append(&mut tree.left);
+        outcomes
+    }
+
+    fn routes(&mut self, mut outcomes: Vec<Outcome>) {
+        outcomes.retain(|outcome| outcome.said);
+        if outcomes.len() > OUTCOMES_MAX {
+            let why = format!("come to {} routes, and the most is {OUTCOMES_MAX}", outcomes.len());
+            self.left("routes", why, "fewer of them with `continue`");
+            let last = outcomes.pop();
+            outcomes.truncate(OUTCOMES_MAX - 1);
+            outcomes.extend(last);
+        }
         let mut policies: BTreeMap<(Vec<String>, u64), String> = BTreeMap::new();
         let mut names = Names::default();
         let mut routes: Vec<RouteConfig> = Vec::new();
@@ -405,30 +427,6 @@ impl Reader<'_> {
 
     /// What tocsin does in another way, or not at all.
     fn not_moved(&mut self, config: &Config) {
-        for rule in &config.inhibit_rules {
-            let of = |keys: [&str; 3]| {
-                let parts = keys.iter().filter_map(|key| rule.get(*key)).filter(|v| !v.is_null());
-                parts.map(plain).collect::<Vec<_>>().join(", ")
-            };
-            let (source, target) = (
-                of(["source_matchers", "source_match", "source_match_re"]),
-                of(["target_matchers", "target_match", "target_match_re"]),
-            );
-            let equal = rule.get("equal").map(plain).unwrap_or_default();
-            self.left(
-                "inhibit_rules",
-                format!("{source} holds back {target} (equal: {equal}); tocsin holds nothing back by labels"),
-                "keep the rule in Alertmanager, if tocsin's alerts go through it",
-            );
-        }
-        for intervals in config.time_intervals.iter().chain(&config.mute_time_intervals) {
-            let times = intervals.time_intervals.to_string();
-            self.left(
-                format!("time interval {}", intervals.name),
-                format!("mutes or unmutes routes: {times}; tocsin never falls silent by the clock"),
-                "`when` of a step chooses whom it pages at which hours",
-            );
-        }
         if let Some(fields) = said_too(&config.rest, &["templates"]) {
             self.left("the file", format!("has {fields}, which is not known"), "look at it there");
         }

@@ -45,7 +45,7 @@ pub(super) fn bundle(moved: &Moved) -> Bundle {
         escalate: EscalateConfig::default(),
         people: moved.people.clone(),
         schedules: moved.schedules.clone(),
-        silences: escalate::SilencesConfig::default(),
+        silences: moved.silences.clone(),
         templates: BTreeMap::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use escalate::config::{ContactConfig, PersonConfig, ScheduleConfig, TeamConfig};
-use escalate::{PeopleConfig, PolicyConfig, RouteConfig, SchedulesConfig, StepConfig};
+use escalate::{PeopleConfig, PolicyConfig, RouteConfig, SchedulesConfig, SilencesConfig, StepConfig};
 use receivers::SmtpConfig;
 use serde::Serialize;
 use wire::Zone;
@@ -28,6 +28,7 @@ pub(super) struct Moved {
     pub schedules: SchedulesConfig,
     pub routes: Vec<RouteConfig>,
     pub policies: BTreeMap<String, PolicyConfig>,
+    pub silences: SilencesConfig,
     pub receivers: BTreeMap<String, Receiver>,
     pub left: Vec<Left>,
 }

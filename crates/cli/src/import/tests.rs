@@ -106,6 +106,9 @@ fn reads_back(from: Pager, exports: &[Export], moved: &Moved) {
     let routes: Vec<RouteConfig> = policy["route"].clone().try_into().expect("routes");
     let policies: BTreeMap<String, PolicyConfig> = policy["policy"].clone().try_into().expect("policies");
     assert_eq!((routes, policies), (moved.routes.clone(), moved.policies.clone()));
+    let silences = files.iter().find(|(name, _)| *name == SILENCES);
+    let silences = silences.map(|(_, text)| toml::from_str::<SilencesConfig>(text).expect("silences"));
+    assert_eq!(silences.unwrap_or_default(), moved.silences);
     for (name, Receiver(lines)) in &moved.receivers {
         // An address that nobody may repeat is left to be filled in.
         let text = lines.join("\n").replace("https://…", "https://example.org/");
@@ -173,6 +176,9 @@ fn alertmanager_moves() {
             "sev3  risk → risk-channel-tickets",
             "sev4  risk → risk-channel-null",
             "  risk → risk-channel",
+            "sev3,sev4  ranking → ranking-channel",
+            "sev1  search → search-channel",
+            "  search → search-channel",
             "sev1 fraud-*,chargeback  → risk-pager",
             "sev1   → platform-pager",
             "sev3   → tickets",
@@ -186,9 +192,8 @@ fn alertmanager_moves() {
     );
     assert_eq!(steps(&moved, "ml-mail"), [("mail/ml@example.org mail/lead@example.org".to_owned(), 43_200)]);
     assert_eq!(steps(&moved, "null"), [("inbox/null".to_owned(), 43_200)]);
-    left(&moved, "route.routes[4] to platform-pager", "no label \"cluster\"");
-    left(&moved, "inhibit_rules", "severity=\"critical\"");
-    left(&moved, "time interval nights", "20:00");
+    left(&moved, "route.routes[6] to platform-pager", "no label \"cluster\"");
+    windows_and_rules_moved(&moved);
     left(&moved, "receiver platform-pager", "pushover");
     assert_eq!(
         moved.receivers.keys().collect::<Vec<_>>(),
@@ -204,6 +209,53 @@ fn alertmanager_moves() {
             "tickets"
         ]
     );
+}
+
+/// What is muted, and that nothing more is: risk's tickets go to a channel that is told at night too, and no condition says
+/// "not of risk", so those of all others are paged at night as well.
+fn windows_and_rules_moved(moved: &Moved) {
+    let SilencesConfig { maintenance, inhibit } = &moved.silences;
+    let windows: Vec<_> = maintenance
+        .iter()
+        .map(|w| {
+            let times = [w.hours.clone(), Some(w.days.join(",")), w.zone.clone(), w.from.clone()];
+            let times: Vec<_> = times.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+            format!("{}: {}: {}", w.name, w.incidents, times.join(" "))
+        })
+        .collect();
+    assert_eq!(
+        windows,
+        [
+            "ranking-channel-nights: severity sev3 or sev4, owner ranking: 20:00-06:30 Europe/Berlin",
+            "ranking-channel-quarter-ends: severity sev3 or sev4, owner ranking: UTC 2026-12-24 00:00",
+            "search-channel-outside-office: severity sev2 or sev3 or sev4, owner search: \
+             00:00-09:00 mon,tue,wed,thu,fri America/New_York",
+            "search-channel-outside-office-2: severity sev2 or sev3 or sev4, owner search: sat,sun America/New_York",
+            "search-channel-outside-office-3: severity sev2 or sev3 or sev4, owner search: \
+             17:00-24:00 mon,tue,wed,thu,fri America/New_York",
+        ]
+    );
+    let rules: Vec<_> =
+        inhibit.iter().map(|r| format!("{} covers {}, {:?}", r.upstream, r.covers, r.same)).collect();
+    assert_eq!(
+        rules,
+        [
+            "severity sev1 covers severity sev3, [Model]",
+            "family telemetry covers family drift, [Model, Segment]",
+        ]
+    );
+    assert!(inhibit.iter().all(|rule| rule.for_s == 86_400));
+    left(
+        moved,
+        "route.routes[5] to tickets",
+        "severity sev3, owner risk goes to risk-channel, tickets before",
+    );
+    left(moved, "route.routes[5] to tickets", "at times at which risk-channel is not");
+    left(moved, "time interval quarter-ends", "days_of_month: -1");
+    left(moved, "inhibit_rules", "at most 86400 s");
+    left(moved, "inhibit_rules[1]", "an expression that is no list");
+    left(moved, "inhibit_rules[3]", "team is not \"platform\"");
+    left(moved, "inhibit_rules[4]", "`equal` has cluster");
 }
 
 #[test]

@@ -1,19 +1,10 @@
 //! Matchers on labels as conditions on incidents.
 
-use escalate::RouteConfig;
+use std::collections::BTreeMap;
+
 use wire::{Family, Severity, Source};
 
-/// What an incident must be; `None` is anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Condition {
-    severity: Option<Vec<Severity>>,
-    family: Option<Vec<Family>>,
-    source: Option<Vec<Source>>,
-    drill: Option<Vec<bool>>,
-    /// Patterns, in which `*` stands for any characters.
-    model: Option<Vec<String>>,
-    owner: Option<Vec<String>>,
-}
+use super::condition::{Condition, Patterns, glob};
 
 /// One matcher: whether the label's value is, or is not, one of these patterns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,20 +13,66 @@ pub(super) struct Matcher {
     not: bool,
     /// As written.
     value: String,
+    expression: bool,
     /// `None` for an expression that is no list of patterns.
-    patterns: Option<Vec<String>>,
+    patterns: Patterns,
 }
 
-pub(super) fn equal(label: &str, value: &str) -> Matcher {
-    Matcher { label: label.into(), not: false, value: value.into(), patterns: Some(vec![value.into()]) }
+/// Why a matcher is no condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unsaid {
+    /// No incident is ever so.
+    Never(String),
+    /// Some may be so, and no condition says which.
+    Cannot(String),
 }
 
-pub(super) fn like(label: &str, value: &str) -> Matcher {
-    Matcher { label: label.into(), not: false, value: value.into(), patterns: patterns(value) }
+/// What matchers ask for together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Said(Condition),
+    /// What no incident ever is.
+    Never(String),
+    /// No more than this, and what of it cannot be said.
+    Partly(Condition, String),
+}
+
+/// Matchers in a list, and in the two maps in which older configs have them. All must hold.
+pub(super) fn asked(
+    list: &[String],
+    equal: &BTreeMap<String, String>,
+    like: &BTreeMap<String, String>,
+) -> Asked {
+    let mut unsaid = None;
+    let mut matchers = Vec::new();
+    for text in list {
+        match parse(text) {
+            Ok(parsed) => matchers.extend(parsed),
+            Err(why) => unsaid = unsaid.or(Some(why)),
+        }
+    }
+    matchers.extend(equal.iter().map(|(label, value)| Matcher::new(label, false, false, value)));
+    matchers.extend(like.iter().map(|(label, value)| Matcher::new(label, false, true, value)));
+    let mut all = Condition::default();
+    for matcher in &matchers {
+        match matcher.condition() {
+            Err(Unsaid::Never(why)) => return Asked::Never(why),
+            Err(Unsaid::Cannot(why)) => unsaid = unsaid.or(Some(why)),
+            Ok(one) => match all.and(&one) {
+                Ok(Some(both)) => all = both,
+                Ok(None) => return Asked::Never("its matchers exclude each other".into()),
+                Err(why) => unsaid = unsaid.or(Some(why)),
+            },
+        }
+    }
+    match unsaid {
+        None => Asked::Said(all),
+        Some(why) => Asked::Partly(all, why),
+    }
 }
 
 /// Reads `severity = "critical"`, or several in braces.
-pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, String> {
+fn parse(text: &str) -> Result<Vec<Matcher>, String> {
     let inner = text.trim();
     let inner = inner.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(inner);
     let odd = || format!("{text:?} is no matcher that is known");
@@ -47,9 +84,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, String> {
             .iter()
             .find_map(|operator| Some((*operator, rest.strip_prefix(operator)?)))
             .ok_or_else(odd)?;
-        let (label, value) = (unquoted(label), unquoted(value));
-        let patterns = if operator.ends_with('~') { patterns(&value) } else { Some(vec![value.clone()]) };
-        matchers.push(Matcher { label, not: operator.starts_with('!'), value, patterns });
+        let (not, expression) = (operator.starts_with('!'), operator.ends_with('~'));
+        matchers.push(Matcher::new(&unquoted(label), not, expression, &unquoted(value)));
     }
     Ok(matchers)
 }
@@ -83,17 +119,18 @@ fn unquoted(text: &str) -> String {
     }
 }
 
-/// The alternatives of an expression, if each is text with `.*` or `.+` in it.
-fn patterns(expression: &str) -> Option<Vec<String>> {
+/// What stands between the bars of an expression.
+fn alternatives(expression: &str) -> impl Iterator<Item = &str> {
     let inner = expression.trim_start_matches('^').trim_end_matches('$');
     let inner = inner
         .strip_prefix("(?:")
         .or_else(|| inner.strip_prefix('('))
         .and_then(|rest| rest.strip_suffix(')'))
         .unwrap_or(inner);
-    inner.split('|').map(pattern).collect()
+    inner.split('|')
 }
 
+/// An alternative as a pattern, if it is text with `.*` or `.+` in it.
 fn pattern(text: &str) -> Option<String> {
     let mut pattern = String::new();
     let mut letters = text.chars();
@@ -119,7 +156,22 @@ const WORDS: [(Severity, &[&str]); 4] = [
     (Severity::Sev4, &["info", "sev4", "p4", "low", "notice", "none"]),
 ];
 
+/// Labels that tocsin's alerts have, and no condition is about.
+const OURS: [&str; 6] = ["incident", "kind", "namespace", "target", "tocsin_alert_key", "version"];
+/// Most patterns of one condition, and most bytes of one.
+const PATTERNS_MAX: usize = 200;
+const PATTERN_BYTES_MAX: usize = 256;
+
 impl Matcher {
+    fn new(label: &str, not: bool, expression: bool, value: &str) -> Self {
+        let patterns = if expression {
+            alternatives(value).map(pattern).collect()
+        } else {
+            Some(vec![value.to_owned()])
+        };
+        Self { label: label.into(), not, value: value.into(), expression, patterns }
+    }
+
     fn says(&self) -> String {
         let Self { label, not, value, .. } = self;
         format!("{label} is {}{value:?}", if *not { "not " } else { "" })
@@ -129,15 +181,33 @@ impl Matcher {
         patterns.iter().any(|pattern| glob(pattern, value)) != self.not
     }
 
+    /// Whether an alternative takes any text, that of a label that is not there too.
+    fn is_any(&self) -> bool {
+        self.expression && alternatives(&self.value).any(|one| one == ".*")
+    }
+
+    /// Whether its patterns take what it does not: a `*` of its own, and nothing where it wants some letter.
+    fn is_loose(&self) -> bool {
+        if self.expression {
+            alternatives(&self.value).any(|one| one.contains("\\*") || one != ".+" && one.contains(".+"))
+        } else {
+            self.value.contains('*')
+        }
+    }
+
     /// # Errors
     /// Why no incident can be meant by it, or none that can be said.
-    pub(super) fn condition(&self) -> Result<Condition, String> {
+    fn condition(&self) -> Result<Condition, Unsaid> {
         let says = self.says();
         let Some(patterns) = &self.patterns else {
-            return Err(format!("{says}: an expression that is no list of names and `.*`"));
+            return Err(Unsaid::Cannot(format!("{says}: an expression that is no list of names and `.*`")));
         };
+        if self.is_any() {
+            return if self.not { Err(never(&says)) } else { Ok(Condition::default()) };
+        }
+        let wider = self.is_loose().then(|| format!("{says}: a pattern here takes more than that"));
+        let mut condition = Condition { wider, ..Condition::default() };
         let word = |text: &str| self.holds(patterns, text);
-        let mut condition = Condition::default();
         match self.label.as_str() {
             "severity" => {
                 // A word that is not said holds back all that have it.
@@ -163,28 +233,56 @@ impl Matcher {
                 let held = [true, false].into_iter().filter(|d| word(&d.to_string())).collect();
                 condition.drill = some(held, 2, &says)?;
             }
-            "model" | "subject" | "model_name" => condition.model = Some(self.names(patterns, &says)?),
+            "model" | "subject" | "model_name" => {
+                condition.model = Some(self.names(patterns, &says)?);
+                let less = || format!("{says}: here that is what is about models");
+                condition.narrower = (self.label == "subject").then(less);
+            }
             "owner" | "team" => condition.owner = Some(self.names(patterns, &says)?),
+            "segment" => condition.segment = Some(self.names(patterns, &says)?),
+            "tier" => condition.tier = Some(self.tiers(patterns, &says)?),
             // An alert without the label has the empty text for it.
-            _ if word("") => (),
-            label => return Err(format!("{says}: incidents have no label {label:?}")),
+            label if word("") => {
+                let more = || format!("{says}: here that is whatever it is");
+                condition.wider = OURS.contains(&label).then(more);
+            }
+            label if OURS.contains(&label) => {
+                return Err(Unsaid::Cannot(format!("{says}: no condition is about {label:?}")));
+            }
+            label => return Err(Unsaid::Never(format!("{says}: incidents have no label {label:?}"))),
         }
         Ok(condition)
     }
 
-    fn names(&self, patterns: &[String], says: &str) -> Result<Vec<String>, String> {
+    fn names(&self, patterns: &[String], says: &str) -> Result<Vec<String>, Unsaid> {
         if self.not {
-            Err(format!("{says}: a route cannot say what it is not"))
+            Err(Unsaid::Cannot(format!("{says}: a route cannot say what it is not")))
+        } else if patterns.iter().any(String::is_empty) {
+            Err(Unsaid::Cannot(format!("{says}: a route cannot say that there is none")))
+        } else if patterns.len() > PATTERNS_MAX || patterns.iter().any(|p| p.len() > PATTERN_BYTES_MAX) {
+            Err(Unsaid::Cannot(format!(
+                "{says}: a route takes {PATTERNS_MAX} patterns of {PATTERN_BYTES_MAX} bytes"
+            )))
         } else {
             Ok(patterns.to_vec())
         }
     }
+
+    fn tiers(&self, patterns: &[String], says: &str) -> Result<Vec<u8>, Unsaid> {
+        let tier = |text: &String| text.parse::<u8>().ok().filter(|tier| tier.to_string() == *text);
+        let tiers = self.names(patterns, says)?.iter().map(tier).collect::<Option<Vec<u8>>>();
+        tiers.ok_or_else(|| Unsaid::Cannot(format!("{says}: tiers are numbers, such as 1")))
+    }
+}
+
+fn never(says: &str) -> Unsaid {
+    Unsaid::Never(format!("{says}: a value that incidents never have"))
 }
 
 /// `None` for all of them.
-fn some<T>(held: Vec<T>, all: usize, says: &str) -> Result<Option<Vec<T>>, String> {
+fn some<T>(held: Vec<T>, all: usize, says: &str) -> Result<Option<Vec<T>>, Unsaid> {
     match held.len() {
-        0 => Err(format!("{says}: a value that incidents never have")),
+        0 => Err(never(says)),
         n if n == all => Ok(None),
         _ => Ok(Some(held)),
     }
@@ -194,81 +292,6 @@ fn some<T>(held: Vec<T>, all: usize, says: &str) -> Result<Option<Vec<T>>, Strin
 fn alertname(family: Family) -> String {
     let word = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
     format!("Tocsin{}", family.name().split('_').map(word).collect::<String>())
-}
-
-impl Condition {
-    /// What is in both; `None` if nothing is.
-    ///
-    /// # Errors
-    /// When two patterns have a part in common that no pattern says.
-    pub(super) fn and(&self, other: &Self) -> Result<Option<Self>, String> {
-        let Some(severity) = common(&self.severity, &other.severity) else { return Ok(None) };
-        let Some(family) = common(&self.family, &other.family) else { return Ok(None) };
-        let Some(source) = common(&self.source, &other.source) else { return Ok(None) };
-        let Some(drill) = common(&self.drill, &other.drill) else { return Ok(None) };
-        let Some(model) = common_patterns(&self.model, &other.model)? else { return Ok(None) };
-        let Some(owner) = common_patterns(&self.owner, &other.owner)? else { return Ok(None) };
-        Ok(Some(Self { severity, family, source, drill, model, owner }))
-    }
-
-    pub(super) fn route(self, policy: String) -> RouteConfig {
-        let Self { severity, family, source, drill, model, owner } = self;
-        RouteConfig {
-            severity: severity.unwrap_or_default(),
-            family: family.unwrap_or_default(),
-            model: model.unwrap_or_default(),
-            owner: owner.unwrap_or_default(),
-            source: source.unwrap_or_default(),
-            drill: drill.and_then(|drill| drill.first().copied()),
-            policy,
-            ..RouteConfig::default()
-        }
-    }
-}
-
-/// Outer `None`: nothing. Inner `None`: anything.
-#[expect(clippy::option_option, reason = "nothing and anything are two things")]
-fn common<T: Copy + PartialEq>(a: &Option<Vec<T>>, b: &Option<Vec<T>>) -> Option<Option<Vec<T>>> {
-    match (a, b) {
-        (None, any) | (any, None) => Some(any.clone()),
-        (Some(a), Some(b)) => {
-            let both: Vec<T> = a.iter().copied().filter(|one| b.contains(one)).collect();
-            (!both.is_empty()).then_some(Some(both))
-        }
-    }
-}
-
-type Patterns = Option<Vec<String>>;
-
-/// As [`common`].
-fn common_patterns(a: &Patterns, b: &Patterns) -> Result<Option<Patterns>, String> {
-    let (Some(a), Some(b)) = (a, b) else { return Ok(Some(a.clone().or_else(|| b.clone()))) };
-    let mut both: Vec<String> = Vec::new();
-    for one in a {
-        for other in b {
-            let found = match (one.contains('*'), other.contains('*')) {
-                _ if one == other => Some(one),
-                (false, _) => glob(other, one).then_some(one),
-                (true, false) => glob(one, other).then_some(other),
-                (true, true) if one == "*" => Some(other),
-                (true, true) if other == "*" => Some(one),
-                (true, true) => return Err(format!("{one:?} and {other:?} at once: no pattern says both")),
-            };
-            both.extend(found.cloned().filter(|found| !both.contains(found)));
-        }
-    }
-    Ok((!both.is_empty()).then_some(Some(both)))
-}
-
-/// Whether `text` is `pattern`, in which `*` stands for any characters.
-fn glob(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((start, rest)) => text.strip_prefix(start).is_some_and(|text| {
-            let cuts = text.char_indices().map(|(i, _)| i).chain([text.len()]);
-            cuts.into_iter().any(|i| glob(rest, &text[i..]))
-        }),
-    }
 }
 
 #[cfg(test)]
@@ -304,22 +327,43 @@ mod tests {
         assert_eq!(severity("severity=~\".*\""), []);
         assert_eq!(of("alertname=~\"TocsinD.*\"").expect("a condition").family.len(), 3);
         assert_eq!(of("team=~\"risk|ml-.*\"").expect("a condition").owner, ["risk", "ml-*"]);
+        assert_eq!(of("segment=~\"eu-.*\"").expect("a condition").segment, ["eu-*"]);
+        assert_eq!(of("tier=~\"1|2\"").expect("a condition").tier, [1, 2]);
         assert!(of("cluster!=dev").expect("holds always").is_catch_all());
-        for text in
-            ["cluster=prod", "team!=risk", "severity=purple", "model=~\"a[bc]\"", "alertname=HighLatency"]
-        {
-            assert!(of(text).is_err(), "{text}");
+        // What has no model is taken too.
+        assert!(of("model=~\"fraud|.*\"").expect("holds always").is_catch_all());
+        for (text, never) in [
+            ("cluster=prod", true),
+            ("severity=purple", true),
+            ("alertname=HighLatency", true),
+            ("model!~\".*\"", true),
+            ("team!=risk", false),
+            ("segment!=eu", false),
+            ("model=\"\"", false),
+            ("tier=01", false),
+            ("namespace=prod", false),
+            ("model=~\"a[bc]\"", false),
+        ] {
+            let why = of(text).expect_err(text);
+            assert_eq!(matches!(why, Unsaid::Never(_)), never, "{text}: {why:?}");
         }
     }
 
     #[test]
-    fn what_two_conditions_have_in_common() {
-        let of = |text: &str| parse(text).expect("a matcher")[0].condition().expect("a condition");
-        let both = |a: &str, b: &str| of(a).and(&of(b)).map(|both| both.map(|c| c.route("p".into())));
-        let found =
-            both("model=~\"fraud-.*|rank\"", "model=~\"fraud-eu|rank\"").expect("said").expect("some");
-        assert_eq!(found.model, ["fraud-eu", "rank"]);
-        assert_eq!(both("severity=critical", "severity=info"), Ok(None));
-        assert!(both("model=~\"a.*\"", "model=~\".*b\"").is_err());
+    fn what_a_condition_takes_beyond_its_matcher_is_known() {
+        for (text, wider) in [
+            ("model=fraud", false),
+            ("model=\"fraud*\"", true),
+            ("model=~\"fraud.*\"", false),
+            ("model=~\"fraud.+\"", true),
+            ("model=~\".+\"", false),
+            ("model=~\"fraud\\\\*\"", true),
+            ("family=~\"drift.+|latency\"", true),
+            ("namespace!=prod", true),
+            ("cluster!=prod", false),
+        ] {
+            let condition = parse(text).expect("a matcher")[0].condition().expect(text);
+            assert_eq!(condition.wider.is_some(), wider, "{text}: {condition:?}");
+        }
     }
 }

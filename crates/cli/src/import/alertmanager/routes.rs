@@ -1,12 +1,13 @@
 //! The tree of routes as a list in which the first that matches decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Condition;
-use crate::import::moved::Left;
+use super::condition::Condition;
+use super::matchers::{Asked, asked};
+use crate::import::moved::{Left, once};
 use crate::import::{given, said_too};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -37,12 +38,27 @@ pub(super) struct Outcome {
     pub condition: Condition,
     pub receivers: Vec<String>,
     pub repeat_s: u64,
+    /// When none of them is told.
+    pub mutes: BTreeSet<Mute>,
+    /// The route that it comes from.
+    pub place: String,
+    /// False for what some incidents come to, of which the condition tells no more than that they are of it: there is no
+    /// route for them, and nothing that mutes may touch them.
+    pub said: bool,
+}
+
+/// When a route tells nobody.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mute {
+    Within(String),
+    /// At all times that are in none of these.
+    Outside(Vec<String>),
 }
 
 /// How the grouping of alerts is set; an incident is one already.
 const OF_GROUPS: [&str; 3] = ["group_by", "group_wait", "group_interval"];
 /// Most outcomes: as many as a bundle has routes.
-const OUTCOMES_MAX: usize = 1000;
+pub(super) const OUTCOMES_MAX: usize = 1000;
 
 pub(super) struct Tree<'a> {
     file: &'a str,
@@ -72,15 +88,7 @@ impl<'a> Tree<'a> {
     /// Outcomes in order; the last takes everything.
     pub(super) fn root(&mut self, root: &Route) -> Vec<Outcome> {
         let above = Above { receiver: String::new(), repeat_s: 4 * 3600, place: "route".into() };
-        let mut outcomes = self.node(root, &above);
-        if outcomes.len() > OUTCOMES_MAX {
-            let why = format!("come to {} routes, and the most is {OUTCOMES_MAX}", outcomes.len());
-            self.left("routes", why, "fewer of them with `continue`");
-            let last = outcomes.pop();
-            outcomes.truncate(OUTCOMES_MAX - 1);
-            outcomes.extend(last);
-        }
-        outcomes
+        self.node(root, &above)
     }
 
     /// Outcomes of what has come to a route: its children's, then its own.
@@ -99,10 +107,11 @@ impl<'a> Tree<'a> {
                 above.repeat_s
             }
         };
-        self.remarks(route, &place, &receiver);
-        let here = Above { receiver: receiver.clone(), repeat_s, place };
+        self.remarks(route, &place);
+        let here = Above { receiver: receiver.clone(), repeat_s, place: place.clone() };
         let mut outcomes = self.children(&route.routes, 0, &here);
-        outcomes.push(Outcome { condition: Condition::default(), receivers: vec![receiver], repeat_s });
+        let (condition, receivers) = (Condition::default(), vec![receiver]);
+        outcomes.push(Outcome { condition, receivers, repeat_s, mutes: route.mutes(), place, said: true });
         outcomes
     }
 
@@ -113,29 +122,19 @@ impl<'a> Tree<'a> {
         let place =
             format!("{}.routes[{nth}] to {receiver}", above.place.split(" to ").next().unwrap_or_default());
         let rest = self.children(routes, nth + 1, above);
-        let condition = match route.condition() {
-            Ok(condition) => condition,
-            Err(why) => {
-                let instead = "add a [[route]] with `severity`, `family`, `model` or `owner`, if incidents are meant by it";
-                self.left(&place, why, instead);
-                return rest;
-            }
+        let condition = match asked(&route.matchers, &route.r#match, &route.match_re) {
+            Asked::Said(condition) => condition,
+            Asked::Never(why) => return self.left_out(None, why, place, receiver, rest),
+            Asked::Partly(known, why) => return self.left_out(Some(known), why, place, receiver, rest),
         };
         let own = self.node(route, &Above { place: place.clone(), ..above.clone() });
         let mut outcomes = Vec::new();
         for one in own {
-            let Some(condition) = self.both(&place, &condition, &one.condition) else { continue };
-            let one = Outcome { condition, ..one };
+            let Some((condition, said)) = self.both(&place, &condition, &one.condition) else { continue };
+            let one = Outcome { condition, said: said && one.said, ..one };
             if route.r#continue {
-                for other in &rest {
-                    let Some(condition) = self.both(&place, &one.condition, &other.condition) else {
-                        continue;
-                    };
-                    let receivers =
-                        crate::import::moved::once([one.receivers.clone(), other.receivers.clone()].concat());
-                    let repeat_s = one.repeat_s.min(other.repeat_s);
-                    outcomes.push(Outcome { condition, receivers, repeat_s });
-                }
+                let joined = rest.iter().filter_map(|other| self.joined(&one, other));
+                outcomes.extend(joined);
             }
             outcomes.push(one);
         }
@@ -143,15 +142,62 @@ impl<'a> Tree<'a> {
         outcomes
     }
 
-    /// `None` if no incident is in both, or it cannot be said.
-    fn both(&mut self, place: &str, a: &Condition, b: &Condition) -> Option<Condition> {
-        a.and(b).unwrap_or_else(|why| {
-            self.left(place, why, "write that [[route]] by hand");
-            None
-        })
+    /// What is of two routes, of which the first goes on to the other.
+    fn joined(&mut self, one: &Outcome, other: &Outcome) -> Option<Outcome> {
+        let (condition, said) = self.both(&one.place, &one.condition, &other.condition)?;
+        let said = said && one.said && other.said;
+        let mutes: BTreeSet<Mute> = one.mutes.intersection(&other.mutes).cloned().collect();
+        for (muted, beside) in [(one, other), (other, one)] {
+            if said && muted.mutes != mutes {
+                let why = format!(
+                    "{} is muted at times at which {} is not: an incident of both pages both at any time",
+                    muted.receivers.join(", "),
+                    beside.receivers.join(", ")
+                );
+                let instead = "`when` of a step chooses whom it pages at which hours";
+                self.left(&muted.place, why, instead);
+            }
+        }
+        let receivers = once([one.receivers.clone(), other.receivers.clone()].concat());
+        let repeat_s = one.repeat_s.min(other.repeat_s);
+        Some(Outcome { condition, receivers, repeat_s, mutes, place: one.place.clone(), said })
     }
 
-    fn remarks(&mut self, route: &Route, place: &str, receiver: &str) {
+    /// A route that conditions cannot say. Where incidents may come to it, it stands before the rest as far as it is known.
+    fn left_out(
+        &mut self,
+        known: Option<Condition>,
+        why: String,
+        place: String,
+        receiver: &str,
+        rest: Vec<Outcome>,
+    ) -> Vec<Outcome> {
+        let instead =
+            "add a [[route]] with `severity`, `family`, `model` or `owner`, if incidents are meant by it";
+        self.left(&place, why, instead);
+        let unsaid = known.map(|condition| Outcome {
+            condition,
+            receivers: vec![receiver.to_owned()],
+            repeat_s: 0,
+            mutes: BTreeSet::new(),
+            place,
+            said: false,
+        });
+        unsaid.into_iter().chain(rest).collect()
+    }
+
+    /// `None` if no incident is in both; false beside what holds for all that are, and for more.
+    fn both(&mut self, place: &str, a: &Condition, b: &Condition) -> Option<(Condition, bool)> {
+        match a.and(b) {
+            Ok(both) => both.map(|both| (both, true)),
+            Err(why) => {
+                self.left(place, why, "write that [[route]] by hand");
+                Some((a.clone(), false))
+            }
+        }
+    }
+
+    fn remarks(&mut self, route: &Route, place: &str) {
         if OF_GROUPS.iter().any(|key| route.rest.contains_key(*key)) {
             let why = format!(
                 "{} gather alerts into one message; an incident is one already",
@@ -162,33 +208,15 @@ impl<'a> Tree<'a> {
         if let Some(fields) = said_too(&route.rest, &OF_GROUPS) {
             self.left(place, format!("has {fields}, which is not known"), "look at it there");
         }
-        for (kind, names) in
-            [("muted", &route.mute_time_intervals), ("active only", &route.active_time_intervals)]
-        {
-            if !names.is_empty() {
-                let why =
-                    format!("{receiver} is {kind} in {}; here it is paged at any time", names.join(", "));
-                self.left(place, why, "`when` of a step chooses whom it pages at which hours");
-            }
-        }
     }
 }
 
 impl Route {
-    /// What an incident must be for it.
-    fn condition(&self) -> Result<Condition, String> {
-        let mut matchers = Vec::new();
-        for text in &self.matchers {
-            matchers.extend(super::matchers::parse(text)?);
-        }
-        matchers.extend(self.r#match.iter().map(|(label, value)| super::matchers::equal(label, value)));
-        matchers.extend(self.match_re.iter().map(|(label, value)| super::matchers::like(label, value)));
-        let mut all = Condition::default();
-        for matcher in &matchers {
-            let one = matcher.condition()?;
-            all = all.and(&one)?.ok_or("its matchers exclude each other")?;
-        }
-        Ok(all)
+    fn mutes(&self) -> BTreeSet<Mute> {
+        let within = self.mute_time_intervals.iter().cloned().map(Mute::Within);
+        let active = &self.active_time_intervals;
+        let outside = (!active.is_empty()).then(|| Mute::Outside(active.clone()));
+        within.chain(outside).collect()
     }
 }
 
