@@ -133,7 +133,7 @@ impl App {
         let server = tokio
             .block_on(http_api::Server::bind(checked.config.http.clone()))
             .map_err(|e| Failure::new(Kind::CannotStart, e.to_string()))?
-            .trust(http_api::Trusted { links: link_keys, slack: slack_apps(checked)? });
+            .trust(trusted(checked, link_keys)?);
         let address = format!("http://{}", server.local_addr());
         let stopping = Arc::clone(&options.stop);
         tokio.spawn(async move {
@@ -470,6 +470,13 @@ fn receivers(checked: &Checked) -> Result<Vec<Arc<Receiver>>, Failure> {
                 .map_err(|e| Failure::new(Kind::CannotStart, format!("receiver {name}: {e}")))
         })
         .collect()
+}
+
+/// Whose signatures are believed.
+fn trusted(checked: &Checked, links: Option<wire::link::LinkKeys>) -> Result<http_api::Trusted, Failure> {
+    let pagerduty = link::pagerduty(&checked.config.http, &checked.dir)
+        .map_err(|e| Failure::new(Kind::CannotStart, format!("[http] {e}")))?;
+    Ok(http_api::Trusted { links, slack: slack_apps(checked)?, pagerduty })
 }
 
 /// Apps whose buttons are believed, by the receivers that they belong to.

@@ -1,6 +1,7 @@
 //! What lies behind the listener: the log, the views, the receivers' inbox.
 
 mod audit;
+mod inbound;
 mod letters;
 mod people;
 mod silences;
@@ -27,10 +28,10 @@ use runtime::shown::Shown;
 use runtime::views::Views;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use wire::command::{Action, Command, Raised};
+use wire::command::{Action, Command};
 use wire::context::ContextRecord;
 use wire::page::InboxEntry;
-use wire::{CommandId, Incident, IncidentId, Matches, Timestamp};
+use wire::{AlertKey, CommandId, IncidentId, Matches, Timestamp};
 
 use crate::config::Checked;
 use crate::reload::Status;
@@ -76,6 +77,7 @@ impl<L: Log> Backend<L> {
         let telemetry = checked.telemetry.clone();
         let topic = telemetry.raw().topic.clone().unwrap_or_else(|| settings.topics.telemetry.clone());
         let tail = tail::Tail::new();
+        inbound::describe();
         Self {
             log,
             telemetry,
@@ -215,44 +217,23 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn raise(&self, new: NewIncident) -> Result<CommandReceipt, BackendError> {
-        self.here()?;
-        let NewIncident {
-            command_id,
-            principal,
-            source,
-            severity,
-            family,
-            subject,
-            title,
-            owner,
-            opened_at,
-            drill,
-        } = new;
-        let now = self.clock.now().wall;
-        let same = self.views.incidents.iter().find(|shown| {
-            shown.is_open
-                && (shown.source, shown.family) == (source, family)
-                && *shown.subject == *subject.name
-        });
-        if let Some(shown) = same {
-            let incident_id = shown.key().clone();
-            let command_id = command_id.unwrap_or_else(|| CommandId::of(&[incident_id.as_str().as_bytes()]));
-            return Ok(CommandReceipt { command_id, incident_id, repeated: true });
-        }
-        let opened_at = opened_at.unwrap_or(now);
-        let incident_id = Incident::id_of(&self.settings.namespace, source, &subject, family, opened_at);
-        let command_id =
-            command_id.unwrap_or_else(|| CommandId::of(&[b"raise", incident_id.as_str().as_bytes()]));
-        let raised = Raised { source, severity, family, subject, title, owner, opened_at, drill };
-        let command = Command {
-            command_id: command_id.clone(),
-            incident_id: incident_id.clone(),
-            issued_at: now,
-            principal,
-            action: Action::Raise(Box::new(raised)),
-        };
-        self.log.append(&[runtime::command_record(&self.settings, &command)]).map_err(unavailable)?;
-        Ok(CommandReceipt { command_id, incident_id, repeated: false })
+        inbound::raise(self, None, new)
+    }
+
+    fn import(&self, key: &str, new: NewIncident) -> Result<CommandReceipt, BackendError> {
+        inbound::raise(self, Some(key), new)
+    }
+
+    fn over(&self, key: &str, was: NewIncident, reason: String) -> Result<CommandReceipt, BackendError> {
+        inbound::over(self, key, was, reason)
+    }
+
+    fn alerted(&self, key: &AlertKey) -> Result<Value, BackendError> {
+        inbound::alerted(self, key)
+    }
+
+    fn inbound(&self, from: &'static str, outcome: &'static str, count: u64) {
+        inbound::count(from, outcome, count);
     }
 
     fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError> {

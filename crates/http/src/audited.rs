@@ -98,6 +98,8 @@ impl Accessed {
             | Endpoint::LinkPage
             | Endpoint::LinkAction
             | Endpoint::Slack
+            | Endpoint::PagerDuty
+            | Endpoint::Alertmanager
             | Endpoint::Audit
             | Endpoint::AuditVerify
             | Endpoint::AuditAnchors
@@ -118,6 +120,7 @@ impl Accessed {
         };
         let caller = match auth {
             // Not who the listener takes them for: the audit says in whose name it was.
+            _ if route.endpoint == Endpoint::PagerDuty => Some(("a webhook of PagerDuty".to_owned(), None)),
             _ if route.access == Access::Signed => Some(("a link".to_owned(), None)),
             Auth::Known(caller) => Some((caller.name.clone(), caller.role)),
             Auth::Nobody | Auth::Unknown => None,
@@ -195,6 +198,8 @@ mod tests {
             (Endpoint::Audit, "/v1/audit?incident=a%20b", Some(None)),
             (Endpoint::Audit, "/v1/audit", Some(None)),
             (Endpoint::Forget, "/v1/people/forget", Some(None)),
+            (Endpoint::PagerDuty, "/v1/inbound/pagerduty", Some(None)),
+            (Endpoint::Alertmanager, "/v1/inbound/alertmanager", Some(None)),
             (Endpoint::Status, "/v1/status", None),
             (Endpoint::Metrics, "/metrics", None),
         ] {

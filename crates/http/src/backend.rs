@@ -13,7 +13,7 @@ use wire::command::{Action, Principal};
 use wire::context::ContextRecord;
 use wire::deadletter::DeadLetter;
 use wire::page::InboxEntry;
-use wire::{CommandId, Family, IncidentId, Matches, Severity, Source, Subject, Timestamp};
+use wire::{AlertKey, CommandId, Family, IncidentId, Matches, Severity, Source, Subject, Timestamp};
 
 use crate::audited::{Accessed, AuditVoucher, AuditWitnesses, ForgetReceipt, NewForget};
 use crate::silences::{AskedSilence, SilenceItem, SilencePreview, SilenceReceipt};
@@ -32,6 +32,15 @@ pub trait Backend: Send + Sync + 'static {
     fn command(&self, command: NewCommand) -> Result<CommandReceipt, BackendError>;
     /// Makes an incident that no detector found durable; the incident that is open already if it is the same.
     fn raise(&self, new: NewIncident) -> Result<CommandReceipt, BackendError>;
+    /// As [`raise`](Self::raise), of what another system knows by this key: the same key is the same incident while it is
+    /// open, and another key is another, though it be about the same subject. One key has one family and one subject.
+    fn import(&self, key: &str, new: NewIncident) -> Result<CommandReceipt, BackendError>;
+    /// Says that what was imported so is over: `was` as it was imported. Returns once that is durable.
+    fn over(&self, key: &str, was: NewIncident, reason: String) -> Result<CommandReceipt, BackendError>;
+    /// The incident that an alert at a receiver is of, as [`incident`](Self::incident) shows it.
+    fn alerted(&self, key: &AlertKey) -> Result<Value, BackendError>;
+    /// What so many things came to that another system sent. Must not block.
+    fn inbound(&self, from: &'static str, outcome: &'static str, count: u64);
     /// What became of a command.
     fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError>;
     /// Answers who pressed a button in a message of this Slack receiver, at the address that Slack gave for that.

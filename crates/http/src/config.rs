@@ -35,6 +35,9 @@ pub struct HttpConfig {
     pub body_timeout: Duration,
     pub call_timeout: Duration,
     pub link: LinkConfig,
+    /// Where the secrets of PagerDuty's webhooks are; whoever reads the environment and files reads them.
+    pub pagerduty_secret_env: Option<String>,
+    pub pagerduty_secret_file: Option<PathBuf>,
 }
 
 impl HttpConfig {
@@ -108,6 +111,14 @@ struct RawHttp {
     /// What a link may do. Whoever has the message may do it too.
     #[serde(default = "link_actions")]
     link_actions: Vec<LinkAction>,
+    /// Variable of the environment that holds the secrets of webhook subscriptions in PagerDuty, separated by white space, at
+    /// most eight: what people acknowledge and resolve there is then acknowledged and resolved here. The subscriptions
+    /// deliver to `/v1/inbound/pagerduty` of this listener.
+    #[serde(default)]
+    pagerduty_secret_env: Option<String>,
+    /// File that holds them, relative to this config.
+    #[serde(default)]
+    pagerduty_secret_file: Option<PathBuf>,
 }
 
 fn address() -> String {
@@ -175,6 +186,8 @@ impl Default for HttpConfig {
             link_key_file: None,
             link_valid_s: link_valid_s(),
             link_actions: link_actions(),
+            pagerduty_secret_env: None,
+            pagerduty_secret_file: None,
         };
         Self::try_from(raw).expect("a test reads the defaults")
     }
@@ -218,6 +231,8 @@ impl TryFrom<RawHttp> for HttpConfig {
             body_timeout: Duration::from_secs(raw.body_timeout_s),
             call_timeout: Duration::from_secs(raw.call_timeout_s),
             link,
+            pagerduty_secret_env: raw.pagerduty_secret_env,
+            pagerduty_secret_file: raw.pagerduty_secret_file,
         })
     }
 }
@@ -310,7 +325,8 @@ impl JsonSchema for TokenConfig {
     }
 }
 
-fn from_hex(text: &str) -> Option<[u8; 32]> {
+/// 32 bytes as 64 digits of hexadecimal, in either case.
+pub(crate) fn from_hex(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();
     if digits.len() != 64 {
         return None;

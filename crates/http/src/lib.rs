@@ -3,6 +3,7 @@
 //! [`ROUTES`] says everything that can be asked: it feeds the router, the check of rights and the tests. What lies behind
 //! is a [`Backend`], given by the caller; this crate knows no topic and no core.
 
+mod alertmanager;
 mod audited;
 mod auth;
 mod backend;
@@ -13,6 +14,7 @@ mod ingest;
 mod layer;
 mod limits;
 mod link_page;
+mod pagerduty;
 mod problem;
 mod router;
 mod routes;
@@ -38,4 +40,4 @@ pub use problem::{Problem, ProblemDetails, Rejected};
 pub use routes::{Access, Endpoint, ROUTES, Route};
 pub use server::{BindError, Server, answers};
 pub use silences::{AskedSilence, Previewed, SilenceItem, SilencePreview, SilenceReceipt};
-pub use trusted::{SlackApp, Trusted};
+pub use trusted::{PagerDutySecrets, SlackApp, Trusted};

@@ -7,7 +7,9 @@ use axum::{Router, middleware};
 use crate::layer::{self, Shared};
 use crate::problem::Problem;
 use crate::routes::{Endpoint, ROUTES, Route};
-use crate::{audited, commands, context, ingest, link_page, silences, slack, tail, views};
+use crate::{
+    alertmanager, audited, commands, context, ingest, link_page, pagerduty, silences, slack, tail, views,
+};
 
 /// The router of the table, with `extra` beside it, behind the layer that every request passes.
 pub(crate) fn router(shared: &Shared, extra: Router) -> Router {
@@ -61,6 +63,8 @@ fn handler(route: &Route) -> MethodRouter<Shared> {
         Endpoint::LinkPage => on(method, link_page::show),
         Endpoint::LinkAction => on(method, link_page::act),
         Endpoint::Slack => on(method, slack::interact),
+        Endpoint::PagerDuty => on(method, pagerduty::webhook),
+        Endpoint::Alertmanager => on(method, alertmanager::webhook),
     }
 }
 

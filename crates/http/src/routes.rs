@@ -77,6 +77,8 @@ pub enum Endpoint {
     LinkPage,
     LinkAction,
     Slack,
+    PagerDuty,
+    Alertmanager,
 }
 
 const VIEWER: Access = Access::Role(Role::Viewer);
@@ -228,6 +230,18 @@ pub const ROUTES: &[Route] = &[
         "Answer through that page: acknowledge, mitigate, resolve, note",
     ),
     post("/v1/inbound/slack", Access::Signed, Endpoint::Slack, "Take the press of a button in Slack"),
+    post(
+        "/v1/inbound/pagerduty",
+        Access::Signed,
+        Endpoint::PagerDuty,
+        "Take a webhook of PagerDuty: what is acknowledged or resolved there is so here",
+    ),
+    post(
+        "/v1/inbound/alertmanager",
+        RESPONDER,
+        Endpoint::Alertmanager,
+        "Take a webhook of Alertmanager (version 4): what fires is raised, what is resolved is over",
+    ),
 ];
 
 /// Whether what is at this path is let in by what it shows and by nothing that a browser adds of itself, such as being on
@@ -248,6 +262,8 @@ mod tests {
         for (path, want) in [
             ("/i/abc", true),
             ("/v1/inbound/slack", true),
+            ("/v1/inbound/pagerduty", true),
+            ("/v1/inbound/alertmanager", false),
             ("/i", false),
             ("/v1/incidents", false),
             ("/", false),

@@ -6,14 +6,16 @@ use std::sync::{Arc, LazyLock, Mutex};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_api::{
     Accessed, AskedSilence, AuditPage, AuditQuery, AuditReport, AuditWitnesses, Backend, BackendError,
     CommandAnswer, CommandReceipt, DeadLetterPage, DeadLetterQuery, ForgetReceipt, HttpConfig, IncidentPage,
-    IncidentQuery, IngestRecord, Ingested, NewCommand, NewForget, NewIncident, ROUTES, Readiness,
-    SilenceItem, SilencePreview, SilenceReceipt, TailEvent, Trusted, Why, answers,
+    IncidentQuery, IngestRecord, Ingested, NewCommand, NewForget, NewIncident, PagerDutySecrets, ROUTES,
+    Readiness, SilenceItem, SilencePreview, SilenceReceipt, TailEvent, Trusted, Why, answers,
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use sha2::Sha256;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
@@ -21,7 +23,7 @@ use wire::context::ContextRecord;
 use wire::control::SilenceAsk;
 use wire::link::{LINK_PATH, Link, LinkAction, LinkActions, LinkKeys};
 use wire::page::InboxEntry;
-use wire::{CommandId, IncidentId, Timestamp};
+use wire::{AlertKey, CommandId, IncidentId, Timestamp};
 
 use crate::samples;
 
@@ -35,6 +37,7 @@ const TYPES: [&str; 8] = [
     "",
     "application/x-www-form-urlencoded",
 ];
+const WEBHOOK_SECRET: &str = "a_secret_of_16_and_more";
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Route, type of the body and kind of headers, a byte each; until the end of the line an id or a query; then the body.
@@ -69,6 +72,13 @@ pub(super) fn http(bytes: &[u8]) {
     if flags & 4 != 0 {
         request = request.header("accept", "text/event-stream").header("authorization", line);
     }
+    if flags & 8 != 0 {
+        // Nor can a signature.
+        let mut mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).expect("any length");
+        mac.update(body);
+        let signature = format!("v1={}", wire::id::hex(&mac.finalize().into_bytes()));
+        request = request.header("x-pagerduty-signature", signature);
+    }
     let Ok(request) = request.body(Body::from(body.to_vec())) else { return };
     HERE.with(|here| here.ask(request));
 }
@@ -102,7 +112,8 @@ impl Here {
         let free = u32::MAX;
         let config = HttpConfig { requests_per_s: free, records_per_s: free, ..HttpConfig::default() };
         let backend = Arc::new(Takes::default());
-        let trusted = Trusted { links: Some(LINK.0.clone()), slack: vec![] };
+        let pagerduty = PagerDutySecrets::read(WEBHOOK_SECRET).expect("long enough");
+        let trusted = Trusted { links: Some(LINK.0.clone()), slack: vec![], pagerduty };
         let router = answers(config, Arc::clone(&backend) as Arc<dyn Backend>, trusted);
         let runtime = Builder::new_current_thread().enable_all().build().expect("a thread");
         Self { runtime, router, backend }
@@ -178,6 +189,29 @@ impl Backend for Takes {
         assert!(!incident.title.trim().is_empty());
         let command_id = incident.command_id.ok_or(BackendError::NotFound { what: "incident" })?;
         Ok(CommandReceipt { command_id, incident_id: IncidentId::of(&[b"any"]), repeated: false })
+    }
+
+    fn import(&self, key: &str, new: NewIncident) -> Result<CommandReceipt, BackendError> {
+        assert!((1..=64).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric()), "{key}");
+        assert!(!new.title.trim().is_empty() && new.title.len() <= 300);
+        assert!(!new.subject.name.is_empty() && new.subject.name.len() <= 200);
+        let command_id = new.command_id.unwrap_or_else(|| CommandId::of(&[key.as_bytes()]));
+        Ok(CommandReceipt { command_id, incident_id: IncidentId::of(&[b"any"]), repeated: false })
+    }
+
+    fn over(&self, key: &str, was: NewIncident, reason: String) -> Result<CommandReceipt, BackendError> {
+        assert!(reason.len() <= 100);
+        self.import(key, was)
+    }
+
+    fn alerted(&self, key: &AlertKey) -> Result<Value, BackendError> {
+        let page = serde_json::json!({"alert_key": key, "generation": samples::page().incident.generation});
+        let incident = samples::page().incident;
+        Ok(serde_json::json!({"incident": incident, "stage": "open", "pages": [page]}))
+    }
+
+    fn inbound(&self, _: &'static str, _: &'static str, count: u64) {
+        assert!(count > 0);
     }
 
     fn answer(&self, _id: &CommandId) -> Result<CommandAnswer, BackendError> {

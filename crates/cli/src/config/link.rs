@@ -1,8 +1,9 @@
-//! Keys of the links in messages: given in `[http]`, or made at the first start and kept beside the log.
+//! Secrets of `[http]`: keys of the links in messages, given or made at the first start and kept beside the log; and those of
+//! PagerDuty's webhooks, which are given or not there.
 
 use std::path::{Path, PathBuf};
 
-use http_api::LinkConfig;
+use http_api::{HttpConfig, LinkConfig, PagerDutySecrets};
 use receivers::SecretSource;
 use wire::link::LinkKeys;
 
@@ -37,6 +38,19 @@ pub(crate) fn keys(checked: &Checked) -> Result<Option<LinkKeys>, String> {
     }
     let key = audit::own_key(&file)?;
     LinkKeys::read(key.reveal()).map(Some).map_err(|why| format!("{}: {why}", file.display()))
+}
+
+/// The secrets of PagerDuty's webhooks. Without any, none of them is believed.
+///
+/// # Errors
+/// When they are not there, or one is too short; never what is in them.
+pub(crate) fn pagerduty(config: &HttpConfig, dir: &Path) -> Result<PagerDutySecrets, String> {
+    let (env, file) = (config.pagerduty_secret_env.clone(), config.pagerduty_secret_file.clone());
+    let Some(source) = SecretSource::of("pagerduty_secret", env, file)? else {
+        return Ok(PagerDutySecrets::default());
+    };
+    PagerDutySecrets::read(super::secret(&source, dir)?.reveal())
+        .map_err(|why| format!("pagerduty_secret: {why}"))
 }
 
 fn key_file(checked: &Checked) -> PathBuf {
@@ -102,6 +116,32 @@ mod tests {
         assert!(short.contains("link_key: key 1 has fewer than 16") && !short.contains("secret"), "{short}");
         let absent = checked(&dir, &format!("{url}\nlink_key_env = \"TOCSIN_NO_SUCH\"")).unwrap_err();
         assert!(absent.contains("no variable TOCSIN_NO_SUCH"), "{absent}");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn secrets_of_pagerduty_are_given_or_there_are_none() {
+        let dir = std::env::temp_dir().join(format!("tocsin-pagerduty-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("two"), "the_next_secret_is_new\nthe_old_secret_is_old\n").unwrap();
+        std::fs::write(dir.join("short"), "sesame\n").unwrap();
+        for (http, want) in [
+            ("", Ok("PagerDutySecrets(0)")),
+            ("pagerduty_secret_file = \"two\"", Ok("PagerDutySecrets(2)")),
+            ("pagerduty_secret_file = \"short\"", Err("pagerduty_secret: secret 1 has fewer than 16")),
+            ("pagerduty_secret_file = \"gone\"", Err("gone")),
+            ("pagerduty_secret_env = \"TOCSIN_NO_SUCH\"", Err("no variable TOCSIN_NO_SUCH")),
+            ("pagerduty_secret_env = \"A\"\npagerduty_secret_file = \"two\"", Err("keep one")),
+        ] {
+            let config: HttpConfig = toml::from_str(http).unwrap();
+            match (pagerduty(&config, &dir), want) {
+                (Ok(read), Ok(shown)) => assert_eq!(format!("{read:?}"), shown, "{http}"),
+                (Err(why), Err(part)) => {
+                    assert!(why.contains(part) && !why.contains("sesame"), "{http}: {why}")
+                }
+                (got, want) => panic!("{http}: got {got:?}, want {want:?}"),
+            }
+        }
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod alertmanager;
 mod bodies;
 mod links;
+mod pagerduty;
 mod slack;
 mod support;
 
@@ -38,6 +40,9 @@ fn fine(route: &Route) -> (String, &'static str) {
         Endpoint::Assign => r#"{"to":"team:ml"}"#,
         Endpoint::Merge => r#"{"into":"abd"}"#,
         Endpoint::Forget => r#"{"name":"ana"}"#,
+        Endpoint::Alertmanager => {
+            r#"{"version":"4","alerts":[{"status":"firing","labels":{"alertname":"A"}}]}"#
+        }
         Endpoint::Acknowledge | Endpoint::Mitigate | Endpoint::Resolve | Endpoint::AuditAnchors => "{}",
         Endpoint::Status
         | Endpoint::Incidents
@@ -55,6 +60,7 @@ fn fine(route: &Route) -> (String, &'static str) {
         | Endpoint::LinkPage
         | Endpoint::LinkAction
         | Endpoint::Slack
+        | Endpoint::PagerDuty
         | Endpoint::Ready => "",
     };
     (path, body)

@@ -18,6 +18,9 @@ use wire::page::InboxEntry;
 use wire::{CommandId, IncidentId, Timestamp};
 
 pub(crate) const SLACK_SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+pub(crate) const PAGERDUTY_SECRET: &str = "a_webhook_secret_as_pagerduty_makes_it";
+/// The one that is to follow it.
+pub(crate) const PAGERDUTY_NEXT: &str = "the_next_webhook_secret_of_pagerduty";
 pub(crate) const LINK_KEY: &str = "a_key_of_16_and_more";
 /// What every clock shows.
 pub(crate) const NOW: &str = "2026-03-02T10:02:00Z";
@@ -29,6 +32,10 @@ pub(crate) struct Memory {
     pub(crate) context: Mutex<Vec<ContextRecord>>,
     pub(crate) commands: Mutex<Vec<NewCommand>>,
     pub(crate) raised: Mutex<Vec<NewIncident>>,
+    /// What was imported under which key, and whether it is open.
+    pub(crate) imported: Mutex<Vec<(String, NewIncident, bool)>>,
+    /// What became of what others sent.
+    pub(crate) inbound: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     pub(crate) queries: Mutex<Vec<IncidentQuery>>,
     pub(crate) tails: Mutex<Vec<(Option<String>, mpsc::Sender<TailEvent>)>>,
     pub(crate) forgotten: Mutex<Vec<NewForget>>,
@@ -68,6 +75,44 @@ impl Backend for Memory {
         let command_id = incident.command_id.clone().unwrap_or_else(|| CommandId::new("made"));
         self.raised.lock().unwrap().push(incident);
         Ok(CommandReceipt { command_id, incident_id, repeated: false })
+    }
+    fn import(&self, key: &str, new: NewIncident) -> Result<CommandReceipt, BackendError> {
+        match new.title.as_str() {
+            "too large" => return Err(BackendError::Invalid("it is too large".into())),
+            "later" => return Err(BackendError::Unavailable { why: "catching up".into(), retry_after_s: 7 }),
+            _ => (),
+        }
+        let mut imported = self.imported.lock().unwrap();
+        let incident_id = IncidentId::of(&[key.as_bytes()]);
+        let command_id = new.command_id.clone().unwrap_or_else(|| CommandId::new("made"));
+        let repeated = imported.iter().any(|(known, _, open)| known == key && *open);
+        if !repeated {
+            imported.push((key.to_owned(), new, true));
+        }
+        Ok(CommandReceipt { command_id, incident_id, repeated })
+    }
+    fn over(&self, key: &str, was: NewIncident, reason: String) -> Result<CommandReceipt, BackendError> {
+        assert!(reason.starts_with("resolved in Alertmanager"), "{reason}");
+        let mut imported = self.imported.lock().unwrap();
+        let open = imported.iter_mut().find(|(known, _, open)| known == key && *open);
+        let (_, _, is_open) = open.ok_or(BackendError::NotFound { what: "incident that is open" })?;
+        *is_open = false;
+        let command_id = was.command_id.unwrap_or_else(|| CommandId::new("made"));
+        Ok(CommandReceipt { command_id, incident_id: IncidentId::of(&[key.as_bytes()]), repeated: false })
+    }
+    fn alerted(&self, key: &wire::AlertKey) -> Result<Value, BackendError> {
+        if *key == wire::AlertKey::of(&[b"elsewhere"]) {
+            return Err(BackendError::Unavailable { why: "others have it".into(), retry_after_s: 5 });
+        }
+        let has_it = |view: &&Value| {
+            let mut pages = view["pages"].as_array().into_iter().flatten();
+            pages.any(|page| page["alert_key"] == key.as_str())
+        };
+        let views = self.views.lock().unwrap();
+        views.values().find(has_it).cloned().ok_or(BackendError::NotFound { what: "alert" })
+    }
+    fn inbound(&self, from: &'static str, outcome: &'static str, count: u64) {
+        *self.inbound.lock().unwrap().entry((from, outcome)).or_default() += count;
     }
     fn answer(&self, id: &CommandId) -> Result<CommandAnswer, BackendError> {
         let verdict = self.verdict.lock().unwrap().clone();
@@ -181,7 +226,14 @@ impl Running {
     pub(crate) async fn start(config: &str) -> Self {
         let links = Some(wire::link::LinkKeys::read(LINK_KEY).unwrap());
         let slack = vec![SlackApp::new("other", "another"), SlackApp::new("team", SLACK_SECRET)];
-        Self::start_with(config, Trusted { links, slack }).await
+        let secrets = format!("{PAGERDUTY_SECRET} {PAGERDUTY_NEXT}");
+        let pagerduty = PagerDutySecrets::read(&secrets).unwrap();
+        Self::start_with(config, Trusted { links, slack, pagerduty }).await
+    }
+
+    /// How many of what others sent came to this.
+    pub(crate) fn inbound(&self, from: &'static str, outcome: &'static str) -> u64 {
+        self.memory.inbound.lock().unwrap().get(&(from, outcome)).copied().unwrap_or(0)
     }
 
     pub(crate) async fn untrusting() -> Self {
