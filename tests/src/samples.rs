@@ -338,7 +338,7 @@ pub fn silence_command() -> SilenceCommand {
 
 #[must_use]
 pub fn control() -> Control {
-    Control::Silence(Silence {
+    Control::Silence(Box::new(Silence {
         silence_id: SilenceId::of(&[b"sample"]),
         of: Matches { model: vec!["fraud*".into()], ..Matches::default() },
         made_at: at("2026-03-02T10:42:03.020Z"),
@@ -349,7 +349,7 @@ pub fn control() -> Control {
         listed: vec![Listed { incident_id: incident().incident_id, generation: 1 }],
         by: "p-ifyhq4kvqz2nxbw3".into(),
         reason: "rolling out 2026-03-02.3".into(),
-    })
+    }))
 }
 
 #[must_use]

@@ -147,7 +147,6 @@ fn paged_since(shown: &[Shown], since: Timestamp) -> BTreeSet<u32> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "it tells its figures")]
 fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     let (Some(kills), Some(brokers)) = (env("TOCSIN_TEST_FLOOD"), env("TOCSIN_TEST_KAFKA")) else {
         return not_tested(
@@ -162,9 +161,7 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     let mut machines: Vec<Machine> = homes.map(Machine::start).collect();
     machines.iter().for_each(|machine| machine.process.until_ready());
 
-    // Of some owners nobody is to hear, up to a thousand incidents, wherever they are escalated.
-    let silence = ["silence", "make", "--owner", SILENCED, "--for", "2h", "--reason", "a flood", "--most"];
-    machines[0].home.ok(&[&silence[..], &[&PLACES.to_string(), "--yes"]].concat());
+    silence(&machines[0]);
     let clock = Clock::start();
     let flood = Flood::start(&brokers, &namespace, PARTITIONS, if kills >= LONG { HIGH_RATE } else { RATE });
     if kills >= LONG {
@@ -209,12 +206,11 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
         .map(|shown| shown.page.incident.incident_id.to_string())
         .collect();
     // What clears so soon may be over before anybody is called.
-    let silenced = |n: &u64| flood::owner(*n).starts_with(SILENCED.trim_end_matches('*'));
     let lost = (0..written)
-        .filter(|n| !silenced(n) && n % 10 != 0 && !called.contains(flood::id(*n).as_str()))
+        .filter(|n| !is_silenced(n) && n % 10 != 0 && !called.contains(flood::id(*n).as_str()))
         .count();
     assert_eq!(lost, 0, "of {written} incidents, nobody was called about so many");
-    let quiet = only_the_last_are_called((0..written).filter(silenced), &called, &all);
+    let quiet = only_the_last_are_called((0..written).filter(is_silenced), &called, &all);
     for pager in [&hook, &plain] {
         pager.assert_none_doubled();
     }
@@ -223,8 +219,17 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     let under_way = under_way_at_takeovers(&log, &namespace);
     let elsewhere = repeats(&plain);
     assert!(elsewhere <= under_way, "{elsewhere} repeats, {under_way} sends were under way at takeovers");
-    report(written, &at_places, without, [repeats(&hook), elsewhere, under_way]);
-    println!("{} of {} silenced incidents paged, for which there was no place", quiet[1], quiet[0]);
+    report(written, &at_places, without, [repeats(&hook), elsewhere, under_way], quiet);
+}
+
+/// Of some owners nobody is to hear, up to a thousand incidents, wherever they are escalated.
+fn silence(machine: &Machine) {
+    let silence = ["silence", "make", "--owner", SILENCED, "--for", "2h", "--reason", "a flood", "--most"];
+    machine.home.ok(&[&silence[..], &[&PLACES.to_string(), "--yes"]].concat());
+}
+
+fn is_silenced(n: &u64) -> bool {
+    flood::owner(*n).starts_with(SILENCED.trim_end_matches('*'))
 }
 
 /// Of what is silenced as many have a place as there are, and nobody is called about these, whoever died meanwhile; of the
@@ -265,11 +270,13 @@ fn report(
     at_places: &BTreeMap<String, u32>,
     mut without: Vec<Duration>,
     [known, elsewhere, under_way]: [u32; 3],
+    [silenced, paged]: [usize; 2],
 ) {
     println!("\n{written} incidents, {} kill -9:", at_places.values().sum::<u32>());
     at_places.iter().for_each(|(place, times)| println!("  {times:>4}  {place}"));
     println!("0 lost, 0 doubled where repeats are known for what they are ({known} came)");
     println!("{elsewhere} repeats elsewhere, {under_way} sends under way at takeovers");
+    println!("{paged} of {silenced} silenced incidents paged, for which there was no place");
     without.sort();
     let at = |share: usize| without[(without.len() - 1) * share / 100].as_secs_f64();
     println!(

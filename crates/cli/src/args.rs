@@ -489,7 +489,7 @@ pub(crate) struct SnoozeArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SilenceCommand {
     /// Show what would be muted, and mute it once that is agreed to; what still fires at the end pages then
-    Make(SilenceMakeArgs),
+    Make(Box<SilenceMakeArgs>),
     /// List the silences that have not ended, with what they mute
     List,
     /// End a silence: what still fires pages at once

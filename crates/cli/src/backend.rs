@@ -77,7 +77,6 @@ impl<L: Log> Backend<L> {
         let telemetry = checked.telemetry.clone();
         let topic = telemetry.raw().topic.clone().unwrap_or_else(|| settings.topics.telemetry.clone());
         let tail = tail::Tail::new();
-        inbound::describe();
         Self {
             log,
             telemetry,
@@ -303,8 +302,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
     }
 
     fn silence(&self, asked: AskedSilence) -> Result<SilenceReceipt, BackendError> {
-        let limits = self.auditing.policy.limits();
-        silences::ask(&self.log, &self.settings, (limits, self.clock.now().wall), asked)
+        silences::ask(&self.log, &self.settings, &self.views, self.clock.now().wall, asked)
     }
 
     fn status(&self) -> Result<Value, BackendError> {

@@ -207,6 +207,9 @@ fn of_itself(config: &Config, dir: &Path, (file, source): (&Path, &str)) -> Vec<
         let why = http_api::BindError::OpenToAll { address: config.http.address }.to_string();
         wrong(&[Part::Key("http"), Part::Key("address")], why);
     }
+    if let Err(why) = link::pagerduty(&config.http, dir) {
+        wrong(&[Part::Key("http")], why);
+    }
     if let Some((key, why)) = config.heartbeat.as_ref().and_then(|h| h.check(&config.receiver)) {
         wrong(&[Part::Key("heartbeat"), Part::Key(key)], why);
     }

@@ -55,7 +55,7 @@ fn make(args: &SilenceMakeArgs, global: &Global, out: &Out) -> Result<(), Failur
         "of": of,
         "for_s": for_s,
         "until_resolved": args.until_resolved,
-        "unmatched_s": args.unmatched_ms.map(|ms| ms / 1000),
+        "unmatched_s": args.unmatched_ms.map(|ms| (ms / 1000).max(1)),
         "incidents_max": most,
         "listed": seen.incidents.iter().map(|p| &p.listed).collect::<Vec<_>>(),
         "reason": args.reason,

@@ -42,8 +42,8 @@ pub use config::{
 pub use counts::{Counters, Counts};
 pub use effect::{Effect, Input, Loaded};
 pub use life::{Decision, Event, Signal, Stage};
-pub use machine::{Machine, silence_refused};
-pub use mutes::{SilenceView, silences};
+pub use machine::Machine;
+pub use mutes::{SilenceView, mutes, silences};
 pub use pace::Rates;
 pub use paging::{NextStep, Paging};
 pub use policy::{Plan, Policy, Position, Step, Taking, Target, When, Whom};

@@ -13,7 +13,6 @@ use crate::desk::{Desk, Health};
 use crate::effect::{Effect, Input, Loaded};
 use crate::index::Index;
 use crate::mutant::{self, Mutant};
-use crate::mutes::Muter;
 use crate::own::{INCIDENTS, Own, TIMERS};
 use crate::pace::Pace;
 use crate::policy::Policy;
@@ -32,7 +31,6 @@ mod signal;
 mod why;
 
 pub(crate) use acts::around;
-pub use muting::refuses as silence_refused;
 pub(crate) use raise::said;
 pub(crate) use signal::schedule;
 
@@ -60,8 +58,11 @@ pub struct Machine {
     changed: BTreeSet<IncidentId>,
     /// Commands whose answers came or went since someone asked.
     answered: BTreeSet<CommandId>,
-    /// Silences whose end is on its way.
-    ending: muting::Ending,
+    /// Silences whose end, or beginning, is on its way.
+    ending: muting::OnItsWay,
+    making: muting::OnItsWay,
+    /// What mutes these may have changed.
+    to_look: BTreeSet<IncidentId>,
 }
 
 impl Machine {
@@ -78,7 +79,9 @@ impl Machine {
             dirty: BTreeSet::new(),
             changed: BTreeSet::new(),
             answered: BTreeSet::new(),
-            ending: muting::Ending::new(),
+            ending: muting::OnItsWay::new(),
+            making: muting::OnItsWay::new(),
+            to_look: BTreeSet::new(),
         }
     }
 
@@ -175,8 +178,10 @@ impl Machine {
     pub fn deadline(&self) -> Option<Timestamp> {
         self.desk.owner.as_ref()?;
         let timer = self.index.timers.first().map(|(at, _)| *at);
+        let left = (!self.to_look.is_empty()).then_some(self.desk.now);
         timer
             .into_iter()
+            .chain(left)
             .chain(self.silences_due())
             .chain(self.pace.due)
             .chain(self.desk.checkpoint_due())
@@ -291,6 +296,7 @@ impl Machine {
         }
         let now = self.desk.now;
         self.notice_late_timers();
+        self.look_on();
         let due = self.index.timers.iter().take_while(|(at, _)| *at <= now).take(TICK_MAX);
         let due: Vec<IncidentId> = due.map(|(_, id)| id.clone()).collect();
         let keep_ms = self.ended_keep_ms();
@@ -365,9 +371,7 @@ impl Machine {
                 });
             }
         }
-        // What ended while nobody worked on the partition.
-        self.sweep();
-        self.look_again_at(|_| true);
+        self.control_again();
     }
 
     /// Another config. Incidents that have opened keep the bundle that they follow.
@@ -386,9 +390,12 @@ impl Machine {
         }
         match self.desk.current.renewed(bundle) {
             Ok(policy) => {
+                let before = Arc::clone(&self.desk.current);
                 self.desk.follow(Arc::new(policy), format!("by {by}"));
-                self.desk.mutes.settle(self.desk.current.quiet());
-                self.look_again_at(Muter::is_of_bundle);
+                if before.quiet() != self.desk.current.quiet() {
+                    drop(self.desk.mutes.settle(self.desk.current.quiet()));
+                    self.look_again_at_all();
+                }
             }
             // Whoever loads a bundle checks it.
             Err(why) => {

@@ -20,14 +20,14 @@ const UPSTREAM_MAX: usize = 1000;
 const REFUSED_MAX: usize = 10_000;
 
 /// What a bundle says of when nobody is paged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Quiet {
     pub(crate) windows: Vec<Window>,
     pub(crate) inhibitions: Vec<Inhibition>,
 }
 
 /// A window of maintenance.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) name: String,
     pub(crate) of: Matches,
@@ -36,7 +36,7 @@ pub(crate) struct Window {
 }
 
 /// Which incidents come from which.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inhibition {
     pub(crate) name: String,
     pub(crate) upstream: Matches,
@@ -119,15 +119,11 @@ impl Muter {
     /// Whether a change in the control topic may have changed what it does.
     pub(crate) fn is_of(&self, changed: &Changed) -> bool {
         match (self, changed) {
-            (Self::Silence(id) | Self::Asked(id), Changed::Silence(of)) => id == of,
+            (Self::Silence(id) | Self::Asked(id), Changed::Silence(of))
+            | (Self::Asked(id), Changed::Place(of)) => id == of,
             (Self::Upstream(id), Changed::Upstream(of)) => id == of,
             (Self::Silence(_) | Self::Asked(_) | Self::Maintenance(_) | Self::Upstream(_), _) => false,
         }
-    }
-
-    /// Whether the bundle in force decides what it does.
-    pub(crate) const fn is_of_bundle(&self) -> bool {
-        matches!(self, Self::Maintenance(_) | Self::Upstream(_))
     }
 }
 
@@ -135,6 +131,8 @@ impl Muter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
     Silence(SilenceId),
+    /// One of its places was given, or there was none left; or what has one came or went.
+    Place(SilenceId),
     Upstream(IncidentId),
 }
 
@@ -153,8 +151,10 @@ impl Window {
 impl Inhibition {
     /// Whether `child` comes from `parent`.
     fn covers(&self, parent: &Incident, child: &Incident) -> bool {
+        // An exercise is no reason not to page about what is none, nor is tocsin's own trouble unless that is meant.
         parent.incident_id != child.incident_id
-            && self.upstream.holds(parent)
+            && (!parent.drill || child.drill)
+            && mutes(&self.upstream, parent)
             && self.covers.holds(child)
             && self.same.iter().all(|same| same.holds(parent, child))
             && (!self.lineage || is_upstream(parent, child))
@@ -189,15 +189,14 @@ fn is_upstream(parent: &Incident, child: &Incident) -> bool {
 impl Quiet {
     /// Whether others may come from an incident, by any rule.
     pub(crate) fn is_upstream(&self, incident: &Incident) -> bool {
-        self.inhibitions.iter().any(|rule| rule.upstream.holds(incident))
+        self.inhibitions.iter().any(|rule| mutes(&rule.upstream, incident))
     }
 
     /// The window that an incident is in.
     fn window(&self, incident: &Incident, now: Timestamp) -> Option<Mute> {
-        let mutes = |w: &Window| w.of.holds(incident) && names(&w.of, incident);
-        let within = |w: &Window| Some((w.until(now).filter(|_| mutes(w))?, w.name.clone()));
+        let of = self.windows.iter().filter(|w| mutes(&w.of, incident));
         // The one that lasts longest, so that the end of another is nothing.
-        let (until, name) = self.windows.iter().filter_map(within).max()?;
+        let (until, name) = of.filter_map(|w| Some((w.until(now)?, w.name.clone()))).max()?;
         let says = format!("maintenance {name:?}");
         Some(Mute { by: Muter::Maintenance(name), until, says })
     }
@@ -271,7 +270,7 @@ impl Mutes {
                     listed.map(|l| (l.incident_id.clone(), Some(l.generation))).collect();
                 let idle_since = muted.is_empty().then_some(silence.made_at);
                 let (refused, over) = (BTreeSet::new(), BTreeSet::new());
-                place.insert(Quieted { silence, muted, refused, over, idle_since });
+                place.insert(Quieted { silence: *silence, muted, refused, over, idle_since });
                 Some(Changed::Silence(id))
             }
             Some(Control::Claim(claim)) => {
@@ -288,7 +287,7 @@ impl Mutes {
                 } else if quieted.refused.len() < REFUSED_MAX {
                     quieted.refused.insert(claim.incident_id);
                 }
-                Some(Changed::Silence(claim.silence_id))
+                Some(Changed::Place(claim.silence_id))
             }
             Some(Control::Over(over)) => {
                 let Some(quieted) = self.silences.get_mut(&over.silence_id) else {
@@ -297,7 +296,7 @@ impl Mutes {
                 };
                 quieted.over.insert(over.incident_id);
                 quieted.reckon(over.at);
-                None
+                Some(Changed::Place(over.silence_id))
             }
             Some(Control::Upstream(upstream)) => {
                 let id = upstream.incident.incident_id.clone();
@@ -357,7 +356,7 @@ impl Mutes {
         }
         let mut asks = None;
         for (id, quieted) in &self.silences {
-            if now >= quieted.until() || !names(&quieted.silence.of, incident) {
+            if now >= quieted.until() || !mutes(&quieted.silence.of, incident) {
                 continue;
             }
             match quieted.place(incident) {
@@ -389,7 +388,11 @@ impl Mutes {
 
     /// Decides which of what is upstream covers others: what nothing that was told before it covers. So of two that come
     /// from each other one always pages.
-    pub(crate) fn settle(&mut self, quiet: &Quiet) {
+    /// Returns those of which that is another now.
+    ///
+    /// Cost: the square of how many there are, times the rules.
+    pub(crate) fn settle(&mut self, quiet: &Quiet) -> Vec<Changed> {
+        let mut changed = Vec::new();
         for i in 0..self.upstream.len() {
             let (before, rest) = self.upstream.split_at_mut(i);
             let Some(told) = rest.first_mut() else { break };
@@ -397,20 +400,37 @@ impl Mutes {
             let covers = |up: &Told| {
                 up.covers && quiet.inhibitions.iter().any(|rule| rule.covers(&up.upstream.incident, child))
             };
-            told.covers = !before.iter().any(covers);
+            let is = !before.iter().any(covers);
+            if std::mem::replace(&mut told.covers, is) != is {
+                changed.push(Changed::Upstream(child.incident_id.clone()));
+            }
         }
+        changed
+    }
+
+    /// Every silence that there is.
+    pub(crate) fn all(&self) -> Vec<Changed> {
+        self.silences.keys().cloned().map(Changed::Silence).collect()
+    }
+
+    /// What has a place in a silence that ends when nothing matches it, and whether it knows that it is resolved.
+    pub(crate) fn watched(&self, id: &SilenceId) -> Vec<(IncidentId, bool)> {
+        let watches = self.silences.get(id).filter(|q| q.silence.unmatched_s.is_some());
+        let of = watches.into_iter().flat_map(|q| q.muted.keys().map(|id| (id.clone(), q.over.contains(id))));
+        of.collect()
     }
 
     /// Silences that mute an incident, and do not know yet that it is resolved.
     pub(crate) fn that_have(&self, id: &IncidentId) -> Vec<SilenceId> {
-        let have = |q: &Quieted| q.muted.contains_key(id) && !q.over.contains(id);
+        let watches = |q: &Quieted| q.silence.unmatched_s.is_some();
+        let have = |q: &Quieted| watches(q) && q.muted.contains_key(id) && !q.over.contains(id);
         self.silences.iter().filter(|(_, q)| have(q)).map(|(id, _)| id.clone()).collect()
     }
 
     /// Why a silence that matches an incident does not mute it.
     pub(crate) fn refused_by(&self, incident: &Incident, now: Timestamp) -> Option<String> {
         let full = |q: &&Quieted| {
-            let holds = now < q.until() && names(&q.silence.of, incident);
+            let holds = now < q.until() && mutes(&q.silence.of, incident);
             holds && matches!(q.place(incident), Place::Full)
         };
         self.silences.values().find(full).map(|q| {
@@ -432,7 +452,7 @@ impl Mutes {
     pub(crate) fn listed_by(&self, changed: &[Changed]) -> Vec<IncidentId> {
         let silence = |changed: &Changed| match changed {
             Changed::Silence(id) => self.silence(id),
-            Changed::Upstream(_) => None,
+            Changed::Place(_) | Changed::Upstream(_) => None,
         };
         let listed = changed.iter().filter_map(silence).flat_map(|silence| &silence.listed);
         listed.map(|listed| listed.incident_id.clone()).collect()
@@ -490,9 +510,10 @@ pub fn silences(told: impl IntoIterator<Item = (String, Option<Control>)>) -> Ve
     mutes.silences.into_values().map(view).collect()
 }
 
-/// Conditions hold of tocsin's own incidents only where they say so.
-fn names(of: &Matches, incident: &Incident) -> bool {
-    incident.source != Source::Own || of.source.contains(&Source::Own)
+/// Whether conditions mean an incident: tocsin's own only where they say so.
+#[must_use]
+pub fn mutes(of: &Matches, incident: &Incident) -> bool {
+    of.holds(incident) && (incident.source != Source::Own || of.source.contains(&Source::Own))
 }
 
 /// As the audit has it.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use wire::outbox::OutboxState;
 use wire::page::{Page, PageKind};
 use wire::response::Response;
-use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Severity, Timestamp};
+use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Severity, SilenceId, Timestamp};
 
 use crate::life::{Signal, Stage};
 use crate::mutes::Muter;
@@ -48,11 +48,26 @@ pub(crate) struct IncidentState {
     /// When it was first taken in, and when nothing was left to do.
     pub(crate) since: Timestamp,
     pub(crate) ended_at: Option<Timestamp>,
-    /// Others are told that it is open, in this severity and since then, lest what comes from it pages.
+    /// What others are told of it, lest what comes from it pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) upstream: Option<(Severity, Timestamp)>,
+    pub(crate) upstream: Option<Box<ToldUpstream>>,
+    /// The silence that it last asked for a place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked: Option<SilenceId>,
     #[serde(skip)]
     pub(crate) filed: Filed,
+}
+
+/// What others know of an incident from which theirs may come, beside what never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ToldUpstream {
+    pub(crate) severity: Severity,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tier: Option<u8>,
+    /// When they were first told, by the machine's recorded clock.
+    pub(crate) since: Timestamp,
 }
 
 /// Where people stand. Each live state holds exactly the timer that it needs.

@@ -87,9 +87,9 @@ pub enum BackendError {
     Ambiguous(usize),
     /// What a silence would mute is not what it lists.
     #[error(
-        "it would mute {total} incidents now, and these were not listed: [{new}]; look at the preview again"
+        "it would mute {total} incidents now: [{new}] were not listed, [{gone}] were and are over; look at the preview again"
     )]
-    NotAsListed { total: u64, new: String },
+    NotAsListed { total: u64, new: String, gone: String },
     /// It can never be done.
     #[error("{0}")]
     Invalid(String),

@@ -126,6 +126,10 @@ pub(crate) async fn make(
         );
         return Err(Problem::new(422, "invalid", why).at("incidents_max"));
     }
+    if unmatched_s == Some(0) {
+        let why = "unmatched_s = 0 would end it at once: leave it out, or give it a time";
+        return Err(Problem::new(422, "invalid", why).at("unmatched_s"));
+    }
     let reason = checked_text("reason", reason)?;
     let new = NewSilence { of, for_s, until_resolved, unmatched_s, incidents_max, listed, reason };
     let ask = SilenceAsk::Make(Box::new(new));

@@ -40,6 +40,7 @@ pub const CHECKPOINTS: &str = "tocsin_audit_checkpoints_total";
 pub const HEARTBEATS: &str = "tocsin_heartbeats_total";
 pub const CANARY: &str = "tocsin_canary_records_total";
 pub const ACCESS: &str = "tocsin_access_total";
+pub const INBOUND: &str = "tocsin_inbound_total";
 pub const DATA_GAPS: &str = "tocsin_data_gaps_total";
 
 /// Names every metric to the recorder; call once, after it is installed.
@@ -66,10 +67,32 @@ pub fn describe() {
     describe_histogram!(PANE_LATENCY, Unit::Seconds, "From the commit of a pane's last part to its verdict");
     describe_gauge!(INCIDENTS_OPEN, "Incidents whose signal is open, by severity and family");
     describe_counter!(INCIDENTS, "Incident records, by change, severity and family");
-    describe_counter!(PAGES, "Attempts to page, by receiver and outcome");
-    describe_counter!(FAILED_OPEN, "Takeovers after which pages left before all that waited was read");
     describe_gauge!(BUDGET_SPENT, "False pages and tickets granted so far");
     describe_gauge!(BUDGET_PER_WEEK, "False pages and tickets that the operator allows a week");
+    describe_histogram!(RESTORE, Unit::Seconds, "Time until the state of a partition was read back, by role");
+    describe_histogram!(TRANSACTION, Unit::Seconds, "Time of one commit, by role");
+    describe_counter!(TRANSACTIONS, "Transactions, by role and outcome");
+    describe_gauge!(TABLE_SIZE, "Entries in a bounded table");
+    describe_gauge!(TABLE_BOUND, "Most entries that a table may have");
+    describe_counter!(
+        NOT_COUNTED,
+        "Predictions and labels that were not counted, or not as what they said they were, by reason"
+    );
+    describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
+    describe_gauge!(READY, "1 when the role has restored its state and is working");
+    describe_counter!(CONFIG_RELOADS, "Looks at a config file that had changed or was asked for, by outcome");
+    describe_counter!(
+        CONFIG_REPLACED,
+        "Configs that this process put in the place of another in a panes partition"
+    );
+    describe_gauge!(CONFIG_INFO, "1 for the digest of the config that judges a panes partition, else 0");
+    describe_counter!(DATA_GAPS, "Partitions whose committed offset had expired, by topic");
+    describe_escalation();
+}
+
+fn describe_escalation() {
+    describe_counter!(PAGES, "Attempts to page, by receiver and outcome");
+    describe_counter!(FAILED_OPEN, "Takeovers after which pages left before all that waited was read");
     describe_counter!(
         HEARTBEATS,
         "Signs of life to the checker outside, by outcome: sent, withheld (something is not well here), failed"
@@ -83,15 +106,6 @@ pub fn describe() {
         ACCESS,
         "Requests that read or act on one incident, the audit or a person, by what and outcome"
     );
-    describe_histogram!(RESTORE, Unit::Seconds, "Time until the state of a partition was read back, by role");
-    describe_histogram!(TRANSACTION, Unit::Seconds, "Time of one commit, by role");
-    describe_counter!(TRANSACTIONS, "Transactions, by role and outcome");
-    describe_gauge!(TABLE_SIZE, "Entries in a bounded table");
-    describe_gauge!(TABLE_BOUND, "Most entries that a table may have");
-    describe_counter!(
-        NOT_COUNTED,
-        "Predictions and labels that were not counted, or not as what they said they were, by reason"
-    );
     describe_counter!(ESCALATION, "What the escalation machine did, turned away or cut short, by event");
     describe_gauge!(
         INCIDENTS_KNOWN,
@@ -102,15 +116,10 @@ pub fn describe() {
         INCIDENTS_MUTED,
         "Incidents about which nobody is paged just now: silences, maintenance, upstream"
     );
+    describe_counter!(
+        INBOUND,
+        "Events of PagerDuty and alerts of Alertmanager that were sent to this process, by what became of them"
+    );
     describe_gauge!(SILENCES, "Silences that have not ended");
     describe_gauge!(PAGES_PENDING, "Pages not yet delivered, by receiver, waiting for room or on their way");
-    describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
-    describe_gauge!(READY, "1 when the role has restored its state and is working");
-    describe_counter!(CONFIG_RELOADS, "Looks at a config file that had changed or was asked for, by outcome");
-    describe_counter!(
-        CONFIG_REPLACED,
-        "Configs that this process put in the place of another in a panes partition"
-    );
-    describe_gauge!(CONFIG_INFO, "1 for the digest of the config that judges a panes partition, else 0");
-    describe_counter!(DATA_GAPS, "Partitions whose committed offset had expired, by topic");
 }

@@ -17,7 +17,7 @@ pub const CONDITIONS_BYTES_MAX: usize = 8 * 1024;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Control {
-    Silence(Silence),
+    Silence(Box<Silence>),
     Claim(Claim),
     Over(Over),
     Upstream(Box<Upstream>),
@@ -28,7 +28,7 @@ impl Control {
     #[must_use]
     pub fn key(&self) -> String {
         match self {
-            Self::Silence(Silence { silence_id, .. }) => format!("silence/{silence_id}"),
+            Self::Silence(silence) => format!("silence/{}", silence.silence_id),
             Self::Claim(Claim { silence_id, incident_id, .. }) => format!("claim/{silence_id}/{incident_id}"),
             Self::Over(Over { silence_id, incident_id, .. }) => format!("over/{silence_id}/{incident_id}"),
             Self::Upstream(upstream) => format!("upstream/{}", upstream.incident.incident_id),

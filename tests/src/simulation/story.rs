@@ -288,13 +288,7 @@ pub fn tell(telling: &Telling) -> Told {
         if now == ANSWERED {
             person.see_to_all(now);
         }
-        // In one story of three: it begins before anything opens, and ends while requests still fail.
-        if telling.seed % 3 == 1 && now == CALM {
-            let command = pager::silence(start().plus_ms(2_000), 24);
-            outside
-                .append(&[silence_record(&settings(0, Duration::ZERO), &command)])
-                .expect("people are not refused");
-        }
+        silence(telling, &outside, now);
         look_and_answer(&mut person, &outside, &world, now);
         let batch: Vec<_> =
             std::iter::from_fn(|| written.next_if(|w| w.at + CALM <= now)).map(|w| w.record).collect();
@@ -330,6 +324,15 @@ pub fn tell(telling: &Telling) -> Told {
     drop(scheduler);
     let end = now + CLOSING;
     Told { world, topics: Topics::of(NAMESPACE), coverage, failures, kills, end, line }
+}
+
+/// In one story of three somebody wants silence before anything opens; it ends while requests still fail.
+fn silence(telling: &Telling, outside: &SimLog, now: Duration) {
+    if telling.seed % 3 == 1 && now == CALM {
+        let command = pager::silence(start().plus_ms(2_000), 24);
+        let record = silence_record(&settings(0, Duration::ZERO), &command);
+        outside.append(&[record]).expect("people are not refused");
+    }
 }
 
 /// What is told of incidents is seen, and some of it answered.

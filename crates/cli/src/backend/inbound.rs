@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http_api::{BackendError, CommandReceipt, NewIncident};
 use runtime::log::Log;
+use runtime::metrics::INBOUND;
 use runtime::shown::Shown;
 use runtime::views::Views;
 use serde_json::Value;
@@ -12,18 +13,8 @@ use wire::{AlertKey, CommandId, Incident, IncidentId, Source, Timestamp};
 
 use super::{Backend, unavailable};
 
-const INBOUND: &str = "tocsin_inbound_total";
-
 /// Most incidents among which an alert is looked for: some two seconds.
 const LOOKED_MAX: usize = 100_000;
-
-/// Names the metric to the recorder.
-pub(super) fn describe() {
-    metrics::describe_counter!(
-        INBOUND,
-        "Events of PagerDuty and alerts of Alertmanager that were sent to this process, by what became of them"
-    );
-}
 
 pub(super) fn count(from: &'static str, outcome: &'static str, count: u64) {
     metrics::counter!(INBOUND, "from" => from, "outcome" => outcome).increment(count);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use escalate::{EscalateConfig, SilenceView};
+use escalate::SilenceView;
 use http_api::{AskedSilence, BackendError, Previewed, SilenceItem, SilencePreview, SilenceReceipt};
 use runtime::log::{Isolation, Log, TopicPartition};
 use runtime::settings::Settings;
@@ -57,7 +57,7 @@ pub(super) fn preview<L: Log>(
         log.read(&at, ends.start, Some(ends.stable), Isolation::Committed, &mut |record| {
             let id = record.key.map(|key| IncidentId::new(String::from_utf8_lossy(key)));
             let incident = record.value.and_then(|value| serde_json::from_slice::<Incident>(value).ok());
-            match (id, incident.filter(|incident| of.holds(incident))) {
+            match (id, incident.filter(|incident| escalate::mutes(of, incident))) {
                 (_, Some(incident)) => drop(found.insert(incident.incident_id.clone(), previewed(incident))),
                 (Some(id), None) => drop(found.remove(&id)),
                 (None, None) => (),
@@ -85,38 +85,38 @@ fn previewed(incident: Incident) -> Previewed {
 pub(super) fn ask<L: Log>(
     log: &L,
     settings: &Settings,
-    (limits, now): (&EscalateConfig, Timestamp),
+    views: &Views,
+    now: Timestamp,
     asked: AskedSilence,
 ) -> Result<SilenceReceipt, BackendError> {
     let AskedSilence { command_id, principal, silence_id, ask } = asked;
-    if let SilenceAsk::Make(new) = &ask {
-        if let Some(why) = escalate::silence_refused(new, limits) {
-            return Err(BackendError::Invalid(why));
-        }
-        let mutes = preview(log, settings, &new.of)?;
-        let mut is: Vec<&Listed> = mutes.incidents.iter().map(|p| &p.listed).collect();
-        let mut listed: Vec<&Listed> = new.listed.iter().collect();
-        (is.sort(), listed.sort());
-        if is != listed || mutes.total > u64::from(SILENCED_MAX) {
-            let ids =
-                |of: &[&Listed]| of.iter().map(|l| l.incident_id.as_str()).collect::<Vec<_>>().join(", ");
-            let new: Vec<&Listed> = is.iter().filter(|l| !listed.contains(l)).copied().collect();
-            return Err(BackendError::NotAsListed { total: mutes.total, new: ids(&new) });
-        }
-    }
     let text = serde_json::to_vec(&ask).expect("what is asked is plain data");
     let (by, at) = (principal.name.as_bytes(), now.as_ms().to_be_bytes());
     let command_id = command_id.unwrap_or_else(|| CommandId::of(&[b"silence", by, &text, &at]));
     // A repeat with the same key is the same silence.
     let silence_id =
         silence_id.unwrap_or_else(|| SilenceId::of(&[b"silence", command_id.as_str().as_bytes()]));
-    let command = SilenceCommand {
-        command_id: command_id.clone(),
-        silence_id: silence_id.clone(),
-        issued_at: now,
-        principal,
-        ask,
-    };
+    let receipt = SilenceReceipt { command_id: command_id.clone(), silence_id: silence_id.clone() };
+    if let SilenceAsk::Make(new) = &ask {
+        let made = |item: &SilenceItem| item.silence.silence_id == silence_id;
+        if views.answer_to(&command_id).is_some() || list(log, settings, views)?.iter().any(made) {
+            return Ok(receipt);
+        }
+        let mutes = preview(log, settings, &new.of)?;
+        let mut is: Vec<&Listed> = mutes.incidents.iter().map(|p| &p.listed).collect();
+        let mut listed: Vec<&Listed> = new.listed.iter().collect();
+        is.sort();
+        listed.sort();
+        if is != listed || mutes.total > u64::from(SILENCED_MAX) {
+            let but = |of: &[&Listed], without: &[&Listed]| {
+                let of = of.iter().filter(|l| !without.contains(l));
+                of.map(|l| l.incident_id.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            let (new, gone) = (but(&is, &listed), but(&listed, &is));
+            return Err(BackendError::NotAsListed { total: mutes.total, new, gone });
+        }
+    }
+    let command = SilenceCommand { command_id, silence_id, issued_at: now, principal, ask };
     log.append(&[runtime::silence_record(settings, &command)]).map_err(unavailable)?;
-    Ok(SilenceReceipt { command_id, silence_id })
+    Ok(receipt)
 }

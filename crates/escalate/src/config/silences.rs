@@ -62,7 +62,7 @@ pub struct InhibitConfig {
     /// Only what has the subject of the incident upstream in its lineage.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lineage: bool,
-    /// Seconds from its opening for which it covers others at most.
+    /// Seconds from when it was first seen open for which it covers others at most.
     #[serde(default = "four_hours")]
     pub for_s: u32,
 }

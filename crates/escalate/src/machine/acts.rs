@@ -68,13 +68,13 @@ impl IncidentState {
     /// The step at the present position pages, now, unless something mutes the incident.
     fn page_step(&mut self, desk: &mut Desk, nominal: Timestamp) {
         match desk.verdict(&self.incident) {
-            Verdict::Pages => {
+            Verdict::Asks(silence) if !self.has_called() => self.ask(desk, silence),
+            Verdict::Pages | Verdict::Asks(_) => {
                 desk.notice = desk.mutes.refused_by(&self.incident, desk.now);
                 self.page_step_now(desk, nominal);
                 desk.notice = None;
             }
             Verdict::Muted(mute) => self.mute(desk, mute),
-            Verdict::Asks(silence) => self.ask(desk, silence),
         }
     }
 

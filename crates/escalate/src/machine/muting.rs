@@ -12,8 +12,8 @@ use wire::page::PageKind;
 use wire::response::ResponseChange;
 use wire::{Evidence, Incident, IncidentId, SilenceId, Timestamp};
 
-use super::Machine;
 use super::acts::Said;
+use super::{Machine, TICK_MAX};
 use crate::answers::Answer;
 use crate::audit::{Entry, TOCSIN};
 use crate::config::EscalateConfig;
@@ -22,10 +22,13 @@ use crate::effect::Effect;
 use crate::life::Signal;
 use crate::mutant::{self, Mutant};
 use crate::mutes::{Changed, Mute, Muter, Verdict};
-use crate::state::{IncidentState, People, Waits};
+use crate::state::{IncidentState, People, ToldUpstream, Waits};
 
 /// Longest wait for a place in a silence. After it the incident pages.
 const ASKED_MS: i64 = 5_000;
+
+/// A silence that was asked for so long ago is not made: its preview is of another time.
+const STALE_MS: i64 = 30_000;
 
 /// The partition that makes and ends silences.
 const HOME: u32 = 0;
@@ -42,6 +45,7 @@ impl IncidentState {
         }
         let before = format!("round {} step {}", self.position.round, self.position.step);
         let after = format!("open, nobody is paged until {until}");
+        let says = desk.bounded(&says, TEXT_BYTES_MAX);
         desk.note(self.id(), "incident.muted", before, after, says.clone());
         if !matches!(by, Muter::Asked(_)) {
             desk.count.muted += 1;
@@ -55,9 +59,14 @@ impl IncidentState {
 
     /// Asks for a place in a silence that matches. It has the next word, or pages a moment later.
     pub(super) fn ask(&mut self, desk: &mut Desk, silence_id: SilenceId) {
-        let claim = Claim { silence_id: silence_id.clone(), incident_id: self.id().clone(), at: desk.now };
-        let control = Control::Claim(claim);
-        desk.effects.push(Effect::Control { key: control.key(), control: Some(Box::new(control)) });
+        // Its place is that of its first word: a second one would stand behind those that came meanwhile.
+        if self.asked.as_ref() != Some(&silence_id) {
+            let incident_id = self.id().clone();
+            let claim = Claim { silence_id: silence_id.clone(), incident_id, at: desk.now };
+            let control = Control::Claim(claim);
+            desk.effects.push(Effect::Control { key: control.key(), control: Some(Box::new(control)) });
+            self.asked = Some(silence_id.clone());
+        }
         let says = format!("asks for a place in silence {silence_id}");
         let until = desk.now.plus_ms(ASKED_MS);
         self.mute(desk, Mute { by: Muter::Asked(silence_id), until, says });
@@ -75,14 +84,33 @@ impl IncidentState {
                     self.unmute(desk, &format!("silence {silence} matches it, and did not take it in time"));
                 }
             }
-            Verdict::Asks(silence) => self.ask(desk, silence),
-            Verdict::Pages => {
+            Verdict::Asks(silence) if !self.has_called() => self.ask(desk, silence),
+            Verdict::Pages | Verdict::Asks(_) => {
                 let why = match &by {
                     Muter::Asked(_) | Muter::Silence(_) => desk.mutes.refused_by(&self.incident, desk.now),
                     Muter::Maintenance(_) | Muter::Upstream(_) => None,
                 };
                 self.unmute(desk, &why.unwrap_or_else(|| format!("it was muted until now by {by}")));
             }
+        }
+    }
+
+    /// Whether somebody was called about it in this generation. Then it is no later match of a silence: whoever made that
+    /// saw it, or would have.
+    pub(super) fn has_called(&self) -> bool {
+        let generation = self.incident.generation;
+        self.pages.iter().any(|p| p.kind == PageKind::Trigger && p.generation == generation)
+    }
+
+    /// Whether what mutes it, or what it says downstream, may be another now.
+    pub(super) fn is_to_be_looked_at(&self, desk: &Desk) -> bool {
+        let People::Open { due, waits: Waits::Muted(by), .. } = &self.people else {
+            return self.told_downstream(desk) != self.upstream;
+        };
+        match desk.verdict(&self.incident) {
+            Verdict::Muted(mute) => mute.by != *by || Some(mute.until) != *due,
+            Verdict::Asks(silence) => *by != Muter::Asked(silence) || due.is_some_and(|due| due <= desk.now),
+            Verdict::Pages => true,
         }
     }
 
@@ -112,30 +140,33 @@ impl IncidentState {
         }
     }
 
-    /// Tells others that it is open, or no longer is, where others may come from it. What is muted by something upstream
-    /// itself is not said: that covers what comes from this too.
-    pub(super) fn tell_downstream(&mut self, desk: &mut Desk) {
+    /// What others are told of it now: that it is open, where others may come from it. Nothing of what is covered itself, so that
+    /// of two that come from each other one pages.
+    fn told_downstream(&self, desk: &Desk) -> Option<Box<ToldUpstream>> {
         let people = match &self.people {
             People::Open { .. } | People::Acknowledged { .. } | People::Mitigated { .. } => true,
             People::Resolved { .. } | People::Closed { .. } => false,
         };
         let covered = matches!(self.muter(), Some(Muter::Upstream(_)));
-        let quiet = desk.current.quiet();
-        let is = people
-            && self.signal == Signal::Open
-            && !covered
-            && !quiet.inhibitions.is_empty()
-            && quiet.is_upstream(&self.incident);
-        let severity = self.incident.severity;
-        let told = is.then(|| (severity, self.upstream.map_or(desk.now, |(_, since)| since)));
+        let is = people && self.signal == Signal::Open && !covered;
+        let Incident { severity, context: Context { owner, tier, .. }, .. } = &*self.incident;
+        (is && desk.current.quiet().is_upstream(&self.incident)).then(|| {
+            let since = self.upstream.as_ref().map_or(desk.now, |told| told.since);
+            Box::new(ToldUpstream { severity: *severity, owner: owner.clone(), tier: *tier, since })
+        })
+    }
+
+    /// Tells others what is new of that.
+    pub(super) fn tell_downstream(&mut self, desk: &mut Desk) {
+        let told = self.told_downstream(desk);
         if told == self.upstream {
             return;
         }
-        self.upstream = told;
-        let control = told.map(|(_, since)| {
-            let incident = bare(&self.incident);
+        let control = told.as_ref().map(|told| {
+            let (incident, since) = (bare(&self.incident), told.since);
             Box::new(Control::Upstream(Box::new(Upstream { incident, since })))
         });
+        self.upstream = told;
         desk.effects.push(Effect::Control { key: format!("upstream/{}", self.id()), control });
     }
 
@@ -163,22 +194,63 @@ impl Machine {
         }
         let mutes = &mut self.desk.mutes;
         let take = |(key, control): (String, Option<Box<Control>>)| mutes.take(&key, control.map(|c| *c));
-        let changed: Vec<Changed> = told.into_iter().filter_map(take).collect();
+        let mut changed: Vec<Changed> = told.into_iter().filter_map(take).collect();
         self.sweep();
-        if changed.is_empty() {
-            return;
+        if changed.iter().any(|changed| matches!(changed, Changed::Upstream(_))) {
+            changed.extend(self.desk.mutes.settle(self.desk.current.quiet()));
         }
-        let mutes = &mut self.desk.mutes;
-        mutes.settle(self.desk.current.quiet());
         self.ending.retain(|id| self.desk.mutes.silence(id).is_some());
+        self.making.retain(|id| self.desk.mutes.silence(id).is_none());
         // Before it has started it knows only a part of what is true.
-        if self.desk.owner.is_none() {
+        if changed.is_empty() || self.desk.owner.is_none() {
             return;
         }
-        for id in self.desk.mutes.listed_by(&changed) {
+        self.mute_listed(&changed);
+        self.look_again_at(|by| changed.iter().any(|changed| by.is_of(changed)));
+        for changed in changed {
+            if let Changed::Silence(id) | Changed::Place(id) = changed {
+                self.reconcile(&id);
+            }
+        }
+    }
+
+    /// Mutes what silences list, as far as it pages now.
+    fn mute_listed(&mut self, changed: &[Changed]) {
+        for id in self.desk.mutes.listed_by(changed) {
             self.with_if(&id, |state| state.muter().is_none(), IncidentState::silenced);
         }
-        self.look_again_at(|by| changed.iter().any(|changed| by.is_of(changed)));
+    }
+
+    /// A new owner: what was told while nobody worked on the partition.
+    pub(super) fn control_again(&mut self) {
+        self.sweep();
+        let all = self.desk.mutes.all();
+        self.mute_listed(&all);
+        self.look_again_at(|_| true);
+        for changed in all {
+            if let Changed::Silence(id) = changed {
+                self.reconcile(&id);
+            }
+        }
+    }
+
+    /// A silence that ends when nothing matches it hears of what ended, or came back, before it knew of it.
+    fn reconcile(&mut self, id: &SilenceId) {
+        let ends = |id: &IncidentId| self.incidents.ended_at(id).is_some();
+        let mutes = |by: &Muter, of: &IncidentId| self.index.muted.contains(&(by.clone(), of.clone()));
+        let (at, by) = (self.desk.now, Muter::Silence(id.clone()));
+        for (incident, is_over) in self.desk.mutes.watched(id) {
+            let over = Over { silence_id: id.clone(), incident_id: incident, at };
+            let incident = &over.incident_id;
+            if !is_over && ends(incident) {
+                let control = Control::Over(over);
+                let key = control.key();
+                self.desk.effects.push(Effect::Control { key, control: Some(Box::new(control)) });
+            } else if is_over && mutes(&by, incident) {
+                let key = Control::Over(over).key();
+                self.desk.effects.push(Effect::Control { key, control: None });
+            }
+        }
     }
 
     /// Takes back what partitions wrote for a silence before they heard of its end.
@@ -191,10 +263,25 @@ impl Machine {
 
     /// Incidents that one of these mutes page, if nothing mutes them now.
     pub(super) fn look_again_at(&mut self, of: impl Fn(&Muter) -> bool) {
-        let ids: Vec<IncidentId> =
-            self.index.muted.iter().filter(|(by, _)| of(by)).map(|(_, id)| id.clone()).collect();
-        for id in ids {
-            self.with(&id, IncidentState::look_again);
+        let muted = self.index.muted.iter().filter(|(by, _)| of(by));
+        self.to_look.extend(muted.map(|(_, id)| id.clone()));
+        self.look_on();
+    }
+
+    /// As that, and every incident from which others may come tells so.
+    pub(super) fn look_again_at_all(&mut self) {
+        self.to_look.extend(self.incidents.keys().cloned());
+        self.look_on();
+    }
+
+    /// Looks at as many as one step takes; the rest is due at once.
+    pub(super) fn look_on(&mut self) {
+        for _ in 0..TICK_MAX {
+            let Some(id) = self.to_look.pop_first() else { return };
+            let desk = &self.desk;
+            if self.incidents.get(&id).is_some_and(|state| state.is_to_be_looked_at(desk)) {
+                self.with(&id, IncidentState::look_again);
+            }
         }
     }
 
@@ -228,7 +315,8 @@ impl Machine {
 
     /// Makes a silence, ends one, or says why not.
     pub(super) fn silence(&mut self, command: SilenceCommand) {
-        let SilenceCommand { command_id, silence_id, issued_at: _, principal, ask } = command;
+        let SilenceCommand { command_id, silence_id, issued_at, principal, ask } = command;
+        let age_ms = self.desk.now.since_ms(issued_at);
         if self.answers.get(&command_id).is_some() {
             self.desk.count.duplicates += 1;
             return;
@@ -239,6 +327,13 @@ impl Machine {
             Err(format!("{} may look, not act: it takes a responder", principal.role.name()))
         } else {
             match ask {
+                // What it lists is what was open then; and what had that name may have ended long ago.
+                SilenceAsk::Make(_) if age_ms > STALE_MS => {
+                    let s = age_ms / 1000;
+                    Err(format!(
+                        "it was asked for {s} s ago, when nobody worked on it: look at the preview again"
+                    ))
+                }
                 SilenceAsk::Make(new) => self.make_silence(&silence_id, &by, *new),
                 SilenceAsk::End { reason } => self.end_silence_if_any(&silence_id, &by, reason),
             }
@@ -266,10 +361,10 @@ impl Machine {
         }
         let most = limits.silences_max as usize;
         let NewSilence { of, for_s, until_resolved, unmatched_s, incidents_max, listed, reason } = new;
-        if self.desk.mutes.silences() >= most {
+        if self.desk.mutes.silences() + self.making.len() >= most {
             return Err(format!("there are {most} silences already (silences_max): end one"));
         }
-        if self.desk.mutes.silence(id).is_some() {
+        if self.desk.mutes.silence(id).is_some() || self.making.contains(id) {
             return Err("there is such a silence already".into());
         }
         let (made_at, reason) = (self.desk.now, self.desk.bounded(&reason, TEXT_BYTES_MAX));
@@ -297,7 +392,8 @@ impl Machine {
             why: Some(reason),
             ..Entry::default()
         });
-        let control = Control::Silence(silence);
+        self.making.insert(id.clone());
+        let control = Control::Silence(Box::new(silence));
         self.desk.effects.push(Effect::Control { key: control.key(), control: Some(Box::new(control)) });
         Ok(())
     }
@@ -313,8 +409,7 @@ impl Machine {
 }
 
 /// Why nobody may ask for such a silence; what would be right.
-#[must_use]
-pub fn refuses(new: &NewSilence, limits: &EscalateConfig) -> Option<String> {
+fn refuses(new: &NewSilence, limits: &EscalateConfig) -> Option<String> {
     let NewSilence { of, for_s, until_resolved: _, unmatched_s: _, incidents_max, listed, reason } = new;
     let longest = u64::from(limits.silence_max_s);
     if of.is_everything() {
@@ -338,5 +433,5 @@ pub fn refuses(new: &NewSilence, limits: &EscalateConfig) -> Option<String> {
     reason.trim().is_empty().then(|| "say why: whoever is not paged will ask".into())
 }
 
-/// Silences whose end was written and has not come back yet.
-pub(super) type Ending = BTreeSet<SilenceId>;
+/// Silences of which something was written that has not come back yet.
+pub(super) type OnItsWay = BTreeSet<SilenceId>;

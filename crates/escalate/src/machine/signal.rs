@@ -112,6 +112,7 @@ impl IncidentState {
             since: desk.now,
             ended_at: None,
             upstream: None,
+            asked: None,
             filed: Filed::default(),
             incident: Arc::new(incident),
         };
@@ -155,6 +156,7 @@ impl IncidentState {
                 self.tell(desk);
                 self.look_again_as_it_is(desk);
             }
+            Decision::Record if self.muter().is_some() => self.look_again_as_it_is(desk),
             Decision::Tell => self.tell(desk),
             // What was put off was a ticket.
             Decision::Reroute if event == Event::BecamePage && self.is_snoozed() => {

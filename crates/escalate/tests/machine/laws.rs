@@ -341,8 +341,8 @@ impl World {
             }
         }
         for (silence, n) in muted {
-            let made = self.control.iter().filter(|(key, _)| *key == format!("silence/{silence}"));
-            let Some((_, Some(control))) = made.last() else { panic!("{silence} has ended") };
+            let made = self.control.iter().rfind(|(key, _)| *key == format!("silence/{silence}"));
+            let Some((_, Some(control))) = made else { panic!("{silence} has ended") };
             let Control::Silence(made) = &**control else { panic!("a silence") };
             assert!(n <= made.incidents_max as usize, "{n} are muted: {made:?}");
         }
@@ -592,9 +592,11 @@ impl World {
         let mut again = Machine::new(0, signing());
         for ((input, now), effects) in self.recorded.iter().zip(&self.effects) {
             let repeated = again.handle(input.clone(), *now);
-            let kind = |effect: &Effect| match effect {
-                Effect::State { key, .. } => format!("state of {}", String::from_utf8_lossy(key)),
-                other => format!("{other:?}").chars().take(300).collect(),
+            let kind = |effect: &Effect| {
+                if let Effect::State { key, .. } = effect {
+                    return format!("state of {}", String::from_utf8_lossy(key));
+                }
+                format!("{effect:?}").chars().take(300).collect()
             };
             let [was, now] = [effects, &repeated].map(|all| all.iter().map(kind).collect::<Vec<_>>());
             assert!(repeated == *effects, "{input:?}\n  was {was:#?}\n  now {now:#?}");

@@ -152,7 +152,7 @@ fn whoever_has_no_answer_in_time_pages() {
         by: "p-1".into(),
         reason: "a rollout".into(),
     };
-    let control = Control::Silence(silence);
+    let control = Control::Silence(Box::new(silence));
     let told = escalate::Input::Control(vec![(control.key(), Some(Box::new(control)))]);
     give(&mut machine, told, 0);
     give(&mut machine, escalate::Input::Started { owner: "one".into() }, 0);
@@ -552,4 +552,105 @@ fn who_was_first_upstream_is_the_same_whatever_compaction_left() {
         let first = format!("incident {} upstream", owned("elsewhere").incident_id);
         assert_eq!([by("b"), by("c")], [Some(first.clone()), Some(first)]);
     }
+}
+
+#[test]
+fn what_pages_already_and_was_not_listed_pages_on_whatever_room_there_is() {
+    let fraud = opened("fraud", Sev2);
+    let script = Script::new(ONE)
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        // Its preview was of another time.
+        .silence(10_000, make("s", wanted(of("fraud"), 300, 5, &[])))
+        .want(60_000..=60_000, Trigger, "pager/ana")
+        .push(70_000, &next(&fraud, Change::Cleared, Sev2))
+        .want(70_000..=70_000, Resolve, "pager/ana")
+        .push(80_000, &reopened(&next(&fraud, Change::Cleared, Sev2), Sev2))
+        .run(150_000);
+    let view = script.machine().incident_view(&fraud.incident_id).expect("known");
+    assert_eq!(view.muted_by.as_deref(), Some("silence s"), "what comes back is a later match");
+}
+
+#[test]
+fn a_silence_that_was_asked_for_while_nobody_worked_is_not_made() {
+    let script = Script::new(ONE)
+        .crash(1_000, 60_000)
+        .silence(2_000, make("s", wanted(of("fraud"), 300, 5, &[])))
+        .push(70_000, &opened("fraud", Sev2))
+        .want(70_000..=70_000, Trigger, "pager/ana")
+        .run(80_000);
+    assert!(answer(&script, "make-s").contains("look at the preview again"));
+}
+
+#[test]
+fn an_exercise_upstream_mutes_no_real_incident() {
+    let exercise = Incident { drill: true, ..outage() };
+    Script::new(&upstream())
+        .push(0, &exercise)
+        .want(0..=0, Trigger, "pager/ana")
+        .ask(1_000, command("c1", &exercise.incident_id, "ana", acknowledge(Some(3_000))))
+        .want(1_000..=1_100, Acknowledge, "pager/ana")
+        .push(2_000, &built_on_it("fraud"))
+        .want(2_000..=2_000, Trigger, "pager/ana")
+        .run(30_000);
+}
+
+#[test]
+fn what_changes_its_owner_is_not_muted_by_what_was_of_the_old_one() {
+    let owned = |owner: &str| {
+        let mut incident = opened("fraud", Sev2);
+        incident.context.owner = Some(owner.into());
+        incident
+    };
+    let theirs = Matches { owner: vec!["a".into()], ..Matches::default() };
+    let corrected = Incident { sequence: 2, change: Change::Updated, ..owned("b") };
+    let script = Script::new(ONE)
+        .silence(0, make("s", wanted(theirs, 300, 5, &[])))
+        .push(1_000, &owned("a"))
+        .push(20_000, &corrected)
+        .want(20_000..=20_000, Trigger, "pager/ana")
+        .run(30_000);
+    let notice = script.sent[0].page.notice.as_deref();
+    assert_eq!(notice, Some("it changed, and silence s mutes it no more"));
+}
+
+#[test]
+fn what_a_silence_lists_is_not_paged_by_whoever_takes_over_meanwhile() {
+    let fraud = opened("fraud", Sev2);
+    let listed = wanted(of("fraud"), 300, 1, &[&fraud]);
+    let silence = wire::control::Silence {
+        silence_id: SilenceId::new("s"),
+        of: listed.of,
+        made_at: at(2_000),
+        until: at(302_000),
+        until_resolved: false,
+        unmatched_s: None,
+        incidents_max: 1,
+        listed: listed.listed,
+        by: "p-1".into(),
+        reason: "a rollout".into(),
+    };
+    let told = Control::Silence(Box::new(silence));
+    let script = Script::new(ONE)
+        .answers("pager", [Some(wire::outbox::Outcome::RetryAfter { ms: 20_000, reason: "busy".into() })])
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        // Its page waits to be tried again; the first partition makes the silence elsewhere, while nobody works here.
+        .crash(1_000, 5_000)
+        .told(2_000, &told.key(), Some(told.clone()))
+        .run(100_000);
+    assert_eq!(script.machine().counts().muted, 1);
+}
+
+#[test]
+fn a_rule_that_is_loaded_reaches_what_is_open_already() {
+    let up = outage();
+    Script::new(ONE)
+        .push(0, &up)
+        .want(0..=0, Trigger, "pager/ana")
+        .ask(1_000, command("c1", &up.incident_id, "ana", acknowledge(Some(3_000))))
+        .want(1_000..=1_100, Acknowledge, "pager/ana")
+        .load(10_000, "another", "file", &upstream())
+        .push(20_000, &built_on_it("fraud"))
+        .run(60_000);
 }

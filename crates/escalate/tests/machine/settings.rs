@@ -173,6 +173,12 @@ fn what_is_wrong_with_when_nobody_is_paged_is_named() {
         (maintenance("incidents = {}\nhours = \"02:00-03:00\""), "has no condition"),
         (maintenance(of), "nobody would ever be paged"),
         (maintenance(&format!("{of}\nhours = \"00:00-24:00\"")), "nobody would ever be paged"),
+        (
+            maintenance(&format!(
+                "{of}\nhours = \"00:00-12:00\"\n[[silences.maintenance]]\nname = \"too\"\n{of}\nhours = \"12:00-24:00\""
+            )),
+            "with those above",
+        ),
         (maintenance(&format!("{of}\nhours = \"2-3\"")), "is not a span"),
         (maintenance(&format!("{of}\ndays = [\"holiday\"]")), "of which calendar"),
         (maintenance(&format!("{of}\nhours = \"02:00-03:00\"\nzone = \"Mars\"")), "no time zone"),

@@ -170,7 +170,7 @@ impl Backend for Memory {
         if let SilenceAsk::Make(new) = &asked.ask
             && new.of.model == ["moved"]
         {
-            return Err(BackendError::NotAsListed { total: 2, new: "b".into() });
+            return Err(BackendError::NotAsListed { total: 2, new: "b".into(), gone: String::new() });
         }
         let command_id = asked.command_id.clone().unwrap_or_else(|| CommandId::new("made"));
         self.silenced.lock().unwrap().push(asked);

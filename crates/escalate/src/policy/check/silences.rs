@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wire::Matches;
+use wire::{Matches, Timestamp};
 
 use super::{Check, key};
 use crate::config::{At, HoursConfig, InhibitConfig, MaintenanceConfig, SilencesConfig};
@@ -27,6 +27,7 @@ impl Check<'_> {
             let at = [at("maintenance"), vec![At::Index(i)]].concat();
             self.rule(&at, &config.name, &mut names);
             windows.push(self.window(&at, config, roster));
+            self.ends(&at, &windows);
         }
         let mut inhibitions = Vec::new();
         for (i, config) in config.inhibit.iter().enumerate() {
@@ -55,14 +56,20 @@ impl Check<'_> {
         let (hours, days, holidays) = (hours.clone(), days.clone(), holidays.clone());
         let hours = self.hours(at, &HoursConfig { hours, days, holidays }, &zone, roster);
         let span = self.span(at, config.from.as_deref(), config.until.as_deref(), &zone);
+        Window { name: config.name.clone(), of: config.incidents.clone(), hours, span }
+    }
+
+    /// The last of these, with those before it that are of the same incidents and have no end, must leave an hour of the week.
+    fn ends(&mut self, at: &[At], windows: &[Window]) {
+        let Some(last) = windows.last().filter(|w| w.span.until == Timestamp::MAX) else { return };
         let mut week = vec![false; 7 * 1440];
-        hours.mark(&mut week);
-        if config.until.is_none() && (hours.is_always() || !week.contains(&false)) {
-            let why =
-                "holds at every hour and has no `until`, so nobody would ever be paged; say when it ends";
+        let with = windows.iter().filter(|w| w.of == last.of && w.span.until == Timestamp::MAX);
+        with.for_each(|w| w.hours.mark(&mut week));
+        if last.hours.is_always() || !week.contains(&false) {
+            let why = "holds at every hour, by itself or with those above of the same incidents, and has no `until`, so nobody \
+                       would ever be paged; say when it ends";
             self.wrong(at, why.into());
         }
-        Window { name: config.name.clone(), of: config.incidents.clone(), hours, span }
     }
 
     fn inhibition(&mut self, at: &[At], config: &InhibitConfig) -> Inhibition {
