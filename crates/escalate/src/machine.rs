@@ -160,7 +160,13 @@ impl Machine {
             Input::Command(command) => self.command(command),
             Input::Forget(forget) => self.forget_person(*forget),
             Input::Silence(command) => self.silence(*command),
-            Input::Control(told) => self.control(told),
+            Input::Control(told) => {
+                self.control(told);
+                // Read together with the state, before there is anybody to write down what that has too much of.
+                if self.desk.owner.is_none() {
+                    return Vec::new();
+                }
+            }
             Input::Outcome { notification_id, incident_id, attempt, outcome } => {
                 self.outcome(&incident_id, &notification_id, attempt, outcome);
             }

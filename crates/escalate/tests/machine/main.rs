@@ -20,3 +20,4 @@ mod states;
 mod timing;
 mod trouble;
 mod upgrade;
+mod upstream;

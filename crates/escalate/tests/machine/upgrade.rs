@@ -14,6 +14,7 @@ use crate::harness::Script;
 use crate::muting;
 use crate::responding;
 use crate::samples::{SETTINGS, acknowledge, at, bundle, command, next, opened, policy, reopened};
+use crate::upstream;
 use wire::{Digest, Incident};
 
 /// An acknowledged incident, one whose page is unknown and whose update waits behind it, a ticket, an ended one,
@@ -188,9 +189,9 @@ fn state_of_a_team_that_responds_is_read() {
 /// One that a silence mutes, one for which it had no place, one that comes from something upstream, and that; with what the
 /// control topic has of them, by its place there.
 fn muted() -> BTreeMap<String, String> {
-    let (up, child) = (muting::outage(), muting::built_on_it("fraud"));
+    let (up, child) = (upstream::outage(), upstream::built_on_it("fraud"));
     let [one, other] = ["rank-1", "rank-2"].map(|name| opened(name, Sev2));
-    let script = Script::new(&muting::upstream())
+    let script = Script::new(&upstream::upstream())
         .silence(0, muting::make("s", muting::wanted(muting::of("rank*"), 500, 1, &[])))
         .push(100, &up)
         .want(100..=100, Trigger, "pager/ana")
@@ -213,7 +214,7 @@ const CONTROL: &str = "control/";
 
 #[test]
 fn state_of_what_is_muted_is_read() {
-    let mut machine = Machine::new(0, policy(&muting::upstream()));
+    let mut machine = Machine::new(0, policy(&upstream::upstream()));
     let mut told = Vec::new();
     for (key, value) in &kept("muted.v1.json", muted) {
         if key.starts_with(CONTROL) {
@@ -227,7 +228,7 @@ fn state_of_what_is_muted_is_read() {
     let muted: BTreeMap<String, _> =
         machine.incidents().map(|view| (view.incident.subject.name, (view.stage, view.muted_by))).collect();
     let by = |text: &str| Some(text.to_owned());
-    let up = format!("incident {} upstream", muting::outage().incident_id);
+    let up = format!("incident {} upstream", upstream::outage().incident_id);
     let want = [
         ("features", (Stage::Acknowledged, None)),
         ("fraud", (Stage::Open, Some(up))),
