@@ -6,6 +6,7 @@ mod bounds;
 mod checkpoints;
 mod feedback;
 mod harness;
+mod histories;
 mod laws;
 mod muting;
 mod oncall;
