@@ -134,6 +134,9 @@ impl Machine {
             }
             Record::Person(pseudonym, Some(name)) => {
                 self.desk.people.learn(&pseudonym, &name);
+                if self.desk.current.forgotten().contains(&name) {
+                    self.desk.people.hide(&pseudonym);
+                }
             }
             Record::Person(pseudonym, None) => self.desk.people.forget(&pseudonym),
             Record::Forgotten(pseudonym) => drop(self.desk.people.forget_for_good(&pseudonym)),

@@ -36,6 +36,8 @@ pub(crate) struct Directory {
     names: BTreeMap<String, String>,
     /// Pseudonyms of people who were forgotten: no name is kept for them again.
     forgotten: BTreeSet<String>,
+    /// Pseudonyms of people who are about to be: from now on nobody is shown their names.
+    hidden: BTreeSet<String>,
     /// Pseudonyms whose names came or went since someone asked.
     changed: BTreeSet<String>,
 }
@@ -61,7 +63,16 @@ impl Directory {
 
     /// The name behind a pseudonym; the pseudonym itself when it is forgotten.
     pub(crate) fn name<'a>(&'a self, pseudonym: &'a str) -> &'a str {
-        self.names.get(pseudonym).map_or(pseudonym, String::as_str)
+        self.shown(pseudonym).map_or(pseudonym, String::as_str)
+    }
+
+    fn shown(&self, pseudonym: &str) -> Option<&String> {
+        self.names.get(pseudonym).filter(|_| !self.hidden.contains(pseudonym))
+    }
+
+    /// Shows nobody the name behind a pseudonym, which is kept until it can be said that it is forgotten.
+    pub(crate) fn hide(&mut self, pseudonym: &str) {
+        self.hidden.insert(pseudonym.into());
     }
 
     pub(crate) fn forget(&mut self, pseudonym: &str) {
@@ -83,7 +94,7 @@ impl Directory {
     /// Pseudonyms whose names changed since the last call, with the name; `None` where there is none any more.
     pub(crate) fn take_changed(&mut self) -> Vec<(String, Option<String>)> {
         let changed = std::mem::take(&mut self.changed);
-        changed.into_iter().map(|p| (p.clone(), self.names.get(&p).cloned())).collect()
+        changed.into_iter().map(|p| (p.clone(), self.shown(&p).cloned())).collect()
     }
 
     /// Forgets everyone of these names, under whichever key they were met. Returns their pseudonyms.
@@ -91,6 +102,7 @@ impl Directory {
         let gone = self.names.extract_if(.., |_, name| names.contains(name));
         let gone: Vec<String> = gone.map(|(pseudonym, _)| pseudonym).collect();
         self.changed.extend(gone.iter().cloned());
+        self.hidden.clear();
         gone
     }
 }
@@ -129,6 +141,9 @@ mod tests {
         assert!(d.learn("p-1", "ana"));
         assert!(!d.learn("p-1", "ana"));
         assert_eq!(d.name("p-1"), "ana");
+        d.hide("p-1");
+        assert_eq!(d.name("p-1"), "p-1");
+        assert_eq!(d.take_changed(), [("p-1".to_owned(), None)]);
         d.forget("p-1");
         assert_eq!(d.name("p-1"), "p-1");
         assert!(d.learn("p-1", "ana"), "until it is for good");

@@ -143,3 +143,17 @@ fn only_an_admin_may_forget_and_an_unknown_name_is_said_to_be_one() {
     let told = script.audit.iter().find(|r| r.action == "person.forgotten").expect("it is audited");
     assert_eq!(told.why.as_deref(), Some("no name was known here"));
 }
+
+#[test]
+fn who_is_to_be_forgotten_is_shown_to_nobody_from_the_first_moment() {
+    let script = taken(b"a key of sixteen");
+    let mut machine = escalate::Machine::new(0, keyed(b"a key of sixteen", &["zora"]));
+    for (key, value) in &script.state {
+        machine.restore(key, value).expect("its own state");
+    }
+    // It has not started yet, and may be asked already.
+    let shown = serde_json::to_string(&machine.incidents().collect::<Vec<_>>()).expect("it is JSON");
+    assert!(!shown.contains("zora") && shown.contains("yves"), "{shown}");
+    let people = machine.take_people();
+    assert!(people.iter().all(|(_, name)| name.as_deref() != Some("zora")), "{people:?}");
+}
