@@ -29,6 +29,24 @@ fn features() -> Subject {
     Subject { kind: SubjectKind::Dependency, name: "features".into(), version: None, segment: None }
 }
 
+/// Whatever pages covers all else of its owner.
+fn all_of_a_team() -> String {
+    with(
+        r#"
+        [[silences.inhibit]]
+        name = "all of a team"
+        upstream = { severity = ["sev1", "sev2"] }
+        same = ["owner"]
+        "#,
+    )
+}
+
+fn owned(model: &str) -> Incident {
+    let mut incident = opened(model, Sev2);
+    incident.context.owner = Some("ml".into());
+    incident
+}
+
 pub(crate) fn outage() -> Incident {
     let subject = features();
     let incident_id =
@@ -84,19 +102,7 @@ fn something_upstream_covers_others_for_so_long_and_no_longer() {
 
 #[test]
 fn of_two_that_come_from_each_other_one_pages() {
-    let both = with(
-        r#"
-        [[silences.inhibit]]
-        name = "all of a team"
-        upstream = { severity = ["sev1", "sev2"] }
-        same = ["owner"]
-        "#,
-    );
-    let owned = |model: &str| {
-        let mut incident = opened(model, Sev2);
-        incident.context.owner = Some("ml".into());
-        incident
-    };
+    let both = all_of_a_team();
     let (a, b) = (owned("a"), owned("b"));
     let script = Script::new(&both)
         .push(0, &a)
@@ -158,19 +164,7 @@ fn a_restart_while_silenced_and_covered_incidents_fire_pages_none_of_them() {
 
 #[test]
 fn who_was_first_upstream_is_the_same_whatever_compaction_left() {
-    let both = with(
-        r#"
-        [[silences.inhibit]]
-        name = "all of a team"
-        upstream = { severity = ["sev1", "sev2"] }
-        same = ["owner"]
-        "#,
-    );
-    let owned = |model: &str| {
-        let mut incident = opened(model, Sev2);
-        incident.context.owner = Some("ml".into());
-        incident
-    };
+    let both = all_of_a_team();
     let up = |model: &str, ms: i64| {
         Control::Upstream(Box::new(wire::control::Upstream { incident: owned(model), since: at(ms) }))
     };
