@@ -477,9 +477,9 @@ impl Mutes {
         let Some(quieted) = self.silences.get(id) else { return Vec::new() };
         let claims =
             quieted.muted.iter().filter(|(_, listed)| listed.is_none()).map(|(incident, _)| incident);
-        let claims = claims.chain(&quieted.refused).map(|incident| format!("claim/{id}/{incident}"));
-        let over = quieted.over.iter().map(|incident| format!("over/{id}/{incident}"));
-        [format!("silence/{id}")].into_iter().chain(claims).chain(over).collect()
+        let claims = claims.chain(&quieted.refused).map(|incident| Control::claim_key(id, incident));
+        let over = quieted.over.iter().map(|incident| Control::over_key(id, incident));
+        [Control::silence_key(id)].into_iter().chain(claims).chain(over).collect()
     }
 
     /// Whether a silence has it that an incident is resolved.

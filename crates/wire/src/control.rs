@@ -28,11 +28,31 @@ impl Control {
     #[must_use]
     pub fn key(&self) -> String {
         match self {
-            Self::Silence(silence) => format!("silence/{}", silence.silence_id),
-            Self::Claim(Claim { silence_id, incident_id, .. }) => format!("claim/{silence_id}/{incident_id}"),
-            Self::Over(Over { silence_id, incident_id, .. }) => format!("over/{silence_id}/{incident_id}"),
-            Self::Upstream(upstream) => format!("upstream/{}", upstream.incident.incident_id),
+            Self::Silence(silence) => Self::silence_key(&silence.silence_id),
+            Self::Claim(claim) => Self::claim_key(&claim.silence_id, &claim.incident_id),
+            Self::Over(over) => Self::over_key(&over.silence_id, &over.incident_id),
+            Self::Upstream(upstream) => Self::upstream_key(&upstream.incident.incident_id),
         }
+    }
+
+    #[must_use]
+    pub fn silence_key(silence: &SilenceId) -> String {
+        format!("silence/{silence}")
+    }
+
+    #[must_use]
+    pub fn claim_key(silence: &SilenceId, incident: &IncidentId) -> String {
+        format!("claim/{silence}/{incident}")
+    }
+
+    #[must_use]
+    pub fn over_key(silence: &SilenceId, incident: &IncidentId) -> String {
+        format!("over/{silence}/{incident}")
+    }
+
+    #[must_use]
+    pub fn upstream_key(incident: &IncidentId) -> String {
+        format!("upstream/{incident}")
     }
 }
 

@@ -33,6 +33,17 @@ const STALE_MS: i64 = 30_000;
 /// The partition that makes and ends silences.
 const HOME: u32 = 0;
 
+impl Desk {
+    /// For every partition, this one too: it comes back as an input.
+    fn tell(&mut self, control: Control) {
+        self.effects.push(Effect::Control { key: control.key(), control: Some(Box::new(control)) });
+    }
+
+    fn take_back(&mut self, key: String) {
+        self.effects.push(Effect::Control { key, control: None });
+    }
+}
+
 impl IncidentState {
     /// Nobody is paged until then, or until what mutes it ends.
     pub(super) fn mute(&mut self, desk: &mut Desk, mute: Mute) {
@@ -40,8 +51,7 @@ impl IncidentState {
         if let Muter::Silence(silence) = &by
             && desk.mutes.is_over(silence, self.id())
         {
-            let key = format!("over/{silence}/{}", self.id());
-            desk.effects.push(Effect::Control { key, control: None });
+            desk.take_back(Control::over_key(silence, self.id()));
         }
         let before = format!("round {} step {}", self.position.round, self.position.step);
         let after = format!("open, nobody is paged until {until}");
@@ -63,8 +73,7 @@ impl IncidentState {
         if self.asked.as_ref() != Some(&silence_id) {
             let incident_id = self.id().clone();
             let claim = Claim { silence_id: silence_id.clone(), incident_id, at: desk.now };
-            let control = Control::Claim(claim);
-            desk.effects.push(Effect::Control { key: control.key(), control: Some(Box::new(control)) });
+            desk.tell(Control::Claim(claim));
             self.asked = Some(silence_id.clone());
         }
         let says = format!("asks for a place in silence {silence_id}");
@@ -162,19 +171,20 @@ impl IncidentState {
         if told == self.upstream {
             return;
         }
-        let control = told.as_ref().map(|told| {
-            let (incident, since) = (bare(&self.incident), told.since);
-            Box::new(Control::Upstream(Box::new(Upstream { incident, since })))
-        });
+        match &told {
+            Some(told) => {
+                let (incident, since) = (bare(&self.incident), told.since);
+                desk.tell(Control::Upstream(Box::new(Upstream { incident, since })));
+            }
+            None => desk.take_back(Control::upstream_key(self.id())),
+        }
         self.upstream = told;
-        desk.effects.push(Effect::Control { key: format!("upstream/{}", self.id()), control });
     }
 
     /// Says of every silence that mutes it that there is nothing to mute.
     pub(super) fn over(&self, desk: &mut Desk) {
         for silence_id in desk.mutes.that_have(self.id()) {
-            let over = Control::Over(Over { silence_id, incident_id: self.id().clone(), at: desk.now });
-            desk.effects.push(Effect::Control { key: over.key(), control: Some(Box::new(over)) });
+            desk.tell(Control::Over(Over { silence_id, incident_id: self.id().clone(), at: desk.now }));
         }
     }
 }
@@ -240,15 +250,10 @@ impl Machine {
         let mutes = |by: &Muter, of: &IncidentId| self.index.muted.contains(&(by.clone(), of.clone()));
         let (at, by) = (self.desk.now, Muter::Silence(id.clone()));
         for (incident, is_over) in self.desk.mutes.watched(id) {
-            let over = Over { silence_id: id.clone(), incident_id: incident, at };
-            let incident = &over.incident_id;
-            if !is_over && ends(incident) {
-                let control = Control::Over(over);
-                let key = control.key();
-                self.desk.effects.push(Effect::Control { key, control: Some(Box::new(control)) });
-            } else if is_over && mutes(&by, incident) {
-                let key = Control::Over(over).key();
-                self.desk.effects.push(Effect::Control { key, control: None });
+            if !is_over && ends(&incident) {
+                self.desk.tell(Control::Over(Over { silence_id: id.clone(), incident_id: incident, at }));
+            } else if is_over && mutes(&by, &incident) {
+                self.desk.take_back(Control::over_key(id, &incident));
             }
         }
     }
@@ -256,8 +261,9 @@ impl Machine {
     /// Takes back what partitions wrote for a silence before they heard of its end.
     pub(super) fn sweep(&mut self) {
         if self.desk.owner.is_some() && self.desk.head.partition == HOME {
-            let strays = self.desk.mutes.take_strays().into_iter();
-            self.desk.effects.extend(strays.map(|key| Effect::Control { key, control: None }));
+            for key in self.desk.mutes.take_strays() {
+                self.desk.take_back(key);
+            }
         }
     }
 
@@ -309,7 +315,7 @@ impl Machine {
         let (action, after) = ("silence.ended", Some(id.to_string()));
         self.desk.audit(Entry { actor: Some(by), action, before, after, why, ..Entry::default() });
         for key in self.desk.mutes.keys(id) {
-            self.desk.effects.push(Effect::Control { key, control: None });
+            self.desk.take_back(key);
         }
     }
 
@@ -393,8 +399,7 @@ impl Machine {
             ..Entry::default()
         });
         self.making.insert(id.clone());
-        let control = Control::Silence(Box::new(silence));
-        self.desk.effects.push(Effect::Control { key: control.key(), control: Some(Box::new(control)) });
+        self.desk.tell(Control::Silence(Box::new(silence)));
         Ok(())
     }
 
