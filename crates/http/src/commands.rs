@@ -322,10 +322,17 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// An id, or the first letters of one.
+/// Id of an incident, or the first letters of one.
 pub(crate) fn checked_id(id: String) -> Result<String, Problem> {
+    checked_id_of("incident", id)
+}
+
+/// The same of something else.
+pub(crate) fn checked_id_of(what: &str, id: String) -> Result<String, Problem> {
     if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Err(Problem::new(404, "not-found", "no incident has such an id").fix("letters and digits"));
+        return Err(
+            Problem::new(404, "not-found", format!("no {what} has such an id")).fix("letters and digits")
+        );
     }
     Ok(id)
 }

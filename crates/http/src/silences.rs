@@ -10,7 +10,7 @@ use wire::control::{Listed, NewSilence, SILENCED_MAX, Silence, SilenceAsk};
 use wire::{CommandId, IncidentId, Matches, Severity, SilenceId, Timestamp};
 
 use crate::auth::Auth;
-use crate::commands::{checked_option, checked_text, read_command};
+use crate::commands::{checked_id_of, checked_option, checked_text, read_command};
 use crate::layer::{Lane, Shared};
 use crate::problem::Problem;
 
@@ -144,9 +144,7 @@ pub(crate) async fn end(
     Extension(auth): Extension<Auth>,
     request: Request,
 ) -> Result<Response, Problem> {
-    if id.is_empty() || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Err(Problem::new(404, "not-found", "no silence has such an id").fix("letters and digits"));
-    }
+    let id = checked_id_of("silence", id)?;
     let (command_id, principal, Ending { reason }, room) = read_command(&shared, auth, request).await?;
     let ask = SilenceAsk::End { reason: checked_option("reason", reason)? };
     let asked = AskedSilence { command_id, principal, silence_id: Some(SilenceId::new(id)), ask };
