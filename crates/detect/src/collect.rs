@@ -33,6 +33,7 @@ pub use state::{StateChange, StateError};
 use self::core::Core;
 use held::{Held, Queue, STAYS, STAYS_IDLE};
 use state::{Labelled, Meta, StateKey};
+use versions::Known;
 
 /// Panes that are counted at once before a collector asks for a flush.
 const PANES_MAX: usize = 4096;
@@ -178,7 +179,7 @@ impl Collector {
             }
             StateKey::Version(model, version) => {
                 let slot = core.slot_of(&model, &version);
-                core.versions.get_mut(slot).known = state::value(bytes)?;
+                core.versions.get_mut(slot).known = Known::decode(bytes)?;
             }
             StateKey::Waiting(start, model, version) => {
                 let slot = core.slot_of(&model, &version);

@@ -118,10 +118,11 @@ impl Core {
         let config = Arc::clone(&self.config);
         let start = p.event_time.floor_to(config.pane_ms());
         let slot = self.versions.slot(p.model, p.version.unwrap_or(UNKNOWN_VERSION), &config);
-        self.versions.saw(slot, start);
+        let closed = self.closed(start);
+        self.versions.saw(slot, start, closed.unwrap_or(start));
         self.counters.predictions += 1;
         self.counters.unknown_version += u64::from(p.version.is_none());
-        if let Some(first_open) = self.closed(start) {
+        if let Some(first_open) = closed {
             self.counters.late += 1;
             add(&mut self.counts(slot, first_open).quality.late, 1);
             return;
@@ -246,7 +247,8 @@ impl Core {
     ) {
         let config = Arc::clone(&self.config);
         let slot = self.versions.slot(model, l.version.unwrap_or(UNKNOWN_VERSION), &config);
-        self.versions.saw(slot, l.event_time.floor_to(config.pane_ms()));
+        let own = l.event_time.floor_to(config.pane_ms());
+        self.versions.saw(slot, own, own);
         if !self.is_new(id ^ self.versions.get(slot).salt ^ LABEL_SALT, start) {
             self.counters.labels_duplicate += 1;
             add(&mut self.counts(slot, start).labels.duplicates, 1);
@@ -268,7 +270,10 @@ impl Core {
         if matches.is_empty() {
             self.counters.labels_unmatched += 1;
             let version = l.version.unwrap_or(UNKNOWN_VERSION);
-            if let Some(slot) = l.model.and_then(|model| self.versions.find(model, version)) {
+            let known = l.model.and_then(|model| self.versions.find(model, version));
+            // Of a version that comes later, what is known depends on how far predictions were read.
+            let is_known = |slot: &Slot| self.versions.get(*slot).known.since <= l.event_time;
+            if let Some(slot) = known.filter(is_known) {
                 add(&mut self.counts(slot, start).labels.unmatched, 1);
             }
         }

@@ -6,8 +6,8 @@ use wire::Timestamp;
 
 use super::watermark::Watermark;
 
-/// First byte of every value.
-const SCHEMA: u8 = 1;
+/// First byte of every value. Schema 1 did not say since when a version is known.
+const SCHEMA: u8 = 2;
 
 /// Changes of state since the last flush: a key and its new value, or `None` where it is gone.
 pub type StateChange = (Vec<u8>, Option<Vec<u8>>);
@@ -100,7 +100,7 @@ impl StateKey {
 
 pub(super) fn value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
     match bytes.split_first() {
-        Some((&SCHEMA, rest)) => postcard::from_bytes(rest).map_err(StateError::Damaged),
+        Some((1..=SCHEMA, rest)) => postcard::from_bytes(rest).map_err(StateError::Damaged),
         Some((&found, _)) => Err(StateError::TooNew { found }),
         None => Err(StateError::Damaged(postcard::Error::DeserializeUnexpectedEnd)),
     }

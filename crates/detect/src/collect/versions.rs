@@ -10,7 +10,7 @@ use wire::profile::Profile;
 use super::config::CollectConfig;
 use super::fold::{Fold, ProfileError};
 use super::open::{Layout, OpenPane};
-use super::state::{StateChange, StateKey};
+use super::state::{self, StateChange, StateError, StateKey};
 use crate::decode::Canonical;
 use crate::pane::OTHER;
 
@@ -47,6 +47,23 @@ pub(super) struct Known {
     pub(super) seen: Timestamp,
     /// Segments told apart: key, value and `key=value`.
     segments: Vec<(u8, String, Arc<str>)>,
+    /// The first pane that counts anything of it, the same however far was read beyond it.
+    pub(super) since: Timestamp,
+}
+
+impl Known {
+    fn new() -> Self {
+        Self { seen: Timestamp::MIN, segments: Vec::new(), since: Timestamp::MAX }
+    }
+
+    /// Reads a value of the state, of this schema or an older one.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StateError> {
+        if bytes.first() != Some(&1) {
+            return state::value(bytes);
+        }
+        let (seen, segments) = state::value(bytes)?;
+        Ok(Self { seen, segments, since: Timestamp::MIN })
+    }
 }
 
 /// By name and by slot.
@@ -104,7 +121,7 @@ impl Versions {
             version: version.into(),
             // Of another key than ids, or an id that is spelled as the version would cancel it out.
             salt: keys.value(Canonical::Text(&format!("{model}\0{version}"))),
-            known: Known { seen: Timestamp::MIN, segments: Vec::new() },
+            known: Known::new(),
             layout: Layout::default(),
             open: Vec::new(),
             dirty: false,
@@ -137,11 +154,18 @@ impl Versions {
         self.slots.len() - self.free.len()
     }
 
-    /// The version predicted in the pane that starts at `start`.
-    pub(super) fn saw(&mut self, slot: Slot, start: Timestamp) {
-        let version = self.get_mut(slot);
-        if start >= version.known.seen.plus_ms(HOUR_MS) || version.known.seen == Timestamp::MIN {
-            version.known.seen = start.floor_to(HOUR_MS);
+    /// The version predicted in the pane that starts at `start`, and is counted in the one that starts at `counted`.
+    pub(super) fn saw(&mut self, slot: Slot, start: Timestamp, counted: Timestamp) {
+        let known = &mut self.get_mut(slot).known;
+        let is_later = start >= known.seen.plus_ms(HOUR_MS) || known.seen == Timestamp::MIN;
+        if is_later {
+            known.seen = start.floor_to(HOUR_MS);
+        }
+        let is_earlier = counted < known.since;
+        if is_earlier {
+            known.since = counted;
+        }
+        if is_later || is_earlier {
             self.touch(slot);
         }
     }

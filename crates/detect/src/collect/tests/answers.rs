@@ -336,6 +336,35 @@ fn a_topic_of_labels_is_joined_in_event_time() {
 }
 
 #[test]
+fn a_label_without_a_prediction_counts_the_same_however_far_was_read() {
+    let config = config(r#"{"labels": {"topic": "l"}}"#);
+    let label = |s| {
+        labelled("none", s, r#""value":1,"model":"m","version":"v""#).replace(r#""kind":"label","#, "")
+    };
+    // The version is first counted in the third pane, also by what comes too late for the second.
+    let predictions = [("a", 21), ("b", 42), ("late", 11), ("c", 55), ("d", 75)];
+    let unmatched = |read_first: usize| {
+        let mut collector = collector(&config);
+        let mut flushes = Vec::new();
+        for (offset, (id, s)) in predictions.into_iter().enumerate() {
+            if offset == read_first {
+                for (offset, s) in [12, 22, 24, 44].into_iter().enumerate() {
+                    feed(&mut collector, Role::Labels, offset, &label(s));
+                }
+            }
+            feed(&mut collector, Role::Predictions, offset, &predicted(id, s, ""));
+        }
+        flushes.push(collector.flush(true, false));
+        let panes = flushes.into_iter().flat_map(|flush| flush.panes);
+        let counted = panes.filter(|pane| pane.counts.labels.unmatched > 0);
+        counted.map(|pane| (pane.key.start, pane.counts.labels.unmatched)).collect::<Vec<_>>()
+    };
+    for read_first in 0..predictions.len() {
+        assert_eq!(unmatched(read_first), [(at(20), 2), (at(40), 1)], "after {read_first} predictions");
+    }
+}
+
+#[test]
 fn edges_that_do_not_rise_are_refused() {
     let config = config("{}");
     let mut collector = collector(&config);
