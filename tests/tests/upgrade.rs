@@ -1,7 +1,8 @@
 //! State that an earlier version left is taken over, and the incident that was open in it goes on.
 //!
 //! `tests/fixtures/state/v1.json.gz` is what the cores of schema 1 had committed in the middle of an incident, and what
-//! they then said of the telemetry that followed. A later schema adds a file and keeps this one.
+//! they then said of the telemetry that followed; `v2.json.gz` is of collectors of schema 2. A later schema adds a file and
+//! keeps these.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -277,10 +278,13 @@ fn goes_on(fixture: &Value) {
     assert_eq!(told(&cores, said, 0), fixture["then"]);
 }
 
-/// The fixture of schema 1, written where there is none.
-fn schema_1() -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/state/v1.json.gz");
-    if !file.exists() && tocsin_tests::updating_golden() {
+/// The present fixture.
+const PRESENT: &str = "v2";
+
+/// A fixture; the present one is written where there is none.
+fn left_by(schema: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/state").join(format!("{schema}.json.gz"));
+    if schema == PRESENT && !file.exists() && tocsin_tests::updating_golden() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         let mut packed = GzEncoder::new(Vec::new(), Compression::best());
         packed.write_all(fixture().to_string().as_bytes()).unwrap();
@@ -292,12 +296,14 @@ fn schema_1() -> Value {
 }
 
 #[test]
-fn state_of_schema_1_goes_on_and_a_newer_one_is_refused() {
-    let fixture = schema_1();
-    let then = fixture["then"]["told"].as_array().unwrap();
-    assert!(then.iter().any(|told| told["change"] == "cleared"), "it clears: {then:?}");
-    goes_on(&fixture);
-    newer_is_refused(&fixture);
+fn state_of_any_schema_goes_on_and_a_newer_one_is_refused() {
+    for schema in ["v1", PRESENT] {
+        let fixture = left_by(schema);
+        let then = fixture["then"]["told"].as_array().unwrap();
+        assert!(then.iter().any(|told| told["change"] == "cleared"), "{schema}: it clears: {then:?}");
+        goes_on(&fixture);
+    }
+    newer_is_refused(&left_by(PRESENT));
 }
 
 fn newer_is_refused(fixture: &Value) {
