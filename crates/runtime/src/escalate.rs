@@ -131,7 +131,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 outcome: sent.outcome,
             };
             if let Some(part) = self.parts.get_mut(&partition) {
-                part.handle(input, now.wall);
+                part.handle(input, now);
             }
         }
         let another = self.live.take_up(&mut self.loaded);
@@ -142,15 +142,12 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 self.sends.keep_alive(part.machine.standing());
             }
             if starts || (another && part.has_started()) {
-                part.handle(
-                    escalate::Input::Loaded(Box::new(escalate::Loaded::clone(&self.loaded))),
-                    now.wall,
-                );
+                part.handle(escalate::Input::Loaded(Box::new(escalate::Loaded::clone(&self.loaded))), now);
             }
         }
         for part in self.parts.values_mut() {
             if part.machine.deadline().is_some_and(|due| due <= now.wall) {
-                part.handle(escalate::Input::Tick, now.wall);
+                part.handle(escalate::Input::Tick, now);
             }
         }
         let partitions: Vec<u32> = self.parts.keys().copied().collect();
@@ -180,7 +177,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             return Ok(false);
         }
         for part in self.parts.values_mut() {
-            part.handle(escalate::Input::Control(told.clone()), now.wall);
+            part.handle(escalate::Input::Control(told.clone()), now);
         }
         Ok(true)
     }
@@ -250,7 +247,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             Arrived::Input { at, offset, input } => {
                 let Some(part) = self.parts.get_mut(&at.partition) else { return Ok(()) };
                 match input {
-                    Some(input) => part.handle(*input, now.wall),
+                    Some(input) => part.handle(*input, now),
                     None => {
                         tracing::error!(topic = %at.topic, partition = at.partition, offset, "a record that is not ours was passed over")
                     }
@@ -289,19 +286,20 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
             return Ok(false);
         }
         let carry = std::mem::take(&mut part.carry);
+        let decided = part.decided.take().unwrap_or(now.mono);
         let offsets: Vec<_> = std::mem::take(&mut part.offsets).into_iter().collect();
         let records = part.records(&self.settings, partition, &carry, now.wall);
         let read = (&mut self.consumer, offsets.as_slice());
         let how = commit(ROLE, self.clock, &mut part.transaction, records, read, &[])?;
         if self.held.ended(partition, how, now.mono) {
-            self.committed(partition, carry, now);
+            self.committed(partition, carry, decided);
         } else {
             self.let_go(partition);
         }
         Ok(true)
     }
 
-    fn committed(&mut self, partition: u32, carry: Vec<Carry>, now: Now) {
+    fn committed(&mut self, partition: u32, carry: Vec<Carry>, decided: Duration) {
         let Some(part) = self.parts.get_mut(&partition) else { return };
         self.views.show(part.machine.changed());
         self.views.answer(partition, part.machine.answered());
@@ -312,7 +310,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
         }
         for one in carry {
             match one {
-                Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, now.mono + lease),
+                Carry::Send { page, attempt, lease } => self.sends.start(*page, attempt, decided + lease),
                 Carry::Response(r) => self.views.tell(views::Event::Response { response: Arc::new(r) }),
                 Carry::Incident(i) => count_incident(&i),
                 Carry::Checkpoint(c) => self.checkpoints.iter().for_each(|out| out.leave(&c)),

@@ -24,6 +24,8 @@ pub(super) struct Part<L: Log, M> {
     /// State keys of several records.
     state: Parts,
     pub(super) carry: Vec<Carry>,
+    /// When the first of `carry` was: a step that fails leaves it to a later one, and leases run from here.
+    pub(super) decided: Option<Duration>,
     /// Next offsets of what was taken in since the last commit.
     pub(super) offsets: BTreeMap<TopicPartition, Offset>,
     /// What was waiting when it was taken over, and until when it is waited for; `None` once it has been taken in.
@@ -52,14 +54,18 @@ impl<L: Log, M: Machine> Part<L, M> {
             machine,
             state,
             carry: Vec::new(),
+            decided: None,
             offsets: BTreeMap::new(),
             behind: Some(behind),
             told: Told::default(),
         }
     }
 
-    pub(super) fn handle(&mut self, input: escalate::Input, now: Timestamp) {
-        let effects = self.machine.handle(input.into(), now);
+    pub(super) fn handle(&mut self, input: escalate::Input, now: Now) {
+        let effects = self.machine.handle(input.into(), now.wall);
+        if !effects.is_empty() {
+            self.decided.get_or_insert(now.mono);
+        }
         self.carry.extend(effects.into_iter().map(Into::into));
     }
 
@@ -87,7 +93,7 @@ impl<L: Log, M: Machine> Part<L, M> {
             metrics::counter!(FAILED_OPEN, "partition" => partition.to_string()).increment(1);
         }
         self.behind = None;
-        self.handle(escalate::Input::Started { owner: owner.to_owned() }, now.wall);
+        self.handle(escalate::Input::Started { owner: owner.to_owned() }, now);
         true
     }
 
