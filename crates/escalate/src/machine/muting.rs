@@ -202,9 +202,15 @@ impl Machine {
         if self.desk.owner.is_none() && mutant::is(Mutant::SilencesReadLate) {
             return;
         }
-        let mutes = &mut self.desk.mutes;
+        let (mutes, incidents) = (&mut self.desk.mutes, &self.incidents);
+        // One of its own that has come back since: that is on its way.
+        let is_back = |key: &str| {
+            let id = key.strip_prefix("upstream/").map(IncidentId::new);
+            id.and_then(|id| incidents.get(&id)).is_some_and(|state| state.upstream.is_some())
+        };
+        let told = told.into_iter().filter(|(key, control)| control.is_some() || !is_back(key));
         let take = |(key, control): (String, Option<Box<Control>>)| mutes.take(&key, control.map(|c| *c));
-        let mut changed: Vec<Changed> = told.into_iter().filter_map(take).collect();
+        let mut changed: Vec<Changed> = told.filter_map(take).collect();
         self.sweep();
         if changed.iter().any(|changed| matches!(changed, Changed::Upstream(_))) {
             changed.extend(self.desk.mutes.settle(self.desk.current.quiet()));

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wire::control::Control;
-use wire::outbox::OutboxState;
 use wire::page::PageKind;
 use wire::{IncidentId, Timestamp};
 
@@ -58,11 +57,12 @@ pub(super) fn nobody_is_called_about_what_is_muted(told: &Seen, _: &Seen) -> Res
 
 /// A page that comes because what muted its incident is over comes when it is.
 pub(super) fn what_is_said_to_have_ended_has(told: &Seen, _: &Seen) -> Result<(), String> {
-    let said = control(told);
+    let (said, records) = (control(told), audit(told));
+    let mut decided = BTreeSet::new();
     for (commit, record) in outbox(told) {
         let page = &record.page;
-        let first = record.state == OutboxState::Intent
-            || matches!(record.state, OutboxState::Sending { attempt: 1, .. });
+        // As it is decided: what comes back while a page waits for its turn is another matter.
+        let first = decided.insert(page.notification_id.clone());
         let by = page.notice.as_deref().and_then(|n| n.strip_prefix("it was muted until now by "));
         let Some(by) = by.filter(|_| first && page.kind == PageKind::Trigger) else { continue };
         let (key, until): (String, fn(&Control) -> Option<Timestamp>) =
@@ -74,9 +74,18 @@ pub(super) fn what_is_said_to_have_ended_has(told: &Seen, _: &Seen) -> Result<()
                 ["incident", id, "upstream"] => (format!("upstream/{id}"), |_| None),
                 _ => continue,
             };
-        let word = said.get(&key).and_then(|said| said.iter().rev().find(|(at, _)| *at < commit));
+        let words = said.get(&key).map_or(&[][..], Vec::as_slice);
+        let word = words.iter().rev().find(|(at, _)| *at < commit);
         let Some((_, Some(control))) = word else { continue };
-        if until(control).is_none_or(|until| until > page.decided_at) {
+        // What comes back is news to another partition a moment later: it was over since it muted this incident.
+        let muted = records.iter().rev().find(|(at, record)| {
+            *at < commit
+                && record.action == "incident.muted"
+                && record.incident_id.as_ref() == Some(&page.incident.incident_id)
+        });
+        let since = muted.map_or(0, |(at, _)| *at);
+        let was_over = words.iter().any(|(at, word)| (since..commit).contains(at) && word.is_none());
+        if !was_over && until(control).is_none_or(|until| until > page.decided_at) {
             return Err(format!("{} says that {by} is over, and it is not", page.notification_id));
         }
     }
