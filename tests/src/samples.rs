@@ -264,6 +264,7 @@ pub fn page() -> Page {
         owner: None,
         person: None,
         notice: None,
+        folded: None,
         text: None,
         thread: None,
         minimal: false,

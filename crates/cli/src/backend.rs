@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 use wire::command::{Action, Command};
 use wire::context::ContextRecord;
 use wire::page::InboxEntry;
-use wire::{AlertKey, CommandId, IncidentId, Matches, Timestamp};
+use wire::{AlertKey, CommandId, IncidentId, Matches, NotificationId, Timestamp};
 
 use crate::config::Checked;
 use crate::reload::Status;
@@ -281,6 +281,14 @@ impl<L: Log> http_api::Backend for Backend<L> {
 
     fn incident(&self, id: &str) -> Result<Value, BackendError> {
         self.find(id).map(|(_, shown)| shown.value())
+    }
+
+    fn in_one_message(&self, fold: &NotificationId, limit: usize) -> Result<IncidentPage, BackendError> {
+        self.here()?;
+        let mut of = self.views.in_one_message(fold);
+        of.sort_by_key(|shown| (shown.severity, shown.opened_at));
+        let incidents = of.iter().take(limit).map(|shown| shown.value()).collect();
+        Ok(IncidentPage { incidents, total: of.len() as u64, ..IncidentPage::default() })
     }
 
     fn why(&self, id: &str, person: Option<String>) -> Result<Why, BackendError> {

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use wire::{Family, Matches, Severity, Source};
 
 pub(crate) use audited::of_target;
-pub use people::{Class, ContactConfig, ENGINEER, PeopleConfig, PersonConfig, RoleConfig, TeamConfig};
+pub use people::{
+    Class, ContactConfig, ENGINEER, LimitsConfig, PeopleConfig, PersonConfig, RoleConfig, TeamConfig,
+};
 pub use schedules::{
     HoursConfig, LayerConfig, OverrideConfig, ScheduleConfig, SchedulesConfig, ShiftConfig, SwapConfig,
     TemporaryConfig, TurnConfig,
@@ -214,6 +216,9 @@ pub struct EscalateConfig {
     pub catch_up_delay_s: u32,
     /// Seconds that one attempt to send may take. Without an answer by then the page is sent again under the same key.
     pub lease_s: u32,
+    /// Seconds for which a person, or a channel that people read, is left alone after a page: what would call them by then is
+    /// folded into one page at the end of that time, unless it is worse than what they were told. 0: each page goes by itself.
+    pub fold_s: u32,
     /// Attempts per page before it has failed and the fallback is paged.
     pub attempts_max: u32,
     /// Attempts under way at one receiver; further pages wait in order.
@@ -243,6 +248,7 @@ impl Default for EscalateConfig {
         Self {
             catch_up_delay_s: 60,
             lease_s: 20,
+            fold_s: 60,
             attempts_max: 12,
             in_flight_max: 64,
             hold_max_s: 7 * 86_400,

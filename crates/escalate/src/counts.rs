@@ -49,6 +49,10 @@ pub struct Counters {
     pub pages_cancelled: u64,
     /// Pages not decided because an incident had `pages_max` on their way.
     pub pages_refused: u64,
+    /// Pages that waited a moment, to go with others: the page that speaks for them all.
+    pub pages_held: u64,
+    /// Pages for which another speaks.
+    pub pages_folded: u64,
     pub pages_delivered: u64,
     pub pages_failed: u64,
     /// Pages that went to the fallback.

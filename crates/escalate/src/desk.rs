@@ -12,6 +12,7 @@ use wire::{Digest, Incident, IncidentId, Timestamp};
 use crate::audit::{Anchor, Entry, cut};
 use crate::counts::Counters;
 use crate::effect::Effect;
+use crate::machine::Parted;
 use crate::mutant::{self, Mutant};
 use crate::mutes::{Mutes, Verdict};
 use crate::people::Directory;
@@ -50,6 +51,8 @@ pub(crate) struct Desk {
     pub(crate) effects: Vec<Effect>,
     /// Kept apart: nothing is sent before all else is committed.
     pub(crate) sends: Vec<Effect>,
+    /// Messages for several whose page ended otherwise than by arriving.
+    pub(crate) parted: Vec<Parted>,
     /// What happened at receivers and tables that tocsin's own incidents are about.
     pub(crate) health: Vec<Health>,
 }
@@ -85,6 +88,7 @@ impl Desk {
             count: Counters::default(),
             effects: Vec::new(),
             sends: Vec::new(),
+            parted: Vec::new(),
             health: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wire::page::PageKind;
 use wire::{Digest, IncidentId, NotificationId, Timestamp};
 
+use crate::machine::Folds;
 use crate::mutes::Muter;
 use crate::state::{Filed, IncidentState, PageState, heads};
 
@@ -21,6 +22,8 @@ pub(crate) struct Index {
     pub(crate) in_flight: BTreeMap<String, u32>,
     /// Incidents that something mutes.
     pub(crate) muted: BTreeSet<(Muter, IncidentId)>,
+    /// Messages that go for several.
+    pub(crate) folds: Folds,
     /// Incidents that follow a bundle.
     pub(crate) bundles: BTreeMap<Digest, u64>,
 }
@@ -47,6 +50,7 @@ impl Index {
         }
         let sending = incident.pages.iter().filter(|p| matches!(p.state, PageState::Sending { .. }));
         filed.in_flight.extend(sending.map(|p| p.receiver.clone()));
+        filed.folds = incident.folds();
 
         self.timers.extend(filed.deadline.map(|at| (at, id.clone())));
         self.ended.extend(filed.ended.map(|at| (at, id.clone())));
@@ -55,6 +59,9 @@ impl Index {
         for (receiver, tells, at, page) in &filed.waiting {
             let queue = self.waiting.entry(receiver.clone()).or_default();
             queue.insert((*tells, *at, id.clone(), page.clone()));
+        }
+        for fold in &filed.folds {
+            self.folds.file(&id, fold);
         }
         for receiver in &filed.in_flight {
             *self.in_flight.entry(receiver.clone()).or_default() += 1;
@@ -85,6 +92,9 @@ impl Index {
                     self.waiting.remove(&receiver);
                 }
             }
+        }
+        for fold in &filed.folds {
+            self.folds.unfile(id, fold);
         }
         for receiver in filed.in_flight {
             lower(&mut self.in_flight, &receiver);

@@ -11,6 +11,7 @@ pub mod config;
 mod counts;
 mod desk;
 mod effect;
+mod fold;
 mod index;
 pub mod life;
 mod machine;
@@ -41,6 +42,7 @@ pub use config::{
 };
 pub use counts::{Counters, Counts};
 pub use effect::{Effect, Input, Loaded};
+pub use fold::{ReadBy, Readers};
 pub use life::{Decision, Event, Signal, Stage};
 pub use machine::Machine;
 pub use mutes::{SilenceView, mutes, silences};

@@ -11,6 +11,7 @@ use crate::answers::{Answer, Answers, Kept};
 use crate::audit::{Anchor, Entry, cut};
 use crate::desk::{Desk, Health};
 use crate::effect::{Effect, Input, Loaded};
+use crate::fold::Windows;
 use crate::index::Index;
 use crate::mutant::{self, Mutant};
 use crate::own::{INCIDENTS, Own, TIMERS};
@@ -22,6 +23,7 @@ use crate::store::{self, Head, Record, StateError};
 
 mod acts;
 mod command;
+mod folding;
 mod forget;
 mod health;
 mod muting;
@@ -31,6 +33,7 @@ mod signal;
 mod why;
 
 pub(crate) use acts::around;
+pub(crate) use folding::{Folds, Parted};
 pub(crate) use raise::said;
 pub(crate) use signal::schedule;
 
@@ -52,6 +55,9 @@ pub struct Machine {
     own: BTreeMap<String, Own>,
     desk: Desk,
     pace: Pace,
+    windows: Windows,
+    /// Messages for several whose page failed: each of them is to.
+    failing: BTreeSet<NotificationId>,
     /// Touched by the present input.
     dirty: BTreeSet<IncidentId>,
     /// Touched since someone asked.
@@ -76,6 +82,8 @@ impl Machine {
             own: BTreeMap::new(),
             desk: Desk::new(partition, policy),
             pace: Pace::default(),
+            windows: Windows::default(),
+            failing: BTreeSet::new(),
             dirty: BTreeSet::new(),
             changed: BTreeSet::new(),
             answered: BTreeSet::new(),
@@ -107,6 +115,7 @@ impl Machine {
                     incident.timeline.shrink_to_fit();
                     let keep_ms = self.ended_keep_ms();
                     self.index.file(&mut incident, keep_ms);
+                    Self::restore_windows(&mut self.windows, &incident);
                     if mutant::is(Mutant::TimerDroppedOnLoad) {
                         self.index.timers.retain(|(_, of)| *of != id);
                     }
@@ -177,6 +186,7 @@ impl Machine {
             Input::Started { owner } => self.started(owner),
             Input::Loaded(loaded) => self.loaded(*loaded),
         }
+        self.part();
         self.health();
         self.start_waiting();
         self.finish()
@@ -187,7 +197,7 @@ impl Machine {
     pub fn deadline(&self) -> Option<Timestamp> {
         self.desk.owner.as_ref()?;
         let timer = self.index.timers.first().map(|(at, _)| *at);
-        let left = (!self.to_look.is_empty()).then_some(self.desk.now);
+        let left = (!self.to_look.is_empty() || !self.failing.is_empty()).then_some(self.desk.now);
         timer
             .into_iter()
             .chain(left)
@@ -208,6 +218,7 @@ impl Machine {
                 return;
             }
             self.desk.count.gaps += u64::from(incident.sequence > last.sequence + 1);
+            self.free_if_worse(&id, incident.severity);
             self.with(&id, |state, desk| state.signal(desk, incident));
             return;
         }
@@ -380,6 +391,7 @@ impl Machine {
                 });
             }
         }
+        self.part_again();
         self.control_again();
     }
 
@@ -425,10 +437,13 @@ impl Machine {
         self.pace.due = None;
         for receiver in receivers {
             while let Some((_, _, id, page)) = self.index.next(&receiver, max) {
+                if self.goes_with_others(&id, &page) {
+                    continue;
+                }
                 if !self.pace.take(&receiver, self.desk.current.rates(), self.desk.now) {
                     break;
                 }
-                self.with(&id, |state, desk| state.start(desk, &page));
+                self.begin(&id, &page);
             }
         }
     }
@@ -556,5 +571,6 @@ pub(crate) fn seen(state: &IncidentState, desk: &Desk) -> Seen {
         stands: state.alerts.values().any(|alert| alert.open),
         told,
         silent: until_owned && told,
+        paging: state.is_paging(),
     }
 }

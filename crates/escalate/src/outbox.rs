@@ -1,11 +1,12 @@
 //! Pages of one incident: decided once, sent one at a time per alert, in order, under one key, until they end.
 
 use wire::outbox::Outcome;
-use wire::page::PageKind;
+use wire::page::{Folded, Page, PageKind};
 use wire::{AlertKey, NotificationId, Timestamp, id};
 
 use crate::desk::{Desk, Health};
 use crate::effect::Effect;
+use crate::fold::Left;
 use crate::mutant::{self, Mutant};
 use crate::own::PAGES;
 use crate::policy::Addressed;
@@ -79,6 +80,8 @@ impl IncidentState {
             fallback,
             attempts: 0,
             minimal: false,
+            fold: None,
+            left: None,
             state: PageState::Intent,
             dirty: true,
         };
@@ -130,8 +133,7 @@ impl IncidentState {
     pub(crate) fn cancel(&mut self, desk: &mut Desk, kinds: &[PageKind], cause: &str) {
         for i in 0..self.pages.len() {
             let page = &self.pages[i];
-            let idle = matches!(page.state, PageState::Intent | PageState::Retrying { .. });
-            if idle && kinds.contains(&page.kind) {
+            if page.state.is_idle() && kinds.contains(&page.kind) {
                 self.end(desk, i, cancelled(cause));
             }
         }
@@ -141,8 +143,10 @@ impl IncidentState {
     pub(crate) fn cancel_resolves(&mut self, desk: &mut Desk, cause: &str) {
         for i in 0..self.pages.len() {
             let page = &self.pages[i];
-            let idle = matches!(page.state, PageState::Intent | PageState::Retrying { .. });
-            if idle && page.kind == PageKind::Resolve && page.generation == self.incident.generation {
+            if page.state.is_idle()
+                && page.kind == PageKind::Resolve
+                && page.generation == self.incident.generation
+            {
                 if let Some(alert) = self.alerts.get_mut(&page.alert_key) {
                     alert.open = true;
                 }
@@ -152,11 +156,13 @@ impl IncidentState {
     }
 
     /// Moves one page on, with its audit record.
-    fn enter(&mut self, desk: &mut Desk, i: usize, state: PageState, why: Option<&str>) {
+    pub(crate) fn enter(&mut self, desk: &mut Desk, i: usize, state: PageState, why: Option<&str>) {
         let page = &mut self.pages[i];
         let before = page.state.name().to_owned();
         let action = match &state {
             PageState::Intent => "page.due",
+            PageState::Held { .. } => "page.held",
+            PageState::Folded => "page.folded",
             PageState::Sending { .. } => "page.sending",
             PageState::Retrying { .. } => "page.retrying",
             PageState::Unknown { .. } => "page.unknown",
@@ -173,26 +179,35 @@ impl IncidentState {
     }
 
     /// Ends a page for good.
-    fn end(&mut self, desk: &mut Desk, i: usize, state: PageState) {
+    pub(crate) fn end(&mut self, desk: &mut Desk, i: usize, state: PageState) {
         let why = match &state {
             PageState::Cancelled { cause: why } | PageState::Failed { reason: why } => Some(why.clone()),
             PageState::Delivered { .. }
+            | PageState::Folded
             | PageState::Intent
+            | PageState::Held { .. }
             | PageState::Sending { .. }
             | PageState::Retrying { .. }
             | PageState::Unknown { .. } => None,
         };
         desk.count.pages_cancelled += u64::from(matches!(state, PageState::Cancelled { .. }));
+        self.part(desk, i, &state);
         self.enter(desk, i, state, why.as_deref());
     }
 
-    /// Begins the next attempt of a page that was waiting for room.
-    pub(crate) fn start(&mut self, desk: &mut Desk, notification: &NotificationId) {
+    /// Begins the next attempt of a page that was waiting for room; it speaks for these others too.
+    pub(crate) fn start(
+        &mut self,
+        desk: &mut Desk,
+        notification: &NotificationId,
+        (folded, left): (Option<Folded>, Option<Left>),
+    ) {
         let Some(owner) = desk.owner.clone() else { return };
         let Some(i) = self.pages.iter().position(|p| p.notification_id == *notification) else { return };
         let lease_ms = u64::from(desk.current.limits().lease_s) * 1000;
         let until = desk.now.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
         self.pages[i].attempts += 1;
+        self.pages[i].left = left.or(self.pages[i].left);
         if self.pages[i].kind == PageKind::Trigger
             && let Some(alert) = self.alerts.get_mut(&self.pages[i].alert_key)
         {
@@ -206,7 +221,8 @@ impl IncidentState {
             PageState::Sending { lease_ms, owner, until },
             Some(&format!("attempt {attempt}")),
         );
-        let page = Box::new(self.worded(self.page(&self.pages[i], &desk.people), &desk.policy(&self.bundle)));
+        let page = Page { folded, ..self.page(&self.pages[i], &desk.people) };
+        let page = Box::new(self.worded(page, &desk.policy(&self.bundle)));
         desk.sends.push(Effect::Send { page, attempt, lease_ms });
     }
 
@@ -229,6 +245,8 @@ impl IncidentState {
             PageState::Unknown { lease_ms, until, .. } if delivered => (*lease_ms, *until),
             PageState::Unknown { .. }
             | PageState::Intent
+            | PageState::Held { .. }
+            | PageState::Folded
             | PageState::Retrying { .. }
             | PageState::Delivered { .. }
             | PageState::Failed { .. }
@@ -321,7 +339,7 @@ impl IncidentState {
     }
 
     /// Whether a page that has not been delivered still should be.
-    fn wants(&self, page: &PageEntry) -> bool {
+    pub(crate) fn wants(&self, page: &PageEntry) -> bool {
         match page.kind {
             PageKind::Trigger if mutant::is(Mutant::AcknowledgementOvertaken) => true,
             PageKind::Trigger => self.is_paging() && page.generation == self.incident.generation,
@@ -332,7 +350,7 @@ impl IncidentState {
     }
 
     /// A page that will not arrive. A page that calls somebody goes to the fallback at once.
-    fn fail(&mut self, desk: &mut Desk, i: usize, reason: &str) {
+    pub(crate) fn fail(&mut self, desk: &mut Desk, i: usize, reason: &str) {
         let reason = desk.bounded(reason, REASON_BYTES_MAX);
         desk.count.pages_failed += 1;
         self.end(desk, i, PageState::Failed { reason: reason.clone() });
@@ -357,6 +375,9 @@ impl IncidentState {
     pub(crate) fn page_timers(&mut self, desk: &mut Desk) {
         for i in 0..self.pages.len() {
             let reason = match &self.pages[i].state {
+                PageState::Held { until } if *until <= desk.now => {
+                    "its place was left alone long enough".to_owned()
+                }
                 PageState::Sending { until, .. } if *until <= desk.now => {
                     desk.count.leases_expired += 1;
                     "no outcome before the lease ended".to_owned()
@@ -367,6 +388,8 @@ impl IncidentState {
                 | PageState::Unknown { .. }
                 | PageState::Retrying { .. }
                 | PageState::Intent
+                | PageState::Held { .. }
+                | PageState::Folded
                 | PageState::Delivered { .. }
                 | PageState::Failed { .. }
                 | PageState::Cancelled { .. } => continue,
@@ -394,6 +417,8 @@ impl IncidentState {
                     }
                 }
                 PageState::Intent
+                | PageState::Held { .. }
+                | PageState::Folded
                 | PageState::Retrying { .. }
                 | PageState::Delivered { .. }
                 | PageState::Failed { .. }
@@ -407,7 +432,8 @@ impl IncidentState {
     pub(crate) fn refresh_pages(&mut self) {
         let (generation, sequence) = (self.incident.generation, self.incident.sequence);
         for page in &mut self.pages {
-            if page.state == PageState::Intent && page.attempts == 0 && page.generation == generation {
+            let waits = matches!(page.state, PageState::Intent | PageState::Held { .. });
+            if waits && page.attempts == 0 && page.generation == generation {
                 page.sequence = sequence;
                 page.dirty = true;
             }
@@ -433,7 +459,7 @@ impl GivenUp {
     }
 }
 
-fn cancelled(cause: &str) -> PageState {
+pub(crate) fn cancelled(cause: &str) -> PageState {
     PageState::Cancelled { cause: cause.into() }
 }
 

@@ -7,6 +7,7 @@ use wire::{Digest, Incident, Matches};
 
 use crate::checkpoint::Checkpoints;
 use crate::config::{Bundle, Class, ConfigErrors, EscalateConfig};
+use crate::fold::{ReadBy, Readers, Spacing};
 use crate::mutes::Quiet;
 use crate::pace::Rates;
 use crate::people::PeopleKey;
@@ -39,6 +40,7 @@ pub struct Policy {
     people_key: PeopleKey,
     forgotten: BTreeSet<String>,
     rates: Rates,
+    readers: Readers,
     checkpoints: Option<Checkpoints>,
 }
 
@@ -106,8 +108,9 @@ impl Policy {
     /// Everything that is wrong with it but receivers that there are none of.
     pub fn renewed(&self, bundle: Bundle) -> Result<Self, ConfigErrors> {
         let (people_key, forgotten) = (self.people_key.clone(), self.forgotten.clone());
-        let (rates, checkpoints) = (self.rates.clone(), self.checkpoints.clone());
-        Ok(Self { people_key, forgotten, rates, checkpoints, ..Self::again(bundle)? })
+        let (rates, readers) = (self.rates.clone(), self.readers.clone());
+        let checkpoints = self.checkpoints.clone();
+        Ok(Self { people_key, forgotten, rates, readers, checkpoints, ..Self::again(bundle)? })
     }
 
     fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
@@ -124,6 +127,7 @@ impl Policy {
             people_key: PeopleKey::default(),
             forgotten: BTreeSet::new(),
             rates: Rates::new(),
+            readers: Readers::new(),
             checkpoints: None,
         })
     }
@@ -162,6 +166,14 @@ impl Policy {
     #[must_use]
     pub fn with_rates(mut self, rates: Rates) -> Self {
         self.rates = rates;
+        self
+    }
+
+    /// Sets what reads what the receivers get, and so which pages are folded. It delays pages and decides nothing about them,
+    /// so it is no part of the bundle.
+    #[must_use]
+    pub fn with_readers(mut self, readers: Readers) -> Self {
+        self.readers = readers;
         self
     }
 
@@ -225,6 +237,20 @@ impl Policy {
 
     pub(crate) const fn rates(&self) -> &Rates {
         &self.rates
+    }
+
+    /// How a place is left alone after a page that calls; `None` where each goes by itself.
+    pub(crate) fn spacing(&self, receiver: &str, person: Option<&str>) -> Option<Spacing> {
+        let limits = person.and_then(|person| self.roster.people.get(person)).map(|reader| reader.limits);
+        let limits = limits.unwrap_or_default();
+        let folds = match self.readers.get(receiver).copied().unwrap_or_default() {
+            ReadBy::Programs => false,
+            ReadBy::Pagers => person.is_some(),
+            ReadBy::People => true,
+        };
+        let gap_ms = i64::from(limits.fold_s.unwrap_or(self.bundle.escalate.fold_s)) * 1000;
+        let spacing = Spacing { gap_ms, per_hour: limits.per_hour };
+        (folds && (gap_ms > 0 || limits.per_hour.is_some())).then_some(spacing)
     }
 
     pub(crate) fn namespace(&self) -> &str {

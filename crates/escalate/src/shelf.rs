@@ -52,6 +52,8 @@ pub(crate) struct Seen {
     pub(crate) told: bool,
     /// Whether somebody should be paged and never will be.
     pub(crate) silent: bool,
+    /// Whether somebody is to be paged about it.
+    pub(crate) paging: bool,
 }
 
 impl Shelf {
@@ -83,6 +85,14 @@ impl Shelf {
         self.held.iter().map(move |(id, held)| match held {
             Held::Open(state) => (id, of(state)),
             Held::Packed(packed) => (id, packed.seen),
+        })
+    }
+
+    /// The same of one.
+    pub(crate) fn seen_of(&self, id: &IncidentId, of: impl Fn(&IncidentState) -> Seen) -> Option<Seen> {
+        Some(match self.held.get(id)? {
+            Held::Open(state) => of(state),
+            Held::Packed(packed) => packed.seen,
         })
     }
 
@@ -167,6 +177,7 @@ impl Shelf {
             ended: packed.ended,
             bundle: Some(state.bundle.clone()),
             muted: state.muter().cloned(),
+            folds: state.folds(),
             ..Filed::default()
         };
         state
@@ -224,7 +235,7 @@ mod tests {
     #[test]
     fn what_is_packed_is_the_same_when_it_is_worked_on_again() {
         let mut shelf = Shelf::default();
-        let seen = Seen { stage: Stage::Open, stands: true, told: false, silent: false };
+        let seen = Seen { stage: Stage::Open, stands: true, told: false, silent: false, paging: false };
         let states = states();
         assert!(states.len() > 3, "{} states", states.len());
         let mut waiting = 0;

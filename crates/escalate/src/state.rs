@@ -9,6 +9,7 @@ use wire::page::{Page, PageKind};
 use wire::response::Response;
 use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Severity, SilenceId, Timestamp};
 
+use crate::fold::Left;
 use crate::life::{Signal, Stage};
 use crate::mutes::Muter;
 use crate::people::Directory;
@@ -178,6 +179,12 @@ pub(crate) struct PageEntry {
     /// Refused as it was: the next attempt says only what must be said, and is the last that may be refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) minimal: bool,
+    /// The message that goes for several: this page carries it, or is folded into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fold: Option<NotificationId>,
+    /// How its place is left alone since it left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) left: Option<Left>,
     pub(crate) state: PageState,
     /// Changed since its outbox record was last written.
     #[serde(skip)]
@@ -190,6 +197,10 @@ pub(crate) struct PageEntry {
 pub(crate) enum PageState {
     /// Leaves as soon as it is first for its alert and the receiver has room.
     Intent,
+    /// Leaves then, with what was folded into it.
+    Held {
+        until: Timestamp,
+    },
     /// `until` is when the lease ends, on the clock of the present owner.
     Sending {
         lease_ms: u64,
@@ -214,6 +225,8 @@ pub(crate) enum PageState {
     Cancelled {
         cause: String,
     },
+    /// Another page speaks for it.
+    Folded,
 }
 
 /// Under what an incident stands in the index now.
@@ -228,6 +241,27 @@ pub(crate) struct Filed {
     pub(crate) in_flight: Vec<String>,
     /// What mutes it.
     pub(crate) muted: Option<Muter>,
+    /// Pages that go with others.
+    pub(crate) folds: Vec<InFold>,
+}
+
+/// A page that goes with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InFold {
+    pub(crate) fold: NotificationId,
+    pub(crate) page: NotificationId,
+    pub(crate) part: FoldPart,
+}
+
+/// What a page is to a message that goes for several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FoldPart {
+    /// Speaks for the others, and has not left: more may join it.
+    Gathers { place: Target },
+    /// Speaks for the others, and failed.
+    Failed,
+    /// Another speaks for it.
+    Member(Severity),
 }
 
 /// The pages that are first for their alert among those that have not ended.
@@ -251,6 +285,8 @@ pub enum Timer {
     SnoozeEnds,
     /// It pages, unless something else mutes it by then.
     MuteEnds,
+    /// A page leaves with what was folded into it.
+    Fold,
     /// A page may be sent again.
     Retry,
     /// An attempt has had its time.
@@ -282,20 +318,31 @@ impl People {
 impl PageState {
     pub(crate) const fn is_final(&self) -> bool {
         match self {
-            Self::Delivered { .. } | Self::Failed { .. } | Self::Cancelled { .. } => true,
-            Self::Intent | Self::Sending { .. } | Self::Retrying { .. } | Self::Unknown { .. } => false,
+            Self::Delivered { .. } | Self::Failed { .. } | Self::Cancelled { .. } | Self::Folded => true,
+            Self::Intent
+            | Self::Held { .. }
+            | Self::Sending { .. }
+            | Self::Retrying { .. }
+            | Self::Unknown { .. } => false,
         }
+    }
+
+    /// No attempt is under way, and one is to come.
+    pub(crate) const fn is_idle(&self) -> bool {
+        matches!(self, Self::Intent | Self::Held { .. } | Self::Retrying { .. })
     }
 
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Intent => "intent",
+            Self::Held { .. } => "held",
             Self::Sending { .. } => "sending",
             Self::Retrying { .. } => "retrying",
             Self::Unknown { .. } => "unknown",
             Self::Delivered { .. } => "delivered",
             Self::Failed { .. } => "failed",
             Self::Cancelled { .. } => "cancelled",
+            Self::Folded => "folded",
         }
     }
 }
@@ -304,6 +351,7 @@ impl PageEntry {
     pub(crate) fn outbox(&self) -> OutboxState {
         match self.state.clone() {
             PageState::Intent => OutboxState::Intent,
+            PageState::Held { until } => OutboxState::Held { until },
             PageState::Sending { lease_ms, owner, until: _ } => {
                 OutboxState::Sending { attempt: self.attempts, lease_ms, owner }
             }
@@ -312,6 +360,10 @@ impl PageEntry {
             PageState::Delivered { reference } => OutboxState::Delivered { reference },
             PageState::Failed { reason } => OutboxState::Failed { reason },
             PageState::Cancelled { cause } => OutboxState::Cancelled { cause },
+            PageState::Folded => {
+                let into = self.fold.clone().unwrap_or_else(|| self.notification_id.clone());
+                OutboxState::Folded { into }
+            }
         }
     }
 }
@@ -378,7 +430,9 @@ impl IncidentState {
                 Some((*until, Timer::Lease))
             }
             PageState::Retrying { at, .. } => Some((*at, Timer::Retry)),
+            PageState::Held { until } => Some((*until, Timer::Fold)),
             PageState::Intent
+            | PageState::Folded
             | PageState::Delivered { .. }
             | PageState::Failed { .. }
             | PageState::Cancelled { .. } => None,
@@ -416,6 +470,7 @@ impl IncidentState {
             owner: entry.owner.as_deref().map(|p| directory.name(p).to_owned()),
             person: entry.person.clone(),
             notice: entry.notice.clone(),
+            folded: None,
             text: None,
             thread: self.alerts.get(&entry.alert_key).and_then(|alert| alert.reference.clone()),
             minimal: entry.minimal,
@@ -471,6 +526,7 @@ impl IncidentState {
             owner: self.people.owner().map(|p| directory.name(p).to_owned()),
             person: person.clone(),
             notice: None,
+            folded: None,
             text: None,
             thread: reference.clone(),
             minimal: false,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
-use wire::page::{Page, PageKind, PageText};
-use wire::text::clip;
+use wire::page::{Folded, FoldedIncident, Page, PageKind, PageText};
+use wire::text::{clip, printable};
 
 use crate::config::ENGINEER;
 use facts::Facts;
@@ -133,7 +133,11 @@ impl Templates {
         let mut rendered = names.iter().filter(|name| self.knows(name)).map(|name| self.render(name, &value));
         // What was linted can still fail on what nobody thought of: then the built-in words must do.
         let plain = || PageText { title: page.incident.title.clone(), body: facts.must().join("\n") };
-        rendered.find_map(Result::ok).unwrap_or_else(plain)
+        let text = rendered.find_map(Result::ok).unwrap_or_else(plain);
+        match &page.folded {
+            Some(folded) => for_several(text, folded),
+            None => text,
+        }
     }
 
     fn render(&self, name: &str, facts: &Value) -> Result<PageText, minijinja::Error> {
@@ -143,6 +147,32 @@ impl Templates {
             title: clip(title.trim(), TITLE_MAX).into_owned(),
             body: clip(body.trim(), BODY_MAX).into_owned(),
         })
+    }
+}
+
+/// The words of a page that speaks for others too. No template can leave them out.
+fn for_several(text: PageText, folded: &Folded) -> PageText {
+    let PageText { title, body } = text;
+    let others = folded.others;
+    let mut said = format!("Besides this one, {others} more ");
+    said.push_str(if others == 1 {
+        "came in the meantime:"
+    } else {
+        "came in the meantime, the worst first:"
+    });
+    for other in &folded.listed {
+        let FoldedIncident { severity, incident_id, title } = other;
+        let line = format!("\n- {} {} ({incident_id})", severity.name(), printable(title));
+        said.push_str(&line);
+    }
+    let unlisted = (others as usize).saturating_sub(folded.listed.len());
+    if unlisted > 0 {
+        said.push_str(&format!("\n- and {unlisted} that are not listed here; `tocsin incidents` and the page of this one list all"));
+    }
+    let body = clip(&body, BODY_MAX - said.len().min(BODY_MAX / 2)).into_owned();
+    PageText {
+        title: clip(&format!("{} incidents: {title}", u64::from(others) + 1), TITLE_MAX).into_owned(),
+        body: format!("{body}\n\n{said}"),
     }
 }
 

@@ -9,7 +9,7 @@ use wire::{AlertKey, Digest, Incident, NotificationId, Timestamp};
 
 use crate::life::{Signal, Stage};
 use crate::people::Directory;
-use crate::state::{IncidentState, People, Waits};
+use crate::state::{IncidentState, PageEntry, People, Waits};
 
 /// An incident and everything people and pages did about it. People are named, not by pseudonym,
 /// unless they were forgotten.
@@ -83,6 +83,9 @@ pub struct PageView {
     pub round: u32,
     pub step: u32,
     pub decided_at: Timestamp,
+    /// The message that goes for several incidents: this page carries it, or is folded into it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<NotificationId>,
     /// It stands in for a page that failed.
     pub fallback: bool,
     pub attempts: u32,
@@ -115,21 +118,6 @@ impl IncidentView {
             People::Mitigated { until, .. } => mitigated_until = Some(*until),
             People::Resolved { by } | People::Closed { by } => done_by = Some(name(by)),
         }
-        let pages = state.pages.iter().map(|p| PageView {
-            notification_id: p.notification_id.clone(),
-            alert_key: p.alert_key.clone(),
-            kind: p.kind,
-            receiver: p.receiver.clone(),
-            target: p.target.clone(),
-            person: p.person.clone(),
-            generation: p.generation,
-            round: p.at.round,
-            step: p.at.step,
-            decided_at: p.decided_at,
-            fallback: p.fallback,
-            attempts: p.attempts,
-            state: p.outbox(),
-        });
         let timeline = state.timeline.iter().map(|r| Response {
             by: name(&r.by),
             to: r.to.as_deref().map(name),
@@ -156,10 +144,31 @@ impl IncidentView {
             step: state.position.step,
             since: state.since,
             ended_at: state.ended_at,
-            pages: pages.collect(),
+            pages: state.pages.iter().map(PageView::of).collect(),
             pages_dropped: state.pages_dropped,
             timeline: timeline.collect(),
             timeline_dropped: state.timeline_dropped,
+        }
+    }
+}
+
+impl PageView {
+    fn of(p: &PageEntry) -> Self {
+        Self {
+            notification_id: p.notification_id.clone(),
+            alert_key: p.alert_key.clone(),
+            kind: p.kind,
+            receiver: p.receiver.clone(),
+            target: p.target.clone(),
+            person: p.person.clone(),
+            generation: p.generation,
+            round: p.at.round,
+            step: p.at.step,
+            decided_at: p.decided_at,
+            fold: p.fold.clone(),
+            fallback: p.fallback,
+            attempts: p.attempts,
+            state: p.outbox(),
         }
     }
 }

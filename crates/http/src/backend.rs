@@ -13,7 +13,9 @@ use wire::command::{Action, Principal};
 use wire::context::ContextRecord;
 use wire::deadletter::DeadLetter;
 use wire::page::InboxEntry;
-use wire::{AlertKey, CommandId, Family, IncidentId, Matches, Severity, Source, Subject, Timestamp};
+use wire::{
+    AlertKey, CommandId, Family, IncidentId, Matches, NotificationId, Severity, Source, Subject, Timestamp,
+};
 
 use crate::audited::{Accessed, AuditVoucher, AuditWitnesses, ForgetReceipt, NewForget};
 use crate::silences::{AskedSilence, SilenceItem, SilencePreview, SilenceReceipt};
@@ -39,6 +41,9 @@ pub trait Backend: Send + Sync + 'static {
     fn over(&self, key: &str, was: NewIncident, reason: String) -> Result<CommandReceipt, BackendError>;
     /// The incident that an alert at a receiver is of, as [`incident`](Self::incident) shows it.
     fn alerted(&self, key: &AlertKey) -> Result<Value, BackendError>;
+    /// Incidents that one message is about, as [`incident`](Self::incident) shows them, the worst first: this many at most, with
+    /// how many there are.
+    fn in_one_message(&self, fold: &NotificationId, limit: usize) -> Result<IncidentPage, BackendError>;
     /// What so many things came to that another system sent. Must not block.
     fn inbound(&self, from: &'static str, outcome: &'static str, count: u64);
     /// What became of a command.

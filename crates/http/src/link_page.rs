@@ -29,10 +29,12 @@ use crate::layer::{Lane, Shared};
 use crate::limits::{read_body, too_many};
 use crate::problem::Problem;
 use render::{Around, Notice, current, incident, plain};
-use shown::Shown;
+use shown::{Other, Others, Shown};
 
 const BODY_BYTES_MAX: usize = 16 * 1024;
 const NONCE_CHARS_MAX: usize = 64;
+/// Incidents of one message that its page lists.
+const OTHERS_MAX: usize = 500;
 /// How long a command is waited for before its page is shown without an answer.
 const ANSWER: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -74,7 +76,8 @@ async fn shown(shared: &Shared, token: Token, query: &str) -> Result<String, Ref
         Some(asked) => Some(asked.notice(&ask(shared, &asked.id).await?)),
         None => None,
     };
-    Ok(incident(&shown, &around(shared, &link, notice.as_ref(), "")))
+    let others = others(shared, &shown, &link).await?;
+    Ok(incident(&shown, &around(shared, (&link, &others), notice.as_ref(), "")))
 }
 
 async fn acted(shared: &Shared, token: Token, request: Request) -> Result<Response, Refusal> {
@@ -83,9 +86,10 @@ async fn acted(shared: &Shared, token: Token, request: Request) -> Result<Respon
     let body = read_body(&parts.headers, body, BODY_BYTES_MAX, shared.config.body_timeout).await?;
     let form = Form::read(&parts.headers, &body)?;
     let shown = look(shared, &link).await?;
+    let others = others(shared, &shown, &link).await?;
     let refused = |status: StatusCode, why: &str| {
         let notice = Notice::Refused(why.to_owned());
-        Ok(answer(status, incident(&shown, &around(shared, &link, Some(&notice), &form.text))))
+        Ok(answer(status, incident(&shown, &around(shared, (&link, &others), Some(&notice), &form.text))))
     };
     if !link.actions.may(form.action) {
         return refused(StatusCode::FORBIDDEN, "this link may not do that");
@@ -149,6 +153,24 @@ async fn look(shared: &Shared, link: &Link) -> Result<Shown, Refusal> {
     })?;
     // An id is found by its first letters too: a token is for one incident and for no other.
     if shown.incident.incident_id == link.incident_id { Ok(shown) } else { Err(Refusal::Gone) }
+}
+
+/// What the message that led here told of beside this incident, each with a link for the same reader.
+async fn others(shared: &Shared, shown: &Shown, link: &Link) -> Result<Others, Problem> {
+    let Some(fold) = shown.message_to(link).cloned() else { return Ok(Others::default()) };
+    let page = shared.call(shared.room(Lane::Call)?, move |b| b.in_one_message(&fold, OTHERS_MAX)).await?;
+    let keys = shared.trusted.links.as_ref();
+    let other = |view: serde_json::Value| {
+        let Shown { incident, stage, .. } = serde_json::from_value(view).ok()?;
+        let (incident_id, generation) = (incident.incident_id.clone(), incident.generation);
+        let token = keys.and_then(|keys| keys.sign(&Link { incident_id, generation, ..link.clone() }));
+        let is_this = incident.incident_id == link.incident_id;
+        (!is_this).then_some(Other { severity: incident.severity, title: incident.title, stage, token })
+    };
+    Ok(Others {
+        of: page.incidents.into_iter().filter_map(other).collect(),
+        total: page.total.saturating_sub(1),
+    })
 }
 
 async fn ask(shared: &Shared, id: &CommandId) -> Result<CommandAnswer, Problem> {
@@ -241,8 +263,13 @@ impl Asked {
     }
 }
 
-fn around<'a>(shared: &Shared, link: &'a Link, notice: Option<&'a Notice>, draft: &'a str) -> Around<'a> {
-    Around { link, notice, draft, nonce: shared.next_id(), now: shared.now() }
+fn around<'a>(
+    shared: &Shared,
+    (link, others): (&'a Link, &'a Others),
+    notice: Option<&'a Notice>,
+    draft: &'a str,
+) -> Around<'a> {
+    Around { link, others, notice, draft, nonce: shared.next_id(), now: shared.now() }
 }
 
 fn refuse(refusal: Refusal) -> Response {

@@ -63,7 +63,8 @@ pub(crate) const fn severity_word(severity: Severity) -> &'static str {
 /// The same, and which incident it is: all that must be said. At most 500 bytes.
 pub(crate) fn in_one_line(page: &Page) -> String {
     let incident = printable(page.incident.incident_id.as_str());
-    format!("{} (incident {})", summary(page), clip(&incident, 128))
+    let others = page.folded.as_ref().map_or(String::new(), |folded| format!(", and {} more", folded.others));
+    format!("{} (incident {}{others})", summary(page), clip(&incident, 128))
 }
 
 /// The page with only what must be said, for those who get it as data: what is left can be read as a page.
@@ -192,6 +193,7 @@ pub(crate) mod tests {
             owner: None,
             person: None,
             notice: None,
+            folded: None,
             text: None,
             thread: None,
             minimal: false,

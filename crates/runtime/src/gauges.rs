@@ -144,6 +144,8 @@ impl Told {
             ("pages_intended", c.pages_intended),
             ("pages_cancelled", c.pages_cancelled),
             ("pages_refused", c.pages_refused),
+            ("pages_held", c.pages_held),
+            ("pages_folded", c.pages_folded),
             ("pages_delivered", c.pages_delivered),
             ("pages_failed", c.pages_failed),
             ("fallbacks", c.fallbacks),

@@ -2,7 +2,7 @@
 
 use escalate::{IncidentView, life::Signal};
 use serde_json::Value;
-use wire::{Family, Severity, Source, Timestamp};
+use wire::{Family, NotificationId, Severity, Source, Timestamp};
 
 /// Rendered once at each change. As text it takes a fifth of the memory of a tree of values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Shown {
     /// Name of its subject.
     pub subject: Box<str>,
     pub opened_at: Timestamp,
+    /// Messages for several incidents that its pages carry or are folded into.
+    pub folds: Box<[NotificationId]>,
     /// Responses that are shown.
     pub responses: usize,
     json: Box<str>,
@@ -33,6 +35,7 @@ impl Shown {
             source: incident.source,
             subject: incident.subject.name.as_str().into(),
             opened_at: incident.opened_at,
+            folds: view.pages.iter().filter_map(|page| page.fold.clone()).collect(),
             responses: view.timeline.len(),
             json: serde_json::to_string(view).expect("a view is plain data").into(),
         }

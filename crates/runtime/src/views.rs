@@ -1,6 +1,6 @@
 //! What HTTP, metrics and the terminal read while the loops write: one writer a key, nobody waits for a reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use wire::history::History;
 use wire::outbox::Outcome;
 use wire::page::Page;
 use wire::response::Response;
-use wire::{CommandId, Digest, Incident, IncidentId, Timestamp};
+use wire::{CommandId, Digest, Incident, IncidentId, NotificationId, Timestamp};
 
 /// Most events that a slow reader of the tail may lag behind before it loses some (and is told).
 const TAIL_EVENTS_MAX: usize = 4096;
@@ -120,6 +120,8 @@ const OVERDUE: Duration = Duration::from_secs(30);
 pub struct Views {
     /// Incidents as the escalation worker knows them, rendered once at each change.
     pub incidents: DashMap<IncidentId, Arc<Shown>>,
+    /// Which incidents a message for several is about. Bound: the pages of the incidents.
+    folds: DashMap<NotificationId, BTreeSet<IncidentId>>,
     /// Bound: [`VERSIONS_MAX`].
     models: DashMap<(String, String), ModelView>,
     /// What became of the latest commands, with the partition of the incident.
@@ -157,6 +159,7 @@ impl Default for Views {
     fn default() -> Self {
         Self {
             incidents: DashMap::new(),
+            folds: DashMap::new(),
             models: DashMap::new(),
             answers: DashMap::new(),
             people: DashMap::new(),
@@ -208,11 +211,31 @@ impl Views {
     /// Takes in incidents as they now look; `None` removes one.
     pub fn show(&self, changed: Vec<(IncidentId, Option<Shown>)>) {
         for (id, shown) in changed {
-            match shown {
-                Some(shown) => drop(self.incidents.insert(id, Arc::new(shown))),
-                None => drop(self.incidents.remove(&id)),
+            let folds = shown.as_ref().map_or_else(Box::default, |shown| shown.folds.clone());
+            let last = match shown {
+                Some(shown) => self.incidents.insert(id.clone(), Arc::new(shown)),
+                None => self.incidents.remove(&id).map(|(_, last)| last),
+            };
+            let last = last.map_or_else(Box::default, |last| last.folds.clone());
+            last.iter().filter(|fold| !folds.contains(fold)).for_each(|fold| self.unfold(fold, &id));
+            for fold in folds.iter().filter(|fold| !last.contains(fold)) {
+                self.folds.entry(fold.clone()).or_default().insert(id.clone());
             }
         }
+    }
+
+    fn unfold(&self, fold: &NotificationId, id: &IncidentId) {
+        self.folds.remove_if_mut(fold, |_, of| {
+            of.remove(id);
+            of.is_empty()
+        });
+    }
+
+    /// The incidents that a message for several is about.
+    #[must_use]
+    pub fn in_one_message(&self, fold: &NotificationId) -> Vec<Arc<Shown>> {
+        let ids = self.folds.get(fold).map(|of| of.clone()).unwrap_or_default();
+        ids.iter().filter_map(|id| Some(Arc::clone(self.incidents.get(id)?.value()))).collect()
     }
 
     /// Takes in what became of commands; `None` removes one.
@@ -250,6 +273,10 @@ impl Views {
     /// Drops what is shown of a partition that another process works on.
     pub fn forget(&self, partition: u32, its: &dyn Fn(&IncidentId) -> bool) {
         self.incidents.retain(|id, _| !its(id));
+        self.folds.retain(|_, of| {
+            of.retain(|id| !its(id));
+            !of.is_empty()
+        });
         self.answers.retain(|_, (of, _)| *of != partition);
         self.people.retain(|(of, _), _| *of != partition);
     }

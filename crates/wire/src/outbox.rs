@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::page::Page;
-use crate::{Digest, Timestamp};
+use crate::{Digest, NotificationId, Timestamp};
 
 /// Last word on one notification. Key: its id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,10 @@ pub struct OutboxRecord {
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum OutboxState {
     Intent,
+    /// Waits to go with others, as its place got a page a moment ago; leaves at `until`, or before if it becomes worse.
+    Held {
+        until: Timestamp,
+    },
     /// The request may be on its way until the lease ends, counted on the clock of whoever reads this.
     Sending {
         attempt: u32,
@@ -48,13 +52,26 @@ pub enum OutboxState {
     Cancelled {
         cause: String,
     },
+    /// The page whose `folded.into` this is speaks for it.
+    Folded {
+        into: NotificationId,
+    },
 }
 
 impl OutboxState {
     /// No attempt follows.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Delivered { .. } | Self::Failed { .. } | Self::Cancelled { .. })
+        match self {
+            Self::Delivered { .. } | Self::Failed { .. } | Self::Cancelled { .. } | Self::Folded { .. } => {
+                true
+            }
+            Self::Intent
+            | Self::Held { .. }
+            | Self::Sending { .. }
+            | Self::Retrying { .. }
+            | Self::Unknown { .. } => false,
+        }
     }
 }
 

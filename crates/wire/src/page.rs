@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::link::PageLink;
-use crate::{AlertKey, Incident, NotificationId, Timestamp};
+use crate::{AlertKey, Incident, IncidentId, NotificationId, Severity, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
@@ -33,6 +33,9 @@ pub struct Page {
     /// Why it comes only now: what muted its incident, and is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
+    /// What else it speaks for: incidents about which the same place would have got pages of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folded: Option<Folded>,
     /// What it says to whoever reads it there. Written when it is sent, in no topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<PageText>,
@@ -53,6 +56,30 @@ impl Page {
     pub fn link(&self) -> Option<&str> {
         self.link.as_ref().map(PageLink::reveal)
     }
+}
+
+/// Incidents that one page speaks for beside its own. Told as the page is sent; in no topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Folded {
+    /// What `folded` pages of these incidents name in the outbox.
+    pub into: NotificationId,
+    /// How many there are, beside the page's own.
+    pub others: u32,
+    /// The worst of them, at most [`LISTED_MAX`](Self::LISTED_MAX), in order of severity.
+    pub listed: Vec<FoldedIncident>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct FoldedIncident {
+    pub severity: Severity,
+    pub incident_id: IncidentId,
+    pub title: String,
+}
+
+impl Folded {
+    /// Nobody reads more in a message; the page of an incident shows all.
+    pub const LISTED_MAX: usize = 20;
 }
 
 /// A page in words, by the template of its reader's audience.

@@ -23,7 +23,7 @@ use wire::context::ContextRecord;
 use wire::control::SilenceAsk;
 use wire::link::{LINK_PATH, Link, LinkAction, LinkActions, LinkKeys};
 use wire::page::InboxEntry;
-use wire::{AlertKey, CommandId, IncidentId, Timestamp};
+use wire::{AlertKey, CommandId, IncidentId, NotificationId, Timestamp};
 
 use crate::samples;
 
@@ -189,6 +189,10 @@ impl Backend for Takes {
         assert!(!incident.title.trim().is_empty());
         let command_id = incident.command_id.ok_or(BackendError::NotFound { what: "incident" })?;
         Ok(CommandReceipt { command_id, incident_id: IncidentId::of(&[b"any"]), repeated: false })
+    }
+
+    fn in_one_message(&self, _: &NotificationId, _: usize) -> Result<IncidentPage, BackendError> {
+        Ok(IncidentPage::default())
     }
 
     fn import(&self, key: &str, new: NewIncident) -> Result<CommandReceipt, BackendError> {

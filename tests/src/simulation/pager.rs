@@ -8,7 +8,10 @@ use escalate::config::{
     ContactConfig, ENGINEER, InhibitConfig, LayerConfig, PersonConfig, ScheduleConfig, SchedulesConfig,
     SilencesConfig, TurnConfig,
 };
-use escalate::{Bundle, EscalateConfig, Loaded, PeopleConfig, Policy, PolicyConfig, RouteConfig, StepConfig};
+use escalate::{
+    Bundle, EscalateConfig, Loaded, PeopleConfig, Policy, PolicyConfig, ReadBy, Readers, RouteConfig,
+    StepConfig,
+};
 use runtime::sends::{Sends, Sent};
 use wire::command::{Action, Command, Principal, Role};
 use wire::control::{NewSilence, SilenceAsk, SilenceCommand};
@@ -157,6 +160,9 @@ pub fn another_bundle() -> Bundle {
     bundle_of(["third", "fourth", "office"])
 }
 
+/// Shorter than a lease and than a step, so that what waits to go with others meets both.
+const FOLD_S: u32 = 4;
+
 /// The second step calls whoever of two is on call; their turns are an hour each.
 fn bundle_of([first, second, desk]: [&str; 3]) -> Bundle {
     let step =
@@ -191,7 +197,12 @@ fn bundle_of([first, second, desk]: [&str; 3]) -> Bundle {
             ("ticket".to_owned(), policy(vec![at(desk)], false)),
         ]
         .into(),
-        escalate: EscalateConfig { catch_up_delay_s: 5, lease_s: LEASE_S, ..EscalateConfig::default() },
+        escalate: EscalateConfig {
+            catch_up_delay_s: 5,
+            lease_s: LEASE_S,
+            fold_s: FOLD_S,
+            ..EscalateConfig::default()
+        },
         people: PeopleConfig { person: two.iter().map(person).collect(), ..PeopleConfig::default() },
         schedules: SchedulesConfig {
             schedule: [("rota".to_owned(), rota)].into(),
@@ -251,7 +262,9 @@ pub fn policy() -> Arc<Policy> {
 #[must_use]
 pub fn under(bundle: Bundle) -> Arc<Policy> {
     let receivers = ["pager", "backup"].map(str::to_owned).into();
-    Arc::new(Policy::new(bundle, &receivers).expect("it is valid"))
+    // What is not for a person goes with others too.
+    let readers = Readers::from([("pager".to_owned(), ReadBy::People)]);
+    Arc::new(Policy::new(bundle, &receivers).expect("it is valid").with_readers(readers))
 }
 
 #[must_use]

@@ -39,7 +39,7 @@ const QUIET: Duration = Duration::from_secs(40);
 /// comes. A judge that starts later than the telemetry would begin with what it has.
 const CALM: Duration = Duration::from_secs(2);
 /// Time for processes to end when they are asked to.
-const CLOSING: Duration = Duration::from_secs(5);
+pub const CLOSING: Duration = Duration::from_secs(5);
 /// When somebody takes on all that nobody has taken by then.
 pub const ANSWERED: Duration = Duration::from_secs(TROUBLE_ENDS.as_secs() + QUIET.as_secs() / 2);
 /// From here on nothing goes wrong any more.

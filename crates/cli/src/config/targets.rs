@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use escalate::ConfigError;
 use escalate::config::{At, Bundle, ContactConfig};
+use escalate::{ConfigError, ReadBy};
 use receivers::ReceiverConfig;
 
 use super::Config;
@@ -65,6 +65,21 @@ pub(super) fn rates(config: &Config) -> escalate::Rates {
     let share = |rate: u32| (rate / partitions).max(1);
     let all = config.receiver.iter();
     all.filter_map(|(name, receiver)| Some((name.clone(), share(receiver.rate_per_minute()?)))).collect()
+}
+
+/// What reads what each receiver gets.
+pub(super) fn readers(config: &Config) -> escalate::Readers {
+    let read_by = |receiver: &ReceiverConfig| match receiver {
+        ReceiverConfig::Slack(_) | ReceiverConfig::Teams(_) | ReceiverConfig::Smtp(_) => ReadBy::People,
+        ReceiverConfig::PagerDuty(_)
+        | ReceiverConfig::Opsgenie(_)
+        | ReceiverConfig::Webhook(_)
+        | ReceiverConfig::Inbox(_) => ReadBy::Pagers,
+        ReceiverConfig::Alertmanager(_) | ReceiverConfig::Topic(_) | ReceiverConfig::Heartbeat(_) => {
+            ReadBy::Programs
+        }
+    };
+    config.receiver.iter().map(|(name, receiver)| (name.clone(), read_by(receiver))).collect()
 }
 
 #[cfg(test)]

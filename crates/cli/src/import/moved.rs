@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use escalate::config::{ContactConfig, PersonConfig, ScheduleConfig, TeamConfig};
+use escalate::config::{ContactConfig, LimitsConfig, PersonConfig, ScheduleConfig, TeamConfig};
 use escalate::{PeopleConfig, PolicyConfig, RouteConfig, SchedulesConfig, SilencesConfig, StepConfig};
 use receivers::SmtpConfig;
 use serde::Serialize;
@@ -160,6 +160,7 @@ impl Moved {
             audience: escalate::config::ENGINEER.to_owned(),
             contact,
             accounts,
+            limits: LimitsConfig::default(),
         };
         self.people.person.insert(key.to_owned(), person);
     }

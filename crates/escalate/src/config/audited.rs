@@ -67,10 +67,13 @@ fn of_people(people: &PeopleConfig, pseudonym: Pseudonym<'_>) -> PeopleConfig {
     let all = |names: &[String]| names.iter().map(|name| pseudonym(name)).collect::<Vec<_>>();
     let PeopleConfig { zone, person, team, role } = people;
     let person = person.iter().map(|(key, person)| {
-        let PersonConfig { name: _, zone: _, audience: _, contact, accounts } = person;
+        let PersonConfig { name: _, zone: _, audience: _, contact, accounts, limits } = person;
         let contact = of_contact(contact, pseudonym);
         let (audience, accounts) = (ENGINEER.into(), all(accounts));
-        (pseudonym(key), PersonConfig { name: None, zone: None, audience, contact, accounts })
+        (
+            pseudonym(key),
+            PersonConfig { name: None, zone: None, audience, contact, accounts, limits: *limits },
+        )
     });
     let team = team.iter().map(|(key, team)| {
         let TeamConfig { people, contact, zone: _, audience: _ } = team;

@@ -38,9 +38,25 @@ pub struct PersonConfig {
     pub audience: String,
     /// How they are reached.
     pub contact: ContactConfig,
+    /// How often they want to be paged.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limits: LimitsConfig,
     /// Other names under which they act, such as `slack:U0123`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<String>,
+}
+
+/// How often a person wants to be paged: what comes sooner is folded into one page. Nothing is dropped, and what is worse than
+/// what they were told meanwhile comes at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Seconds for which they are left alone after a page, in place of `fold_s` of `[escalate]`: 0 to 900.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold_s: Option<u32>,
+    /// Most pages in an hour at each of their contacts: 6 to 3600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<u32>,
 }
 
 /// One `[team.NAME]`.
@@ -97,6 +113,10 @@ pub enum Class {
 
 /// Audience of whoever has none.
 pub const ENGINEER: &str = "engineer";
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
 
 fn engineer() -> String {
     ENGINEER.into()

@@ -136,6 +136,10 @@ const fn calls(page: &PageEntry) -> bool {
 fn says_page(page: &PageEntry) -> String {
     let became = match &page.state {
         PageState::Intent => "waits for its turn".to_owned(),
+        PageState::Held { until } => {
+            format!("goes with others at {until}: its place got a page a moment before (fold_s)")
+        }
+        PageState::Folded => "went with others: its place got a page a moment before (fold_s)".to_owned(),
         PageState::Sending { .. } => "is on its way".to_owned(),
         PageState::Retrying { at, reason } => format!("is tried again at {at}: {reason}"),
         PageState::Unknown { reason, .. } => format!("may have arrived: {reason}"),

@@ -24,6 +24,9 @@ const STEPS_MAX: usize = 20;
 const TARGETS_MAX: usize = 20;
 const TARGETS_OF_POLICY_MAX: usize = 50;
 
+/// Seconds for which a place is left alone after a page.
+const FOLD_S: RangeInclusive<u32> = 0..=900;
+
 /// A bundle in which everything is right.
 pub(super) struct Checked {
     pub(super) plans: BTreeMap<String, Plan>,
@@ -92,6 +95,7 @@ impl Check<'_> {
         for (name, value, range) in [
             ("catch_up_delay_s", e.catch_up_delay_s, 1..=3600),
             ("lease_s", e.lease_s, 2..=300),
+            ("fold_s", e.fold_s, FOLD_S),
             ("attempts_max", e.attempts_max, 1..=50),
             ("in_flight_max", e.in_flight_max, 1..=1000),
             ("hold_max_s", e.hold_max_s, 60..=31 * 86_400),

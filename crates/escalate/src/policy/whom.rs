@@ -6,7 +6,7 @@ use std::fmt;
 use wire::{Timestamp, Zone};
 
 use super::Target;
-use crate::config::Class;
+use crate::config::{Class, LimitsConfig};
 use crate::schedule::{Calendars, Schedule};
 
 /// Whom a step of a policy names.
@@ -37,6 +37,7 @@ pub(crate) struct Reader {
     pub(crate) zone: Zone,
     pub(crate) audience: String,
     pub(crate) contacts: BTreeMap<Class, Vec<Target>>,
+    pub(crate) limits: LimitsConfig,
 }
 
 /// A team: its people, and its own channels.
@@ -193,8 +194,13 @@ mod tests {
 
     #[test]
     fn an_account_is_known_with_and_without_the_name_behind_it() {
-        let anyone =
-            Reader { name: "x".into(), zone: Zone::UTC, audience: "x".into(), contacts: BTreeMap::new() };
+        let anyone = Reader {
+            name: "x".into(),
+            zone: Zone::UTC,
+            audience: "x".into(),
+            contacts: BTreeMap::new(),
+            limits: LimitsConfig::default(),
+        };
         let accounts = BTreeMap::from([("slack:U0123".to_owned(), "ada".to_owned())]);
         let roster = Roster {
             people: BTreeMap::new(),

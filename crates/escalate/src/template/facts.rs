@@ -191,25 +191,7 @@ fn what_next(page: &Page, zone: &Zone) -> String {
 pub(super) fn samples() -> Vec<Page> {
     let at = Timestamp::EPOCH.plus_ms(1_772_445_600_000);
     let subject = Subject::model("sample-model", "2026-03-01.7");
-    let evidence = Evidence {
-        statistic: "latency.share_over_objective".into(),
-        value: 0.314,
-        reference: 0.021,
-        unit: "share".into(),
-        effect: Effect { estimate: 0.293, lower: 0.211, upper: 0.373 },
-        evidence: 12.5,
-        samples: 812,
-        window: [at, at.plus_ms(60_000)],
-        contributors: vec![Contributor {
-            name: "requests".into(),
-            detail: "over 250 ms: 2.1 % -> 31.4 %".into(),
-            value: 0.314,
-            reference: 0.021,
-            evidence: 3.0,
-            segment: None,
-        }],
-        profile: None,
-    };
+    let evidence = sample_evidence(at);
     let full = Incident {
         incident_id: Incident::id_of("sample", Source::Detector, &subject, Family::Latency, at),
         generation: 1,
@@ -253,10 +235,33 @@ pub(super) fn samples() -> Vec<Page> {
         owner: (kind == PageKind::Acknowledge).then(|| "Grace".into()),
         person: rich.then(|| "ada".into()),
         notice: None,
+        folded: None,
         text: None,
         thread: None,
         minimal: false,
         link: None,
     };
     kinds.iter().flat_map(|kind| [page(&full, *kind, true), page(&bare, *kind, false)]).collect()
+}
+
+fn sample_evidence(at: Timestamp) -> Evidence {
+    Evidence {
+        statistic: "latency.share_over_objective".into(),
+        value: 0.314,
+        reference: 0.021,
+        unit: "share".into(),
+        effect: Effect { estimate: 0.293, lower: 0.211, upper: 0.373 },
+        evidence: 12.5,
+        samples: 812,
+        window: [at, at.plus_ms(60_000)],
+        contributors: vec![Contributor {
+            name: "requests".into(),
+            detail: "over 250 ms: 2.1 % -> 31.4 %".into(),
+            value: 0.314,
+            reference: 0.021,
+            evidence: 3.0,
+            segment: None,
+        }],
+        profile: None,
+    }
 }

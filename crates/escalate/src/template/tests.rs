@@ -9,6 +9,7 @@ fn reader(audience: &str, zone: &str) -> Reader {
         zone: Zone::named(zone).expect("a zone"),
         audience: audience.into(),
         contacts: BTreeMap::new(),
+        limits: crate::config::LimitsConfig::default(),
     }
 }
 

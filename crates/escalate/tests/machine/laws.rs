@@ -73,6 +73,7 @@ const SETTINGS: &str = r#"
     covers = { model = ["fraud"] }
     for_s = 90
     [escalate]
+    fold_s = 12
     lease_s = 10
     attempts_max = 4
     in_flight_max = 2
@@ -106,6 +107,8 @@ struct World {
     pages: Vec<(NotificationId, AlertKey, OutboxState)>,
     /// Place in `pages` of the page of each alert that was sent last.
     sent: BTreeMap<AlertKey, usize>,
+    /// Messages for several, with the incidents that they told of beside their own.
+    spoken_of: BTreeSet<(NotificationId, IncidentId)>,
     receiver: Receiver,
     commands: usize,
     /// The control topic.
@@ -127,6 +130,7 @@ impl World {
             under_way: Vec::new(),
             pages: Vec::new(),
             sent: BTreeMap::new(),
+            spoken_of: BTreeSet::new(),
             receiver: Receiver::default(),
             commands: 0,
             control: Vec::new(),
@@ -181,7 +185,9 @@ impl World {
         match self.pages.iter_mut().find(|(id, _, _)| *id == page.notification_id) {
             Some((_, key, last)) => {
                 assert_eq!(*key, page.alert_key);
-                assert!(!last.is_final() || *last == state, "{last:?} became {state:?}");
+                // What another page spoke for may have to go by itself.
+                let folded = matches!(last, OutboxState::Folded { .. });
+                assert!(!last.is_final() || folded || *last == state, "{last:?} became {state:?}");
                 *last = state;
             }
             None => {
@@ -213,6 +219,17 @@ impl World {
             let quiet = view.muted_by.is_some() || view.snoozed_until.is_some();
             assert!(!quiet, "a trigger although nobody is to be paged: {view:?}");
             assert_eq!(view.incident.generation, page.incident.generation);
+        }
+        // It speaks for what calls somebody now, each once.
+        let mut others = BTreeSet::from([page.incident.incident_id.clone()]);
+        for other in page.folded.iter().flat_map(|folded| &folded.listed) {
+            assert!(others.insert(other.incident_id.clone()), "{page:?}");
+            let view = self.machine.incident_view(&other.incident_id).expect("it is known");
+            let quiet = view.muted_by.is_some() || view.snoozed_until.is_some();
+            assert!(
+                view.stage == Stage::Open && !quiet,
+                "spoken for although nobody is to be paged: {view:?}"
+            );
         }
         let until = self.now.plus_ms(LEASE_MS);
         self.under_way.push(UnderWay { page, attempt, fate: Fate::Open, until });
@@ -377,6 +394,10 @@ impl World {
         if got {
             self.receiver.take(&page);
         }
+        if let (Outcome::Delivered { .. }, Some(folded)) = (&outcome, &page.folded) {
+            let told = folded.listed.iter().map(|other| (folded.into.clone(), other.incident_id.clone()));
+            self.spoken_of.extend(told);
+        }
         if matches!(outcome, Outcome::Unknown { .. }) {
             self.under_way[i].fate = Fate::Unknown;
         } else {
@@ -444,7 +465,19 @@ impl World {
             let reached = view.pages.iter().any(|p| {
                 p.kind == PageKind::Trigger
                     && p.generation == view.incident.generation
-                    && matches!(p.state, OutboxState::Delivered { .. })
+                    && match &p.state {
+                        OutboxState::Delivered { .. } => true,
+                        OutboxState::Folded { into } => {
+                            self.spoken_of.contains(&(into.clone(), view.incident.incident_id.clone()))
+                        }
+                        OutboxState::Intent
+                        | OutboxState::Held { .. }
+                        | OutboxState::Sending { .. }
+                        | OutboxState::Retrying { .. }
+                        | OutboxState::Unknown { .. }
+                        | OutboxState::Failed { .. }
+                        | OutboxState::Cancelled { .. } => false,
+                    }
             });
             // A ticket that failed is not told again: tocsin's own incident stands for it.
             let failed = view.pages.iter().any(|p| matches!(p.state, OutboxState::Failed { .. }));

@@ -18,6 +18,7 @@ mod responding;
 mod samples;
 mod settings;
 mod states;
+mod storm;
 mod timing;
 mod trouble;
 mod upgrade;

@@ -14,6 +14,8 @@ use crate::samples::{acknowledge, at, command, mitigate, next, opened};
 /// Three people in two zones, a team with a channel, a role that nobody has.
 pub(crate) const SETTINGS: &str = r#"
     namespace = "default"
+    [escalate]
+    fold_s = 0
 
     [[route]]
     severity = ["sev3", "sev4"]

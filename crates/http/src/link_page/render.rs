@@ -11,7 +11,7 @@ use wire::response::{Response, ResponseChange};
 use wire::{Incident, SubjectKind, Timestamp};
 
 use super::html::Html;
-use super::shown::{Sent, Shown, distance, moment, number};
+use super::shown::{Other, Others, Sent, Shown, distance, moment, number};
 
 const STYLE: &str = include_str!("style.css");
 /// What moved most comes first, and nobody reads forty on a phone.
@@ -41,6 +41,8 @@ pub(super) enum Notice {
 /// What a page is made of, beside the incident.
 pub(super) struct Around<'a> {
     pub(super) link: &'a Link,
+    /// What the same message told of.
+    pub(super) others: &'a Others,
     pub(super) notice: Option<&'a Notice>,
     /// What was typed and not taken.
     pub(super) draft: &'a str,
@@ -65,6 +67,7 @@ pub(super) fn incident(shown: &Shown, around: &Around<'_>) -> String {
         page.raw("<p class=\"notice bad\" role=\"status\">This link is of an earlier alert of this incident, which came back since. \
                   Use the link in the later message to answer it.</p>");
     }
+    others(&mut page, around.others);
     facts(&mut page, shown, around.now);
     timeline(&mut page, shown);
     page.raw("<footer><p>You act as <b>")
@@ -219,6 +222,32 @@ fn label(action: LinkAction, shown: &Shown, person: &str) -> &'static str {
         (LinkAction::Resolve, _) => "Resolve",
         (LinkAction::Note, _) => "Add note",
     }
+}
+
+/// The rest of a message that went for several incidents: each has its own page.
+fn others(page: &mut Html, others: &Others) {
+    if others.of.is_empty() {
+        return;
+    }
+    page.raw("<section><h2>In the same message</h2><ul class=\"others\">");
+    for Other { severity, title, stage, token } in &others.of {
+        page.raw("<li><span class=\"tag ")
+            .raw(severity.name())
+            .raw("\">")
+            .text(&severity.name().to_uppercase());
+        page.raw("</span> ");
+        match token {
+            // Where we are, wherever a proxy has put it: the address is relative.
+            Some(token) => page.raw("<a href=\"").text(token).raw("\">").text(title).raw("</a>"),
+            None => page.text(title),
+        };
+        page.raw(" <span class=\"soft\">").text(stage).raw("</span></li>");
+    }
+    let unshown = others.total.saturating_sub(others.of.len() as u64);
+    if unshown > 0 {
+        page.raw("<li class=\"soft\">and ").shown(unshown).raw(" more: `tocsin incidents` lists all</li>");
+    }
+    page.raw("</ul></section>");
 }
 
 fn facts(page: &mut Html, shown: &Shown, now: Timestamp) {

@@ -1,10 +1,10 @@
 //! An incident as the page shows it: what it reads of the view that HTTP shows, and times and numbers as people read them.
 
 use serde::Deserialize;
-use wire::link::LinkAction;
+use wire::link::{Link, LinkAction};
 use wire::page::PageKind;
 use wire::response::Response;
-use wire::{Incident, Timestamp};
+use wire::{Incident, NotificationId, Severity, Timestamp};
 
 /// The parts of an incident's view that the page needs. What it does not know it passes over.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,6 +42,11 @@ pub(super) struct Sent {
     pub(super) kind: PageKind,
     pub(super) receiver: String,
     pub(super) target: String,
+    #[serde(default)]
+    pub(super) person: Option<String>,
+    /// The message that goes for several incidents.
+    #[serde(default)]
+    pub(super) fold: Option<NotificationId>,
     pub(super) decided_at: Timestamp,
     pub(super) state: State,
 }
@@ -52,7 +57,30 @@ pub(super) struct State {
     pub(super) is: String,
 }
 
+/// What one message told of beside an incident.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Others {
+    pub(super) of: Vec<Other>,
+    /// How many there are: not all need be shown.
+    pub(super) total: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Other {
+    pub(super) severity: Severity,
+    pub(super) title: String,
+    pub(super) stage: String,
+    /// Token of its own page, for the same reader.
+    pub(super) token: Option<String>,
+}
+
 impl Shown {
+    /// The message in which whoever holds this link was told of it, if that was about others too.
+    pub(super) fn message_to(&self, link: &Link) -> Option<&NotificationId> {
+        let to_them = |sent: &&Sent| sent.person.as_ref().unwrap_or(&sent.target) == &link.person;
+        self.pages.iter().rev().filter(to_them).find_map(|sent| sent.fold.as_ref())
+    }
+
     /// What its state leaves to do, the likeliest first. The machine decides anew when it is asked.
     pub(super) fn left_to_do(&self) -> &'static [LinkAction] {
         use LinkAction::{Acknowledge, Mitigate, Note, Resolve};

@@ -292,3 +292,36 @@ async fn an_incident_elsewhere_can_be_asked_for_again() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_the_same_message_told_of_is_a_link_away() {
+    let running = running("").await;
+    let page = |fold: &str, person: &str| {
+        json!({
+            "kind": "trigger", "receiver": "pager", "target": "x", "person": person, "fold": fold,
+            "decided_at": NOW, "state": {"is": "folded"},
+        })
+    };
+    let others = [("another", "f1"), ("a-third", "f2")];
+    for (id, fold) in others {
+        let mut other = view();
+        other["incident"]["incident_id"] = id.into();
+        other["incident"]["title"] = format!("{id} is slow").into();
+        other["pages"] = json!([page(fold, "ada")]);
+        running.memory.views.lock().unwrap().insert(id.into(), other);
+    }
+    let mut this = view();
+    this["pages"] = json!([page("f1", "ada"), page("f2", "grace")]);
+    running.memory.views.lock().unwrap().insert(ID.into(), this);
+
+    let text = String::from_utf8(running.get(&path(&link())).await.body).unwrap();
+    assert!(text.contains("In the same message") && text.contains("another is slow"), "{text}");
+    assert!(!text.contains("a-third is slow"), "that message was to somebody else");
+    let href = text.split("<a href=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a link");
+    let there = String::from_utf8(running.get(&format!("/i/{href}")).await.body).unwrap();
+    assert!(there.contains("<h1>another is slow"), "{there}");
+    // It is for the same person, for as long.
+    let keys = LinkKeys::read(LINK_KEY).unwrap();
+    let of_it = keys.verify(href, NOW.parse().unwrap()).unwrap();
+    assert_eq!(of_it, Link { incident_id: IncidentId::new("another"), ..link() });
+}

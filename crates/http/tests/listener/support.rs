@@ -111,6 +111,24 @@ impl Backend for Memory {
         let views = self.views.lock().unwrap();
         views.values().find(has_it).cloned().ok_or(BackendError::NotFound { what: "alert" })
     }
+    fn in_one_message(
+        &self,
+        fold: &wire::NotificationId,
+        limit: usize,
+    ) -> Result<IncidentPage, BackendError> {
+        let in_it = |view: &&Value| {
+            let mut pages = view["pages"].as_array().into_iter().flatten();
+            pages.any(|page| page["fold"] == fold.as_str())
+        };
+        let views = self.views.lock().unwrap();
+        let found: Vec<Value> = views.values().filter(in_it).cloned().collect();
+        let total = found.len() as u64;
+        Ok(IncidentPage {
+            incidents: found.into_iter().take(limit).collect(),
+            total,
+            ..IncidentPage::default()
+        })
+    }
     fn inbound(&self, from: &'static str, outcome: &'static str, count: u64) {
         *self.inbound.lock().unwrap().entry((from, outcome)).or_default() += count;
     }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use escalate::{Checker, Machine, Policy};
 use wire::audit::AuditRecord;
 use wire::outbox::{OutboxRecord, OutboxState};
-use wire::page::PageKind;
-use wire::{AlertKey, Digest, Incident, IncidentId, Timestamp};
+use wire::page::{Page, PageKind};
+use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Timestamp};
 
 use super::Seen;
 use crate::simulated::lock;
 use crate::simulation::pager::{self, Begun};
-use crate::simulation::story::{ANSWERED, ESCALATES, TROUBLE_ENDS};
+use crate::simulation::story::{ANSWERED, CLOSING, ESCALATES, TROUBLE_ENDS};
 use crate::simulation::telemetry::start;
 
 /// What follows a call that nobody answered: another, or what makes one needless.
@@ -79,6 +79,8 @@ pub(super) fn no_page_is_lost(told: &Seen, _: &Seen) -> Result<(), String> {
         .filter(|(_, page)| page.kind == PageKind::Trigger)
         .map(|(_, page)| (page.incident.incident_id.clone(), page.incident.generation))
         .collect();
+    // A message that goes for several names each of them.
+    let named: BTreeSet<IncidentId> = spoken_of(told).into_values().flatten().collect();
     let answered: BTreeSet<IncidentId> = audit(told)
         .into_iter()
         .filter(|(_, record)| takes(&record.action) && record.at < answered_at())
@@ -108,15 +110,36 @@ pub(super) fn no_page_is_lost(told: &Seen, _: &Seen) -> Result<(), String> {
         if !decided.contains(&which) {
             return Err(format!("nobody was to be paged for {}, generation {}", which.0, which.1));
         }
-        if !heard.contains(&which) && !answered.contains(&which.0) && !over_at_once.contains(&which) {
+        let heard = heard.contains(&which) || named.contains(&which.0);
+        if !heard && !answered.contains(&which.0) && !over_at_once.contains(&which) {
             return Err(format!("nobody has heard of {}, generation {}", which.0, which.1));
         }
     }
     Ok(())
 }
 
+/// Incidents that messages for several told of beside their own, by what their pages name.
+fn spoken_of(told: &Seen) -> BTreeMap<NotificationId, BTreeSet<IncidentId>> {
+    let mut of: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for folded in pager::lock(&told.told.line).taken.iter().filter_map(|(_, page)| page.folded.as_ref()) {
+        let listed = folded.listed.iter().map(|other| other.incident_id.clone());
+        of.entry(folded.into.clone()).or_default().extend(listed);
+    }
+    of
+}
+
+/// Whether somebody was to be paged by then: nobody had it, it was not over, and nothing muted it.
+fn wanted(told: &Seen, page: &Page, by: Timestamp) -> bool {
+    !audit(told).iter().any(|(_, r)| {
+        (takes(&r.action) || r.action == "incident.muted")
+            && r.incident_id.as_ref() == Some(&page.incident.incident_id)
+            && r.at <= by
+    })
+}
+
 /// What is called delivered was taken, and what failed went to somebody else; in the end nothing is overdue.
 pub(super) fn every_page_comes_to_an_end(told: &Seen, _: &Seen) -> Result<(), String> {
+    let spoken_of = spoken_of(told);
     let line = pager::lock(&told.told.line);
     let taken: BTreeSet<&str> = line.taken.iter().map(|(_, page)| page.notification_id.as_str()).collect();
     let words = last_words(told);
@@ -131,18 +154,25 @@ pub(super) fn every_page_comes_to_an_end(told: &Seen, _: &Seen) -> Result<(), St
                     other.page.receiver == "backup"
                         && other.page.incident.incident_id == page.incident.incident_id
                 });
-                let wanted = !audit(told).iter().any(|(_, r)| {
-                    (takes(&r.action) || r.action == "incident.muted")
-                        && r.incident_id.as_ref() == Some(&page.incident.incident_id)
-                        && r.at <= record.at
-                });
-                if wanted && !instead {
+                if wanted(told, page, record.at) && !instead {
                     return Err(format!("{id} failed ({reason}) and nobody else was paged"));
                 }
             }
-            OutboxState::Retrying { at, .. } if *at >= wall(told.told.end) => (),
+            OutboxState::Folded { into } => {
+                let named = spoken_of.get(into).is_some_and(|of| of.contains(&page.incident.incident_id));
+                if !named && wanted(told, page, wall(told.told.end)) {
+                    return Err(format!("{id} was folded into {into}, which never spoke of it"));
+                }
+            }
+            OutboxState::Held { until: at } | OutboxState::Retrying { at, .. }
+                if *at >= wall(told.told.end) => {}
             OutboxState::Delivered { .. } | OutboxState::Failed { .. } | OutboxState::Cancelled { .. } => (),
+            // Under way as its process was asked to end: who comes next waits out its lease.
+            OutboxState::Sending { lease_ms, .. }
+                if record.at.plus_ms(i64::try_from(*lease_ms).unwrap_or(i64::MAX))
+                    >= wall(told.told.end.saturating_sub(CLOSING)) => {}
             OutboxState::Intent
+            | OutboxState::Held { .. }
             | OutboxState::Sending { .. }
             | OutboxState::Retrying { .. }
             | OutboxState::Unknown { .. } => {

@@ -338,9 +338,8 @@ fn a_topic_of_labels_is_joined_in_event_time() {
 #[test]
 fn a_label_without_a_prediction_counts_the_same_however_far_was_read() {
     let config = config(r#"{"labels": {"topic": "l"}}"#);
-    let label = |s| {
-        labelled("none", s, r#""value":1,"model":"m","version":"v""#).replace(r#""kind":"label","#, "")
-    };
+    let label =
+        |s| labelled("none", s, r#""value":1,"model":"m","version":"v""#).replace(r#""kind":"label","#, "");
     // The version is first counted in the third pane, also by what comes too late for the second.
     let predictions = [("a", 21), ("b", 42), ("late", 11), ("c", 55), ("d", 75)];
     let unmatched = |read_first: usize| {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::Zone;
 
-use super::{Check, hint, key};
-use crate::config::{At, Class, ContactConfig, ENGINEER, PeopleConfig};
+use super::{Check, FOLD_S, hint, key};
+use crate::config::{At, Class, ContactConfig, ENGINEER, LimitsConfig, PeopleConfig};
 use crate::policy::when::no_zone;
 use crate::policy::whom::{Reader, Roster, Team};
 use crate::schedule::Calendars;
@@ -29,6 +29,7 @@ impl Check<'_> {
             zone: zone.clone(),
             audience: ENGINEER.into(),
             contacts: BTreeMap::new(),
+            limits: LimitsConfig::default(),
         };
         let mut roster = Roster {
             people: BTreeMap::new(),
@@ -47,7 +48,9 @@ impl Check<'_> {
                 zone: self.zone(&path, person.zone.as_deref(), &zone),
                 audience: person.audience.clone(),
                 contacts: self.contacts(&path, &person.contact),
+                limits: person.limits,
             };
+            self.often(&path, person.limits);
             if reader.contacts.is_empty() {
                 self.wrong(&path, "has no contact: add one, such as `contact.page = [\"pager/ada\"]`".into());
             }
@@ -70,6 +73,7 @@ impl Check<'_> {
                 zone: self.zone(&path, team.zone.as_deref(), &zone),
                 audience: team.audience.clone(),
                 contacts: self.contacts(&path, &team.contact),
+                limits: LimitsConfig::default(),
             };
             roster.teams.insert(name.clone(), Team { people: team.people.clone(), channels });
         }
@@ -80,6 +84,13 @@ impl Check<'_> {
             roster.roles.insert(name.clone(), role.people.clone());
         }
         roster
+    }
+
+    /// How often a person wants to be paged.
+    fn often(&mut self, path: &[At], limits: LimitsConfig) {
+        let at = |name: &str| [path, &[key("limits"), key(name)]].concat();
+        limits.fold_s.iter().for_each(|s| self.within(&at("fold_s"), "seconds", *s, &FOLD_S));
+        limits.per_hour.iter().for_each(|n| self.within(&at("per_hour"), "pages", *n, &(6..=3600)));
     }
 
     /// That everybody is spoken to by a template that there is.

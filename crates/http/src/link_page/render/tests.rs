@@ -52,9 +52,18 @@ fn link(actions: &[LinkAction], person: &str) -> Link {
 }
 
 fn page(view: Value, link: &Link, notice: Option<&Notice>, draft: &str) -> String {
-    let shown = serde_json::from_value(view).expect("a view");
+    let shown: Shown = serde_json::from_value(view).expect("a view");
     let now = NOW.parse().expect("a time");
-    incident(&shown, &Around { link, notice, draft, nonce: "n1".into(), now })
+    // What the same message told of has the same words.
+    let (title, stage) = (shown.incident.title.clone(), shown.stage.clone());
+    let other = |token: Option<&str>| Other {
+        severity: shown.incident.severity,
+        title: title.clone(),
+        stage: stage.clone(),
+        token: token.map(str::to_owned),
+    };
+    let others = Others { of: vec![other(Some("a-token")), other(None)], total: 5 };
+    incident(&shown, &Around { link, others: &others, notice, draft, nonce: "n1".into(), now })
 }
 
 /// The tags of a page, in order and whole.
@@ -87,6 +96,8 @@ fn says_what_where_since_evidence_who_next_and_so_far() {
         "Playbook: none yet",
         "2026-03-02 10:00:30 UTC opened by tocsin 2026-03-02 10:00:30 UTC paged amount by amount (amount) \
          2026-03-02 10:01:30 UTC note by amount : amount",
+        "In the same message SEV2 fraud 7: 29 % of requests fail, usually 0.2 % open SEV2 fraud 7: 29 % of requests \
+         fail, usually 0.2 % open and 3 more",
         "You act as primary . The link works for this incident alone, until 2026-03-09 10:00:30 UTC",
     ] {
         assert!(got.contains(part), "{part:?} is missing in {got}");
