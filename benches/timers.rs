@@ -69,6 +69,7 @@ fn policy(n: usize) -> Arc<Policy> {
         people: PeopleConfig::default(),
         schedules: SchedulesConfig::default(),
         silences: escalate::SilencesConfig::default(),
+        stakeholders: escalate::StakeholdersConfig::default(),
         templates: BTreeMap::new(),
     };
     Arc::new(Policy::new(bundle, &["hook".to_owned()].into()).expect("it is valid"))

@@ -263,6 +263,7 @@ pub fn page() -> Page {
         escalates_at: Some(at("2026-03-02T10:46:21Z")),
         owner: None,
         person: None,
+        told: None,
         notice: None,
         folded: None,
         text: None,

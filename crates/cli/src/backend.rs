@@ -7,6 +7,7 @@ mod people;
 mod silences;
 mod tail;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -283,11 +284,16 @@ impl<L: Log> http_api::Backend for Backend<L> {
         self.find(id).map(|(_, shown)| shown.value())
     }
 
-    fn in_one_message(&self, fold: &NotificationId, limit: usize) -> Result<IncidentPage, BackendError> {
+    fn in_one_message(
+        &self,
+        fold: &NotificationId,
+        places: Range<usize>,
+    ) -> Result<IncidentPage, BackendError> {
         self.here()?;
         let mut of = self.views.in_one_message(fold);
+        // Of those that are as bad and as old the order is that of their ids.
         of.sort_by_key(|shown| (shown.severity, shown.opened_at));
-        let incidents = of.iter().take(limit).map(|shown| shown.value()).collect();
+        let incidents = of.iter().skip(places.start).take(places.len()).map(|shown| shown.value()).collect();
         Ok(IncidentPage { incidents, total: of.len() as u64, ..IncidentPage::default() })
     }
 

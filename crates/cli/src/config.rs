@@ -283,7 +283,7 @@ fn policy(
     folder: Option<&Folder>,
     (file, source): (&Path, &str),
 ) -> Result<escalate::Policy, Vec<Fault>> {
-    let Response { route, policy, people, schedules, silences, templates } = match folder {
+    let Response { route, policy, people, schedules, silences, stakeholders, templates } = match folder {
         Some(folder) => folder.parse()?,
         None => {
             Response { route: config.route.clone(), policy: config.policy.clone(), ..Response::default() }
@@ -294,7 +294,8 @@ fn policy(
     }
     let namespace = config.namespace.clone();
     let escalate = config.escalate.clone();
-    let bundle = Bundle { namespace, route, policy, escalate, people, schedules, silences, templates };
+    let bundle =
+        Bundle { namespace, route, policy, escalate, people, schedules, silences, stakeholders, templates };
     let fault = |error: ConfigError| {
         let there = folder.and_then(|folder| folder.fault(&error));
         there.unwrap_or_else(|| Fault::of_key(file, source, &parts(&error.path), error.why))

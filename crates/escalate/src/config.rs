@@ -4,6 +4,7 @@ mod audited;
 mod people;
 mod schedules;
 mod silences;
+mod stakeholders;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,7 @@ pub use schedules::{
     TemporaryConfig, TurnConfig,
 };
 pub use silences::{InhibitConfig, MaintenanceConfig, Same, SilencesConfig};
+pub use stakeholders::{CellConfig, DigestConfig, StakeholdersConfig};
 
 /// Everything that decides about pages, as written. [`crate::Policy::new`] checks it as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +46,9 @@ pub struct Bundle {
     /// When nobody is paged although something fires.
     #[serde(default, skip_serializing_if = "SilencesConfig::is_empty")]
     pub silences: SilencesConfig,
+    /// Who is told beside those who are called.
+    #[serde(default, skip_serializing_if = "StakeholdersConfig::is_empty")]
+    pub stakeholders: StakeholdersConfig,
     /// Templates of pages, by audience and kind: `engineer`, `engineer.resolve`, `default`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub templates: BTreeMap<String, String>,
@@ -176,6 +181,10 @@ pub struct StepConfig {
     /// When this step pages. Where it does not hold, the next step pages in its place, at once.
     #[serde(default, skip_serializing_if = "WhenConfig::is_empty")]
     pub when: WhenConfig,
+    /// How long its pages may wait, to go with others in hours that suit. Only where nobody need own the incident
+    /// (`until_owned = false`): a ticket.
+    #[serde(default, skip_serializing_if = "DigestConfig::is_at_once")]
+    pub digest: DigestConfig,
     /// Seconds after this step's pages before the next step pages.
     pub delay_s: u32,
 }

@@ -37,6 +37,15 @@ pub enum ReadBy {
 /// By receiver; one that is not named is a pager.
 pub type Readers = BTreeMap<String, ReadBy>;
 
+/// Where pages go that are folded into one. Those that call are kept apart from those that tell, and those of an exercise from
+/// real ones: a call neither waits for the other nor hides in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) target: Target,
+    pub(crate) calls: bool,
+    pub(crate) drill: bool,
+}
+
 /// How a place is left alone after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spacing {
@@ -56,7 +65,7 @@ pub(crate) struct Left {
 
 /// When each place got pages last.
 #[derive(Debug, Default)]
-pub(crate) struct Windows(BTreeMap<Target, Window>);
+pub(crate) struct Windows(BTreeMap<Place, Window>);
 
 #[derive(Debug)]
 struct Window {
@@ -69,7 +78,7 @@ struct Window {
 
 impl Windows {
     /// Until when a page of this severity waits; `None` if it goes at once.
-    pub(crate) fn until(&self, place: &Target, severity: Severity, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn until(&self, place: &Place, severity: Severity, now: Timestamp) -> Option<Timestamp> {
         let window = self.0.get(place)?;
         // A clock that was put back must not hold pages up for as long.
         let holds = window.until > now && window.until <= now.plus_ms(HELD_MAX_MS);
@@ -77,7 +86,7 @@ impl Windows {
     }
 
     /// A page to it had left.
-    pub(crate) fn restore(&mut self, place: Target, left: Left) {
+    pub(crate) fn restore(&mut self, place: Place, left: Left) {
         let window = self.0.entry(place).or_insert_with(Window::over);
         let Left { at, until, worst } = left;
         let place = window.sent.partition_point(|other| *other <= at);
@@ -97,7 +106,7 @@ impl Windows {
     /// A page to it leaves now.
     pub(crate) fn sent(
         &mut self,
-        place: &Target,
+        place: &Place,
         severity: Severity,
         spacing: Spacing,
         now: Timestamp,
@@ -141,8 +150,8 @@ mod tests {
         Timestamp::EPOCH.plus_ms(1_000_000_000_000 + s * 1000)
     }
 
-    fn place(name: &str) -> Target {
-        Target { receiver: "pager".into(), target: name.into() }
+    fn place(name: &str) -> Place {
+        Place { target: Target { receiver: "pager".into(), target: name.into() }, calls: true, drill: false }
     }
 
     const MINUTE: Spacing = Spacing { gap_ms: 60_000, per_hour: None };

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wire::page::PageKind;
 use wire::{Digest, IncidentId, NotificationId, Timestamp};
 
 use crate::machine::Folds;
@@ -43,7 +42,7 @@ impl Index {
         for i in heads(&incident.pages) {
             let page = &incident.pages[i];
             if page.state == PageState::Intent {
-                let tells = page.kind != PageKind::Trigger;
+                let tells = !page.calls();
                 let id = page.notification_id.clone();
                 filed.waiting.push((page.receiver.clone(), tells, page.decided_at, id));
             }

@@ -38,7 +38,7 @@ pub use audit::{Anchor, Broken, Checker, Verified, Voucher, Witness, verify};
 pub use checkpoint::{Checkpoints, Disbelief, PublicKeys, SigningKey};
 pub use config::{
     Bundle, ConfigError, ConfigErrors, EscalateConfig, PeopleConfig, PolicyConfig, RouteConfig,
-    SchedulesConfig, SilencesConfig, StepConfig,
+    SchedulesConfig, SilencesConfig, StakeholdersConfig, StepConfig,
 };
 pub use counts::{Counters, Counts};
 pub use effect::{Effect, Input, Loaded};

@@ -30,12 +30,14 @@ mod muting;
 mod raise;
 mod read;
 mod signal;
+mod telling;
 mod why;
 
 pub(crate) use acts::around;
 pub(crate) use folding::{Folds, Parted};
 pub(crate) use raise::said;
 pub(crate) use signal::schedule;
+pub(crate) use telling::Told;
 
 /// Incidents taken on by one tick; what is left is due at once again.
 const TICK_MAX: usize = 1000;
@@ -572,5 +574,6 @@ pub(crate) fn seen(state: &IncidentState, desk: &Desk) -> Seen {
         told,
         silent: until_owned && told,
         paging: state.is_paging(),
+        live: state.is_live(),
     }
 }

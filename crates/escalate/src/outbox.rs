@@ -9,7 +9,7 @@ use crate::effect::Effect;
 use crate::fold::Left;
 use crate::mutant::{self, Mutant};
 use crate::own::PAGES;
-use crate::policy::Addressed;
+use crate::policy::{Addressed, Position};
 use crate::state::{Alert, IncidentState, PageEntry, PageState};
 
 /// Longest wait that a receiver may ask for.
@@ -34,6 +34,22 @@ pub(crate) struct Intent<'a> {
     pub(crate) generation: u32,
     pub(crate) escalates_at: Option<Timestamp>,
     pub(crate) fallback: bool,
+    /// The audience that is told, where nobody is called.
+    pub(crate) told: Option<&'a str>,
+    /// It leaves no sooner.
+    pub(crate) wait_until: Option<Timestamp>,
+}
+
+impl<'a> Intent<'a> {
+    /// A page that leaves at once, to whoever is called or was.
+    pub(crate) const fn of(
+        kind: PageKind,
+        to: &'a Addressed,
+        generation: u32,
+        escalates_at: Option<Timestamp>,
+    ) -> Self {
+        Self { kind, to, generation, escalates_at, fallback: false, told: None, wait_until: None }
+    }
 }
 
 impl IncidentState {
@@ -41,6 +57,8 @@ impl IncidentState {
     pub(crate) fn intend(&mut self, desk: &mut Desk, intent: &Intent<'_>) {
         let kind = intent.kind;
         let unique = match kind {
+            // Told once for a severity, whatever step has come by then.
+            PageKind::Trigger if intent.told.is_some() => format!("told/{}", self.incident.severity.name()),
             PageKind::Trigger | PageKind::Resolve => kind.name().to_owned(),
             // These may come more than once in a step: told apart by what they are about.
             PageKind::Acknowledge => format!("acknowledge/{}", self.responses),
@@ -49,12 +67,12 @@ impl IncidentState {
         self.intend_as(desk, intent, &unique);
     }
 
-    /// As `intend`, told apart from others of its step and target by `unique`.
-    fn intend_as(&mut self, desk: &mut Desk, intent: &Intent<'_>, unique: &str) {
-        let Intent { kind, to, generation, escalates_at, fallback } = *intent;
+    /// The page of an intent, told apart from others of its step and target by `unique`.
+    fn entry_of(&self, desk: &Desk, intent: &Intent<'_>, unique: &str) -> PageEntry {
+        let Intent { kind, to, generation, escalates_at, fallback, told, wait_until } = *intent;
         let (receiver, name) = (to.target.receiver.as_str(), to.target.target.as_str());
-        let at = self.position;
-        let page = PageEntry {
+        let at = if told.is_some() { Position::default() } else { self.position };
+        PageEntry {
             notification_id: NotificationId::for_page(
                 self.id(),
                 generation,
@@ -80,11 +98,19 @@ impl IncidentState {
             fallback,
             attempts: 0,
             minimal: false,
+            told: told.map(Into::into),
+            wait_until,
             fold: None,
             left: None,
             state: PageState::Intent,
             dirty: true,
-        };
+        }
+    }
+
+    /// As `intend`, told apart from others of its step and target by `unique`.
+    fn intend_as(&mut self, desk: &mut Desk, intent: &Intent<'_>, unique: &str) {
+        let Intent { kind, to, generation, told, .. } = *intent;
+        let page = self.entry_of(desk, intent, unique);
         if self.pages.iter().any(|p| p.notification_id == page.notification_id) {
             return;
         }
@@ -97,20 +123,29 @@ impl IncidentState {
             desk.health.push(Health::Broken { what: PAGES.into(), part, why });
             return;
         }
-        let on_its_way = kind == PageKind::Trigger && self.trigger_on_its_way(&page.alert_key);
+        let calls = page.calls();
+        if calls {
+            self.call_instead(desk, &page.alert_key);
+        }
+        let on_its_way = kind == PageKind::Trigger && self.trigger_on_its_way(&page.alert_key, calls);
         self.alerts.entry(page.alert_key.clone()).or_insert_with(|| {
             Box::new(Alert {
-                receiver: receiver.into(),
-                target: name.into(),
+                receiver: page.receiver.clone(),
+                target: page.target.clone(),
                 generation,
                 person: to.person.clone(),
+                told: true,
                 open: false,
                 haunted: false,
                 reference: None,
             })
         });
+        if calls && let Some(alert) = self.alerts.get_mut(&page.alert_key) {
+            alert.told = false;
+        }
         desk.count.pages_intended += 1;
-        desk.note(self.id(), "page.intended", None, "intent".to_owned(), says(&page));
+        let action = if told.is_some() { "tell.intended" } else { "page.intended" };
+        desk.note(self.id(), action, None, "intent".to_owned(), says(&page));
         if self.pages.is_empty() {
             // Most incidents page once; a first push makes room for four.
             self.pages.reserve_exact(1);
@@ -122,18 +157,31 @@ impl IncidentState {
         }
     }
 
-    /// A trigger to this alert has not ended, and nothing decided since takes it back.
-    fn trigger_on_its_way(&self, key: &AlertKey) -> bool {
+    /// A trigger to this alert has not ended, and nothing decided since takes it back. Where it `calls`, one that tells is none.
+    fn trigger_on_its_way(&self, key: &AlertKey, calls: bool) -> bool {
         let live = self.pages.iter().rev().filter(|p| p.alert_key == *key && !p.state.is_final());
+        let live = live.filter(|p| !calls || p.told.is_none());
         live.map(|p| p.kind).find(|k| matches!(k, PageKind::Trigger | PageKind::Resolve))
             == Some(PageKind::Trigger)
     }
 
-    /// Ends pages that have no attempt under way and are of these kinds.
+    /// Whoever was to be told of it later is called now.
+    fn call_instead(&mut self, desk: &mut Desk, key: &AlertKey) {
+        for i in 0..self.pages.len() {
+            let page = &self.pages[i];
+            if page.alert_key == *key && page.told.is_some() && page.state.is_idle() {
+                self.end(desk, i, cancelled("they are called about it"));
+            }
+        }
+    }
+
+    /// Ends pages that have no attempt under way and are of these kinds. What others are told of it goes on as long as there is
+    /// something to tell.
     pub(crate) fn cancel(&mut self, desk: &mut Desk, kinds: &[PageKind], cause: &str) {
         for i in 0..self.pages.len() {
             let page = &self.pages[i];
-            if page.state.is_idle() && kinds.contains(&page.kind) {
+            let goes_on = page.told.is_some() && self.wants(page);
+            if page.state.is_idle() && kinds.contains(&page.kind) && !goes_on {
                 self.end(desk, i, cancelled(cause));
             }
         }
@@ -296,8 +344,7 @@ impl IncidentState {
         alert.haunted = false;
         let (to, generation) = (alert.addressed(), page.generation);
         desk.count.resolves_repeated += 1;
-        let intent =
-            Intent { kind: PageKind::Resolve, to: &to, generation, escalates_at: None, fallback: false };
+        let intent = Intent::of(PageKind::Resolve, &to, generation, None);
         let known = self.pages.len();
         self.intend_as(desk, &intent, "resolve/again");
         if self.pages.len() > known {
@@ -341,6 +388,9 @@ impl IncidentState {
     /// Whether a page that has not been delivered still should be.
     pub(crate) fn wants(&self, page: &PageEntry) -> bool {
         match page.kind {
+            PageKind::Trigger if page.told.is_some() => {
+                self.is_live() && page.generation == self.incident.generation
+            }
             PageKind::Trigger if mutant::is(Mutant::AcknowledgementOvertaken) => true,
             PageKind::Trigger => self.is_paging() && page.generation == self.incident.generation,
             PageKind::Acknowledge => self.people.owner().is_some(),
@@ -357,7 +407,7 @@ impl IncidentState {
         let page = &self.pages[i];
         let what = format!("receiver/{}", page.receiver);
         desk.health.push(Health::Broken { what, part: page.target.clone(), why: reason });
-        if page.kind != PageKind::Trigger || page.fallback || !self.wants(page) {
+        if !page.calls() || page.fallback || !self.wants(page) {
             return;
         }
         let policy = desk.policy(&self.bundle);
@@ -368,7 +418,7 @@ impl IncidentState {
         desk.count.fallbacks += 1;
         let kind = PageKind::Trigger;
         let to = &Addressed { target: target.clone(), person: None };
-        self.intend(desk, &Intent { kind, to, generation, escalates_at, fallback: true });
+        self.intend(desk, &Intent { fallback: true, ..Intent::of(kind, to, generation, escalates_at) });
     }
 
     /// Moves on what waited for `now`: attempts whose lease ended, retries that are due.

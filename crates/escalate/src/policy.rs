@@ -13,8 +13,10 @@ use crate::pace::Rates;
 use crate::people::PeopleKey;
 use crate::schedule::Schedule;
 use crate::template::Templates;
+use stakeholders::{Digest as Wait, Stakeholders};
 
 mod check;
+pub(crate) mod stakeholders;
 mod taking;
 mod when;
 mod whom;
@@ -35,6 +37,7 @@ pub struct Policy {
     roster: Roster,
     templates: Templates,
     quiet: Quiet,
+    stakeholders: Stakeholders,
     /// Conditions, and the policy that they lead to.
     routes: Vec<(Matches, String)>,
     people_key: PeopleKey,
@@ -66,6 +69,7 @@ pub struct Step {
     pub targets: Vec<Whom>,
     pub by: Class,
     pub when: When,
+    pub(crate) digest: Wait,
     pub delay_ms: i64,
 }
 
@@ -114,7 +118,8 @@ impl Policy {
     }
 
     fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
-        let check::Checked { plans, roster, templates, quiet, routes } = check::all(&bundle, receivers)?;
+        let check::Checked { plans, roster, templates, quiet, stakeholders, routes } =
+            check::all(&bundle, receivers)?;
         let text = serde_json::to_vec(&bundle).expect("a bundle has text keys only");
         Ok(Self {
             digest: Digest::of(&[&text]),
@@ -123,6 +128,7 @@ impl Policy {
             roster,
             templates,
             quiet,
+            stakeholders,
             routes,
             people_key: PeopleKey::default(),
             forgotten: BTreeSet::new(),
@@ -221,6 +227,11 @@ impl Policy {
     /// When nobody is paged although something fires.
     pub(crate) const fn quiet(&self) -> &Quiet {
         &self.quiet
+    }
+
+    /// Who is told beside those who are called.
+    pub(crate) const fn stakeholders(&self) -> &Stakeholders {
+        &self.stakeholders
     }
 
     /// The policy of that name.
@@ -333,6 +344,7 @@ mod tests {
             targets: vec![Whom::At(Target { receiver: "inbox".into(), target: name.into() })],
             by: Class::Page,
             when: When::always(),
+            digest: Wait::at_once(),
             delay_ms: 1000,
         };
         let plan = |until_owned| Plan {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wire::command::{Action, Command, Principal, Role};
 use wire::outbox::Outcome;
-use wire::page::{Page, PageKind};
+use wire::page::Page;
 use wire::{Change, CommandId, Incident, IncidentId, Timestamp};
 
 use crate::effect::{Effect, Input};
@@ -172,7 +172,7 @@ impl Rehearsal {
                         (page.notification_id.clone(), page.incident.incident_id.clone());
                     let delivered = matches!(outcome, Outcome::Delivered { .. });
                     self.put(self.now, Input::Outcome { notification_id, incident_id, attempt, outcome });
-                    if delivered && page.kind == PageKind::Trigger {
+                    if delivered && page.calls() {
                         self.answer(&page);
                     }
                     self.sent.push(Sent { at: self.now, page: *page });

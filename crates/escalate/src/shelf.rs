@@ -54,6 +54,8 @@ pub(crate) struct Seen {
     pub(crate) silent: bool,
     /// Whether somebody is to be paged about it.
     pub(crate) paging: bool,
+    /// Whether its signal is open and people are not done with it.
+    pub(crate) live: bool,
 }
 
 impl Shelf {
@@ -235,7 +237,8 @@ mod tests {
     #[test]
     fn what_is_packed_is_the_same_when_it_is_worked_on_again() {
         let mut shelf = Shelf::default();
-        let seen = Seen { stage: Stage::Open, stands: true, told: false, silent: false, paging: false };
+        let seen =
+            Seen { stage: Stage::Open, stands: true, told: false, silent: false, paging: false, live: true };
         let states = states();
         assert!(states.len() > 3, "{} states", states.len());
         let mut waiting = 0;

@@ -9,8 +9,9 @@ use wire::page::{Page, PageKind};
 use wire::response::Response;
 use wire::{AlertKey, Digest, Incident, IncidentId, NotificationId, Severity, SilenceId, Timestamp};
 
-use crate::fold::Left;
+use crate::fold::{Left, Place};
 use crate::life::{Signal, Stage};
+use crate::machine::Told;
 use crate::mutes::Muter;
 use crate::people::Directory;
 use crate::policy::{Addressed, Policy, Position, Taken, Target};
@@ -55,6 +56,9 @@ pub(crate) struct IncidentState {
     /// The silence that it last asked for a place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asked: Option<SilenceId>,
+    /// What those were told of it who are not called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told: Option<Told>,
     #[serde(skip)]
     pub(crate) filed: Filed,
 }
@@ -131,6 +135,9 @@ pub(crate) struct Alert {
     /// Key of the person who is called there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) person: Option<String>,
+    /// Whoever is behind it is told, and was never called.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) told: bool,
     /// A trigger may have reached it, and no resolve was decided since.
     pub(crate) open: bool,
     /// A request was on its way when its process was lost. If that only stood still, it may write it yet, and open the alert
@@ -179,6 +186,12 @@ pub(crate) struct PageEntry {
     /// Refused as it was: the next attempt says only what must be said, and is the last that may be refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) minimal: bool,
+    /// The audience that it tells, where it calls nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told: Option<String>,
+    /// It leaves no sooner, whatever else leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wait_until: Option<Timestamp>,
     /// The message that goes for several: this page carries it, or is folded into it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fold: Option<NotificationId>,
@@ -257,7 +270,7 @@ pub(crate) struct InFold {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FoldPart {
     /// Speaks for the others, and has not left: more may join it.
-    Gathers { place: Target },
+    Gathers { place: Place, until: Timestamp, severity: Severity },
     /// Speaks for the others, and failed.
     Failed,
     /// Another speaks for it.
@@ -348,6 +361,11 @@ impl PageState {
 }
 
 impl PageEntry {
+    /// Whether it calls somebody, who is to answer.
+    pub(crate) fn calls(&self) -> bool {
+        self.kind == PageKind::Trigger && self.told.is_none()
+    }
+
     pub(crate) fn outbox(&self) -> OutboxState {
         match self.state.clone() {
             PageState::Intent => OutboxState::Intent,
@@ -469,6 +487,7 @@ impl IncidentState {
             escalates_at: entry.escalates_at,
             owner: entry.owner.as_deref().map(|p| directory.name(p).to_owned()),
             person: entry.person.clone(),
+            told: entry.told.clone(),
             notice: entry.notice.clone(),
             folded: None,
             text: None,
@@ -480,8 +499,11 @@ impl IncidentState {
 
     /// A page with its words, as it leaves.
     pub(crate) fn worded(&self, mut page: Page, policy: &Policy) -> Page {
-        let reader = policy.roster().reader(&page.receiver, &page.target, page.person.as_deref());
-        page.text = Some(policy.templates().words(&page, reader));
+        let mut reader = policy.roster().reader(&page.receiver, &page.target, page.person.as_deref()).clone();
+        if let Some(audience) = &page.told {
+            reader.audience.clone_from(audience);
+        }
+        page.text = Some(policy.templates().words(&page, &reader));
         page
     }
 
@@ -502,7 +524,7 @@ impl IncidentState {
     /// The page of an alert whose own entries were dropped for their age.
     fn trigger_of(&self, key: &AlertKey, alert: &Alert, directory: &Directory) -> Page {
         let (kind, at) = (PageKind::Trigger, self.position);
-        let Alert { receiver, target, generation, person, open: _, haunted: _, reference } = alert;
+        let Alert { receiver, target, generation, person, told: _, open: _, haunted: _, reference } = alert;
         let unique = kind.name();
         Page {
             notification_id: NotificationId::for_page(
@@ -525,6 +547,7 @@ impl IncidentState {
             escalates_at: None,
             owner: self.people.owner().map(|p| directory.name(p).to_owned()),
             person: person.clone(),
+            told: None,
             notice: None,
             folded: None,
             text: None,

@@ -13,7 +13,7 @@ use crate::own::Own;
 use crate::state::IncidentState;
 
 /// Version of the schema that this program writes, and the newest that it reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Key of the head of the chain.
 const HEAD: &str = "head";
@@ -106,9 +106,9 @@ fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<Option<T>, Stat
     parsed.map(Some).map_err(|source| StateError::Malformed { key: key.into(), source })
 }
 
-/// The text of a record of the version that this program writes; `None` if it is another's.
+/// The text of a record of a version that this program knows; `None` if it is another's.
 pub(crate) fn text(record: &[u8]) -> Option<&[u8]> {
-    record.split_first().filter(|(version, _)| **version == VERSION).map(|(_, text)| text)
+    record.split_first().filter(|(version, _)| **version <= VERSION).map(|(_, text)| text)
 }
 
 fn state<T: Serialize>(key: String, value: Option<&T>) -> Effect {

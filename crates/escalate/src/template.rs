@@ -167,7 +167,9 @@ fn for_several(text: PageText, folded: &Folded) -> PageText {
     }
     let unlisted = (others as usize).saturating_sub(folded.listed.len());
     if unlisted > 0 {
-        said.push_str(&format!("\n- and {unlisted} that are not listed here; `tocsin incidents` and the page of this one list all"));
+        said.push_str(&format!(
+            "\n- and {unlisted} that are not listed here: the page of this incident lists all"
+        ));
     }
     let body = clip(&body, BODY_MAX - said.len().min(BODY_MAX / 2)).into_owned();
     PageText {

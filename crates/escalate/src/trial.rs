@@ -113,7 +113,11 @@ pub struct ExpectConfig {
     /// Seconds after the incident has opened.
     pub after_s: u32,
     /// `person:NAME`, wherever they are reached, or `receiver/target`.
+    #[serde(default)]
     pub to: Vec<String>,
+    /// Who is told by `stakeholders.toml`, in the same words. A test that says nothing of them does not look at them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
 }
 
 /// What came of a test.
@@ -290,28 +294,32 @@ fn happens(
 
 fn compare(test: &TrialConfig, policy: &Policy, from: Timestamp, sent: &[Sent]) -> Result<Verdict, BadTrial> {
     let seconds = |at: Timestamp| u32::try_from(at.since_ms(from) / 1000).unwrap_or(u32::MAX);
-    let calls: Vec<(u32, &Sent)> =
-        sent.iter().filter(|s| s.page.kind == PageKind::Trigger).map(|s| (seconds(s.at), s)).collect();
+    // A test that says nothing of who is told does not look at them.
+    let asks_of_told = test.expect.iter().any(|expect| !expect.told.is_empty());
+    let asked = |s: &&Sent| s.page.kind == PageKind::Trigger && (s.page.calls() || asks_of_told);
+    let calls: Vec<(u32, &Sent)> = sent.iter().filter(asked).map(|s| (seconds(s.at), s)).collect();
     let is = |sent: &Sent, to: &str| match to.strip_prefix("person:") {
         Some(person) => sent.page.person.as_deref() == Some(person),
         None => to.split_once('/') == Some((sent.page.receiver.as_str(), sent.page.target.as_str())),
     };
     let mut missing = Vec::new();
-    for ExpectConfig { after_s, to } in &test.expect {
-        for to in to {
+    for ExpectConfig { after_s, to, told } in &test.expect {
+        let both = to.iter().map(|to| (to, true)).chain(told.iter().map(|to| (to, false)));
+        for (to, called) in both {
             let known = to.strip_prefix("person:").map(|p| policy.bundle().people.person.contains_key(p));
             if !known.unwrap_or_else(|| to.contains('/')) {
                 let why = format!("{to:?} is neither `person:NAME` of people.toml nor `receiver/target`");
                 return Err(bad("expect", why));
             }
-            if !calls.iter().any(|(at, sent)| at == after_s && is(sent, to)) {
-                missing.push((*after_s, to.clone()));
+            if !calls.iter().any(|(at, sent)| at == after_s && sent.page.calls() == called && is(sent, to)) {
+                missing.push((*after_s, if called { to.clone() } else { format!("{to} (told)") }));
             }
         }
     }
     let says = |sent: &Sent| {
         let place = format!("{}/{}", sent.page.receiver, sent.page.target);
         let place = sent.page.person.as_ref().map_or(place.clone(), |p| format!("person:{p} ({place})"));
+        let place = if sent.page.calls() { place } else { format!("{place} (told)") };
         if sent.page.incident.source == Source::Own {
             format!("{place}, about tocsin: {}", sent.page.incident.title)
         } else {
@@ -319,7 +327,8 @@ fn compare(test: &TrialConfig, policy: &Policy, from: Timestamp, sent: &[Sent]) 
         }
     };
     let expected = |at: u32, sent: &Sent| {
-        test.expect.iter().any(|e| e.after_s == at && e.to.iter().any(|to| is(sent, to)))
+        let wanted = |e: &ExpectConfig| if sent.page.calls() { e.to.clone() } else { e.told.clone() };
+        test.expect.iter().any(|e| e.after_s == at && wanted(e).iter().any(|to| is(sent, to)))
     };
     let of = |calls: &[&(u32, &Sent)]| calls.iter().map(|(at, sent)| (*at, says(sent))).collect::<Vec<_>>();
     let unexpected: Vec<_> = calls.iter().filter(|(at, sent)| !expected(*at, sent)).collect();

@@ -74,6 +74,9 @@ pub struct PageView {
     pub notification_id: NotificationId,
     pub alert_key: AlertKey,
     pub kind: PageKind,
+    /// The audience that it tells, where it calls nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
     pub receiver: String,
     pub target: String,
     /// Who is called there, by the key in `people.toml`.
@@ -158,6 +161,7 @@ impl PageView {
             notification_id: p.notification_id.clone(),
             alert_key: p.alert_key.clone(),
             kind: p.kind,
+            told: p.told.clone(),
             receiver: p.receiver.clone(),
             target: p.target.clone(),
             person: p.person.clone(),

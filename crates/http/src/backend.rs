@@ -1,6 +1,7 @@
 //! What lies behind the listener, as it sees it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -41,9 +42,13 @@ pub trait Backend: Send + Sync + 'static {
     fn over(&self, key: &str, was: NewIncident, reason: String) -> Result<CommandReceipt, BackendError>;
     /// The incident that an alert at a receiver is of, as [`incident`](Self::incident) shows it.
     fn alerted(&self, key: &AlertKey) -> Result<Value, BackendError>;
-    /// Incidents that one message is about, as [`incident`](Self::incident) shows them, the worst first: this many at most, with
-    /// how many there are.
-    fn in_one_message(&self, fold: &NotificationId, limit: usize) -> Result<IncidentPage, BackendError>;
+    /// Incidents that one message is about, as [`incident`](Self::incident) shows them, the worst first: those at these places,
+    /// with how many there are.
+    fn in_one_message(
+        &self,
+        fold: &NotificationId,
+        places: Range<usize>,
+    ) -> Result<IncidentPage, BackendError>;
     /// What so many things came to that another system sent. Must not block.
     fn inbound(&self, from: &'static str, outcome: &'static str, count: u64);
     /// What became of a command.

@@ -7,6 +7,7 @@ mod html;
 mod render;
 mod shown;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
@@ -33,8 +34,9 @@ use shown::{Other, Others, Shown};
 
 const BODY_BYTES_MAX: usize = 16 * 1024;
 const NONCE_CHARS_MAX: usize = 64;
-/// Incidents of one message that its page lists.
-const OTHERS_MAX: usize = 500;
+/// Incidents of one message that its page lists at once, and the most there can be.
+const OTHERS_SHOWN: usize = 200;
+const OTHERS_MAX: usize = 100_000;
 /// How long a command is waited for before its page is shown without an answer.
 const ANSWER: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -76,7 +78,8 @@ async fn shown(shared: &Shared, token: Token, query: &str) -> Result<String, Ref
         Some(asked) => Some(asked.notice(&ask(shared, &asked.id).await?)),
         None => None,
     };
-    let others = others(shared, &shown, &link).await?;
+    let from = value_of(query, "others").and_then(|from| from.parse().ok()).unwrap_or(0);
+    let others = others(shared, &shown, (&link, from)).await?;
     Ok(incident(&shown, &around(shared, (&link, &others), notice.as_ref(), "")))
 }
 
@@ -86,7 +89,7 @@ async fn acted(shared: &Shared, token: Token, request: Request) -> Result<Respon
     let body = read_body(&parts.headers, body, BODY_BYTES_MAX, shared.config.body_timeout).await?;
     let form = Form::read(&parts.headers, &body)?;
     let shown = look(shared, &link).await?;
-    let others = others(shared, &shown, &link).await?;
+    let others = others(shared, &shown, (&link, 0)).await?;
     let refused = |status: StatusCode, why: &str| {
         let notice = Notice::Refused(why.to_owned());
         Ok(answer(status, incident(&shown, &around(shared, (&link, &others), Some(&notice), &form.text))))
@@ -155,10 +158,12 @@ async fn look(shared: &Shared, link: &Link) -> Result<Shown, Refusal> {
     if shown.incident.incident_id == link.incident_id { Ok(shown) } else { Err(Refusal::Gone) }
 }
 
-/// What the message that led here told of beside this incident, each with a link for the same reader.
-async fn others(shared: &Shared, shown: &Shown, link: &Link) -> Result<Others, Problem> {
+/// What the message that led here told of beside this incident, from that place on, each with a link for the same reader.
+async fn others(shared: &Shared, shown: &Shown, (link, from): (&Link, usize)) -> Result<Others, Problem> {
     let Some(fold) = shown.message_to(link).cloned() else { return Ok(Others::default()) };
-    let page = shared.call(shared.room(Lane::Call)?, move |b| b.in_one_message(&fold, OTHERS_MAX)).await?;
+    let from = from.min(OTHERS_MAX);
+    let places = from..from + OTHERS_SHOWN;
+    let page = shared.call(shared.room(Lane::Call)?, move |b| b.in_one_message(&fold, places)).await?;
     let keys = shared.trusted.links.as_ref();
     let other = |view: serde_json::Value| {
         let Shown { incident, stage, .. } = serde_json::from_value(view).ok()?;
@@ -167,9 +172,12 @@ async fn others(shared: &Shared, shown: &Shown, link: &Link) -> Result<Others, P
         let is_this = incident.incident_id == link.incident_id;
         (!is_this).then_some(Other { severity: incident.severity, title: incident.title, stage, token })
     };
+    let next = from + OTHERS_SHOWN;
+    let next = (page.total > next as u64).then_some(next);
     Ok(Others {
         of: page.incidents.into_iter().filter_map(other).collect(),
         total: page.total.saturating_sub(1),
+        next,
     })
 }
 
@@ -244,10 +252,14 @@ struct Asked {
     id: CommandId,
 }
 
+/// What a query says of a name.
+fn value_of<'a>(query: &'a str, wanted: &str) -> Option<Cow<'a, str>> {
+    parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value)
+}
+
 impl Asked {
     fn read(query: &str) -> Option<Self> {
-        let of =
-            |wanted: &str| parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value);
+        let of = |wanted: &str| value_of(query, wanted);
         Some(Self { action: LinkAction::of(&of("done")?)?, id: command_id(&of("id")?)? })
     }
 

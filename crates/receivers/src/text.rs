@@ -10,7 +10,14 @@ use wire::page::{Page, PageKind};
 pub(crate) use wire::text::{clip, printable};
 
 /// What a link to the page of an incident is called. `page.link()` is its address, where pages have one.
-pub(crate) const ANSWER: &str = "Answer: acknowledge, note, mitigate, resolve";
+pub(crate) const fn answer(page: &Page) -> &'static str {
+    // Whoever is told need do nothing, and may write a note.
+    if page.told.is_some() {
+        "Look at it, or write a note"
+    } else {
+        "Answer: acknowledge, note, mitigate, resolve"
+    }
+}
 
 /// Whether an id may stand in a header or a command as it is: 1 to 128 letters, digits, `_` and `-`.
 pub(crate) fn is_token(id: &str) -> bool {
@@ -192,6 +199,7 @@ pub(crate) mod tests {
             escalates_at: Some(at.plus_ms(361_000)),
             owner: None,
             person: None,
+            told: None,
             notice: None,
             folded: None,
             text: None,

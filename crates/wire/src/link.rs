@@ -87,6 +87,12 @@ impl LinkActions {
         Self(actions.iter().fold(0, |all, action| all | action.bit()))
     }
 
+    /// What is left of them for whoever is told, and was not called.
+    #[must_use]
+    pub const fn notes_only(self) -> Self {
+        Self(self.0 & LinkAction::Note.bit())
+    }
+
     #[must_use]
     pub const fn may(self, action: LinkAction) -> bool {
         self.0 & action.bit() != 0
@@ -285,7 +291,7 @@ impl Links {
             incident_id: page.incident.incident_id.clone(),
             generation: page.incident.generation,
             person: page.person.as_ref().unwrap_or(&page.target).clone(),
-            actions: self.actions,
+            actions: if page.told.is_some() { self.actions.notes_only() } else { self.actions },
             expires_at: page.decided_at.plus_ms(self.valid_ms),
         })?;
         Some(PageLink(format!("{}{LINK_PATH}{token}", self.public_url.as_str())))

@@ -30,6 +30,9 @@ pub struct Page {
     /// Who is called, by the key in `people.toml`; `None` for a channel, or where no people are described.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
+    /// The audience that is told, beside those who are called: nobody need answer it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
     /// Why it comes only now: what muted its incident, and is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
@@ -51,6 +54,12 @@ pub struct Page {
 }
 
 impl Page {
+    /// Whether it calls somebody, who is to answer.
+    #[must_use]
+    pub fn calls(&self) -> bool {
+        self.kind == PageKind::Trigger && self.told.is_none()
+    }
+
     /// The address at which the target may answer, for the message alone.
     #[must_use]
     pub fn link(&self) -> Option<&str> {

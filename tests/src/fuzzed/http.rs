@@ -191,7 +191,11 @@ impl Backend for Takes {
         Ok(CommandReceipt { command_id, incident_id: IncidentId::of(&[b"any"]), repeated: false })
     }
 
-    fn in_one_message(&self, _: &NotificationId, _: usize) -> Result<IncidentPage, BackendError> {
+    fn in_one_message(
+        &self,
+        _: &NotificationId,
+        _: std::ops::Range<usize>,
+    ) -> Result<IncidentPage, BackendError> {
         Ok(IncidentPage::default())
     }
 

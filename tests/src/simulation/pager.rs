@@ -10,7 +10,7 @@ use escalate::config::{
 };
 use escalate::{
     Bundle, EscalateConfig, Loaded, PeopleConfig, Policy, PolicyConfig, ReadBy, Readers, RouteConfig,
-    StepConfig,
+    StakeholdersConfig, StepConfig,
 };
 use runtime::sends::{Sends, Sent};
 use wire::command::{Action, Command, Principal, Role};
@@ -209,6 +209,7 @@ fn bundle_of([first, second, desk]: [&str; 3]) -> Bundle {
             ..SchedulesConfig::default()
         },
         silences: SilencesConfig { inhibit: vec![inhibit()], ..SilencesConfig::default() },
+        stakeholders: StakeholdersConfig::default(),
         templates: BTreeMap::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use escalate::config::{At, PolicyConfig, RouteConfig};
-use escalate::{ConfigError, PeopleConfig, SchedulesConfig, SilencesConfig};
+use escalate::{ConfigError, PeopleConfig, SchedulesConfig, SilencesConfig, StakeholdersConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -17,14 +17,16 @@ pub const PEOPLE: &str = include_str!("response/people.toml");
 pub const POLICY: &str = include_str!("response/policy.toml");
 pub const SCHEDULES: &str = include_str!("response/schedules.toml");
 pub const SILENCES: &str = include_str!("response/silences.toml");
+pub const STAKEHOLDERS: &str = include_str!("response/stakeholders.toml");
 const FIRST_TESTS: &str = include_str!("response/first.toml");
 
 const PEOPLE_FILE: &str = "people.toml";
 const POLICY_FILE: &str = "policy.toml";
 const SCHEDULES_FILE: &str = "schedules.toml";
 const SILENCES_FILE: &str = "silences.toml";
+const STAKEHOLDERS_FILE: &str = "stakeholders.toml";
 /// The tables of a bundle, each in a file of its own.
-const FILES: [&str; 4] = [PEOPLE_FILE, POLICY_FILE, SCHEDULES_FILE, SILENCES_FILE];
+const FILES: [&str; 5] = [PEOPLE_FILE, POLICY_FILE, SCHEDULES_FILE, SILENCES_FILE, STAKEHOLDERS_FILE];
 const TEMPLATES: &str = "templates";
 /// How a template's file ends; its name before that is the template's.
 const TEMPLATE_END: &str = "txt";
@@ -48,6 +50,7 @@ pub struct Response {
     pub people: PeopleConfig,
     pub schedules: SchedulesConfig,
     pub silences: SilencesConfig,
+    pub stakeholders: StakeholdersConfig,
     pub templates: BTreeMap<String, String>,
 }
 
@@ -68,6 +71,7 @@ pub(crate) fn starting(dir: &Path) -> Vec<(PathBuf, String)> {
         (POLICY_FILE, POLICY),
         (SCHEDULES_FILE, SCHEDULES),
         (SILENCES_FILE, SILENCES),
+        (STAKEHOLDERS_FILE, STAKEHOLDERS),
     ];
     let tests = (dir.join(TESTS).join("first.toml"), FIRST_TESTS.to_owned());
     let files = files.map(|(name, text)| (dir.join(name), text.to_owned()));
@@ -140,14 +144,16 @@ impl Folder {
         let people = self.of(PEOPLE_FILE);
         let schedules = self.of(SCHEDULES_FILE);
         let silences = self.of(SILENCES_FILE);
+        let stakeholders = self.of(STAKEHOLDERS_FILE);
         let policy = self.of::<PolicyFile>(POLICY_FILE);
-        match (people, schedules, silences, policy) {
-            (Ok(people), Ok(schedules), Ok(silences), Ok(PolicyFile { route, policy })) => {
+        match (people, schedules, silences, stakeholders, policy) {
+            (Ok(people), Ok(schedules), Ok(silences), Ok(stakeholders), Ok(PolicyFile { route, policy })) => {
                 let templates = self.templates.clone();
-                Ok(Response { route, policy, people, schedules, silences, templates })
+                Ok(Response { route, policy, people, schedules, silences, stakeholders, templates })
             }
-            (people, schedules, silences, policy) => {
-                let faults = [people.err(), schedules.err(), silences.err(), policy.err()];
+            (people, schedules, silences, stakeholders, policy) => {
+                let faults =
+                    [people.err(), schedules.err(), silences.err(), stakeholders.err(), policy.err()];
                 Err(faults.into_iter().flatten().collect())
             }
         }
@@ -168,6 +174,7 @@ impl Folder {
             "people" => Some(self.in_file(PEOPLE_FILE, rest, why)),
             "schedules" => Some(self.in_file(SCHEDULES_FILE, rest, why)),
             "silences" => Some(self.in_file(SILENCES_FILE, rest, why)),
+            "stakeholders" => Some(self.in_file(STAKEHOLDERS_FILE, rest, why)),
             "route" | "policy" => Some(self.in_file(POLICY_FILE, &error.path, why)),
             "templates" => {
                 let Some(At::Key(name)) = rest.first() else {

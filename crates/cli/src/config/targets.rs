@@ -26,6 +26,12 @@ pub(super) fn check(bundle: &Bundle, receivers: &BTreeMap<String, ReceiverConfig
     for (name, team) in &bundle.people.team {
         check.contacts(&[key("people"), key("team"), key(name)], &team.contact);
     }
+    for (severity, row) in &bundle.stakeholders.tell {
+        for (audience, cell) in row {
+            let at = [key("stakeholders"), key("tell"), key(severity.name()), key(audience), key("to")];
+            check.list(&at, &cell.to);
+        }
+    }
     check.errors
 }
 

@@ -46,6 +46,7 @@ pub(super) fn bundle(moved: &Moved) -> Bundle {
         people: moved.people.clone(),
         schedules: moved.schedules.clone(),
         silences: moved.silences.clone(),
+        stakeholders: escalate::StakeholdersConfig::default(),
         templates: BTreeMap::new(),
     }
 }

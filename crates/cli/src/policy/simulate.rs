@@ -6,7 +6,6 @@ use std::sync::Arc;
 use escalate::Policy;
 use escalate::rehearsal::{Rehearsal, Sent};
 use serde::Serialize;
-use wire::page::PageKind;
 use wire::{Incident, IncidentId, Zone};
 
 use crate::args::PolicySimulateArgs;
@@ -54,7 +53,7 @@ pub(crate) fn run(args: &PolicySimulateArgs, out: &Out) -> Result<(), Failure> {
             None => rehearsal,
         };
         let mut sent = rehearsal.of_records(&records);
-        sent.retain(|sent| sent.page.kind == PageKind::Trigger);
+        sent.retain(|sent| sent.page.calls());
         sent
     };
     let (played, played_after) = (play(&before), play(&after));

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Bundle, ContactConfig, ENGINEER, LayerConfig, OverrideConfig, PeopleConfig, PersonConfig, PolicyConfig,
-    RoleConfig, ScheduleConfig, SchedulesConfig, ShiftConfig, StepConfig, SwapConfig, TeamConfig,
-    TemporaryConfig, TurnConfig,
+    Bundle, CellConfig, ContactConfig, ENGINEER, LayerConfig, OverrideConfig, PeopleConfig, PersonConfig,
+    PolicyConfig, RoleConfig, ScheduleConfig, SchedulesConfig, ShiftConfig, StakeholdersConfig, StepConfig,
+    SwapConfig, TeamConfig, TemporaryConfig, TurnConfig,
 };
 
 /// Another name for a person, or for whoever a target is.
@@ -17,7 +17,17 @@ impl Bundle {
     ///
     /// Whatever is added to a bundle must be named here, since it may hold a person.
     pub(crate) fn audited(&self, pseudonym: Pseudonym<'_>) -> Self {
-        let Self { namespace, route, policy, escalate, people, schedules, silences, templates: _ } = self;
+        let Self {
+            namespace,
+            route,
+            policy,
+            escalate,
+            people,
+            schedules,
+            silences,
+            stakeholders,
+            templates: _,
+        } = self;
         let policy = policy.iter().map(|(name, policy)| (name.clone(), of_policy(policy, pseudonym)));
         Self {
             namespace: namespace.clone(),
@@ -27,9 +37,23 @@ impl Bundle {
             people: of_people(people, pseudonym),
             schedules: of_schedules(schedules, pseudonym),
             silences: silences.clone(),
+            stakeholders: of_stakeholders(stakeholders, pseudonym),
             templates: BTreeMap::new(),
         }
     }
+}
+
+fn of_stakeholders(stakeholders: &StakeholdersConfig, pseudonym: Pseudonym<'_>) -> StakeholdersConfig {
+    let StakeholdersConfig { audiences, tell } = stakeholders;
+    let cell = |(audience, cell): (&String, &CellConfig)| {
+        let CellConfig { to, by, digest, nobody: _ } = cell;
+        let to: Vec<String> = to.iter().map(|text| of_whom(text, pseudonym)).collect();
+        let nobody = to.is_empty().then(|| "nobody".to_owned());
+        (audience.clone(), CellConfig { to, by: *by, digest: digest.clone(), nobody })
+    };
+    let tell = tell.iter().map(|(severity, row)| (*severity, row.iter().map(cell).collect()));
+    // Templates are not kept: there are those that every installation has.
+    StakeholdersConfig { audiences: audiences.clone(), tell: tell.collect() }
 }
 
 fn of_policy(policy: &PolicyConfig, pseudonym: Pseudonym<'_>) -> PolicyConfig {
@@ -45,9 +69,9 @@ fn of_policy(policy: &PolicyConfig, pseudonym: Pseudonym<'_>) -> PolicyConfig {
         acknowledge_each,
         respond_within_s,
     } = policy;
-    let steps = steps.iter().map(|StepConfig { targets, by, when, delay_s }| {
+    let steps = steps.iter().map(|StepConfig { targets, by, when, digest, delay_s }| {
         let targets = targets.iter().map(|text| of_whom(text, pseudonym)).collect();
-        StepConfig { targets, by: *by, when: when.clone(), delay_s: *delay_s }
+        StepConfig { targets, by: *by, when: when.clone(), digest: digest.clone(), delay_s: *delay_s }
     });
     PolicyConfig {
         steps: steps.collect(),

@@ -97,14 +97,21 @@ impl IncidentState {
         let (nominal, due) = schedule(nominal, step.delay_ms, desk.now, catch_up_ms);
         let due = plan.next(self.position).map(|_| due);
         self.people = People::Open { nominal, due, waits: Waits::NextStep };
-        self.call(desk, &targets, due);
+        let wait_until = step.digest.until(desk.now);
+        self.call(desk, &targets, (due, wait_until));
     }
 
     /// Pages these, now.
-    fn call(&mut self, desk: &mut Desk, targets: &[Addressed], escalates_at: Option<Timestamp>) {
+    fn call(
+        &mut self,
+        desk: &mut Desk,
+        targets: &[Addressed],
+        (escalates_at, wait_until): (Option<Timestamp>, Option<Timestamp>),
+    ) {
         for to in targets {
-            let (kind, generation) = (PageKind::Trigger, self.incident.generation);
-            self.intend(desk, &Intent { kind, to, generation, escalates_at, fallback: false });
+            let generation = self.incident.generation;
+            let intent = Intent::of(PageKind::Trigger, to, generation, escalates_at);
+            self.intend(desk, &Intent { wait_until, ..intent });
         }
     }
 
@@ -255,7 +262,7 @@ impl IncidentState {
         self.position = Position { round: self.position.round.saturating_add(1), step: 0 };
         let due = desk.now.plus_ms(delay_ms);
         self.people = People::Open { nominal: due, due: Some(due), waits: Waits::Assigned(to) };
-        self.call(desk, targets, Some(due));
+        self.call(desk, targets, (Some(due), None));
     }
 
     fn next_step(&mut self, desk: &mut Desk) {
@@ -361,12 +368,14 @@ impl IncidentState {
             .alerts
             .iter()
             .filter(|(key, a)| a.open && (all || a.generation == current) && !except.contains(key))
+            // Who is told is told anew of what is worse, and of nothing else that changes.
+            .filter(|(_, a)| !(a.told && kind == PageKind::Update))
             .map(|(_, a)| (a.generation, a.addressed()))
             .collect();
         let escalates_at = self.escalates_at().filter(|_| kind == PageKind::Update);
         for (generation, to) in open {
             let to = &to;
-            self.intend(desk, &Intent { kind, to, generation, escalates_at, fallback: false });
+            self.intend(desk, &Intent::of(kind, to, generation, escalates_at));
         }
         if all {
             for alert in self.alerts.values_mut() {
@@ -392,6 +401,7 @@ impl IncidentState {
     /// Notices that everything is done, or no longer is.
     pub(crate) fn settle(&mut self, desk: &mut Desk) {
         self.tell_downstream(desk);
+        self.tell_stakeholders(desk);
         if !self.is_over() {
             self.ended_at = None;
         } else if self.ended_at.is_none() {

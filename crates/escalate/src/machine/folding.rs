@@ -11,7 +11,7 @@ use wire::{IncidentId, NotificationId, Severity, Timestamp};
 
 use super::{Machine, seen};
 use crate::desk::Desk;
-use crate::fold::{Spacing, Windows};
+use crate::fold::{Place, Spacing, Windows};
 use crate::outbox::cancelled;
 use crate::policy::Target;
 use crate::state::{FoldPart, InFold, IncidentState, PageEntry, PageState};
@@ -31,8 +31,10 @@ type Member = (Severity, IncidentId, NotificationId);
 /// Messages that go for several.
 #[derive(Debug, Default)]
 pub(crate) struct Folds {
-    /// Place, message, and the page that gathers others.
-    gathering: BTreeSet<(Target, NotificationId)>,
+    /// Messages that gather others, by place and by when they leave.
+    gathering: BTreeSet<(Place, Timestamp, NotificationId)>,
+    /// The page that gathers, by what its message is called.
+    open: BTreeMap<NotificationId, Member>,
     members: BTreeMap<NotificationId, BTreeSet<Member>>,
     /// Those whose page failed.
     failed: BTreeSet<NotificationId>,
@@ -41,7 +43,10 @@ pub(crate) struct Folds {
 impl Folds {
     pub(crate) fn file(&mut self, id: &IncidentId, InFold { fold, page, part }: &InFold) {
         match part {
-            FoldPart::Gathers { place } => drop(self.gathering.insert((place.clone(), fold.clone()))),
+            FoldPart::Gathers { place, until, severity } => {
+                self.gathering.insert((place.clone(), *until, fold.clone()));
+                self.open.insert(fold.clone(), (*severity, id.clone(), page.clone()));
+            }
             FoldPart::Failed => drop(self.failed.insert(fold.clone())),
             FoldPart::Member(severity) => {
                 let member = (*severity, id.clone(), page.clone());
@@ -52,7 +57,10 @@ impl Folds {
 
     pub(crate) fn unfile(&mut self, id: &IncidentId, InFold { fold, page, part }: &InFold) {
         match part {
-            FoldPart::Gathers { place } => drop(self.gathering.remove(&(place.clone(), fold.clone()))),
+            FoldPart::Gathers { place, until, severity: _ } => {
+                self.gathering.remove(&(place.clone(), *until, fold.clone()));
+                self.open.remove(fold);
+            }
             FoldPart::Failed => drop(self.failed.remove(fold)),
             FoldPart::Member(severity) => {
                 if let Some(members) = self.members.get_mut(fold) {
@@ -69,16 +77,16 @@ impl Folds {
         self.members.get(fold).into_iter().flatten()
     }
 
-    /// The message to this place that has not left, if it has room.
-    fn open_at(&self, place: &Target) -> Option<&NotificationId> {
-        let first = (place.clone(), NotificationId::new(String::new()));
-        let at_place = self.gathering.range(first..).take_while(|(at, _)| at == place);
+    /// The message to this place that leaves by then, if it has room.
+    fn open_at(&self, place: &Place, by: Timestamp) -> Option<(&NotificationId, Timestamp)> {
+        let first = (place.clone(), Timestamp::MIN, NotificationId::new(String::new()));
+        let in_time = self.gathering.range(first..).take_while(|(at, until, _)| at == place && *until <= by);
         let has_room = |fold: &NotificationId| self.members.get(fold).is_none_or(|m| m.len() < MEMBERS_MAX);
-        at_place.map(|(_, fold)| fold).find(|fold| has_room(fold))
+        in_time.map(|(_, until, fold)| (fold, *until)).find(|(fold, _)| has_room(fold))
     }
 
-    fn has_left(&self, fold: &NotificationId, place: &Target) -> bool {
-        !self.gathering.contains(&(place.clone(), fold.clone()))
+    fn has_left(&self, fold: &NotificationId) -> bool {
+        !self.open.contains_key(fold)
     }
 
     /// Those whose page failed, and that some have not been told of.
@@ -101,17 +109,18 @@ enum How {
     TakenBack(Option<Timestamp>),
 }
 
-impl PageEntry {
-    fn place(&self) -> Target {
-        Target { receiver: self.receiver.clone(), target: self.target.clone() }
-    }
-}
-
 impl IncidentState {
+    fn place(&self, page: &PageEntry) -> Place {
+        let target = Target { receiver: page.receiver.clone(), target: page.target.clone() };
+        Place { target, calls: page.calls(), drill: self.incident.drill }
+    }
+
     /// What its pages are to messages that go for several.
     pub(crate) fn folds(&self) -> Vec<InFold> {
         let part = |p: &PageEntry| match p.state {
-            PageState::Held { .. } => Some(FoldPart::Gathers { place: p.place() }),
+            PageState::Held { until } => {
+                Some(FoldPart::Gathers { place: self.place(p), until, severity: self.incident.severity })
+            }
             PageState::Folded => Some(FoldPart::Member(self.incident.severity)),
             PageState::Failed { .. } => Some(FoldPart::Failed),
             PageState::Intent
@@ -133,9 +142,9 @@ impl IncidentState {
     }
 
     /// It waits until then, and gathers others.
-    fn hold_page(&mut self, desk: &mut Desk, page: &NotificationId, until: Timestamp) {
+    fn hold_page(&mut self, desk: &mut Desk, page: &NotificationId, fold: NotificationId, until: Timestamp) {
         let Some(i) = self.place_of(page) else { return };
-        self.pages[i].fold = Some(page.clone());
+        self.pages[i].fold = Some(fold);
         desk.count.pages_held += 1;
         let why = format!("its place is left alone until {until}");
         self.enter(desk, i, PageState::Held { until }, Some(&why));
@@ -162,10 +171,12 @@ impl IncidentState {
     fn free_pages(&mut self, desk: &mut Desk, pages: &[NotificationId]) {
         for page in pages {
             let Some(i) = self.place_of(page) else { continue };
-            // What is held leaves with those that it speaks for.
-            if self.pages[i].state == PageState::Folded {
-                self.pages[i].fold = None;
+            let fold = self.pages[i].fold.take();
+            // Another speaks for those that it spoke for, at their time.
+            if let (PageState::Held { until }, Some(fold)) = (&self.pages[i].state, fold) {
+                desk.parted.push(Parted { fold, how: How::TakenBack(Some(*until)) });
             }
+            self.pages[i].wait_until = None;
             self.enter(desk, i, PageState::Intent, Some("it has become worse"));
         }
     }
@@ -204,50 +215,59 @@ impl Machine {
     pub(super) fn restore_windows(windows: &mut Windows, state: &IncidentState) {
         for page in &state.pages {
             if let Some(left) = page.left {
-                windows.restore(page.place(), left);
+                windows.restore(state.place(page), left);
             }
         }
     }
 
     /// How the place of a page that calls is left alone after it; `None` where each goes by itself.
     fn spacing(&self, page: &PageEntry) -> Option<Spacing> {
-        let calls = page.kind == PageKind::Trigger && page.attempts == 0;
-        calls.then(|| self.desk.current.spacing(&page.receiver, page.person.as_deref())).flatten()
+        let first = page.kind == PageKind::Trigger && page.attempts == 0;
+        first.then(|| self.desk.current.spacing(&page.receiver, page.person.as_deref())).flatten()
     }
 
     /// Whether a page that could leave now goes with others later.
     pub(super) fn goes_with_others(&mut self, id: &IncidentId, page: &NotificationId) -> bool {
         let Some((place, until)) = self.held_until(id, page) else { return false };
-        let fold = self.index.folds.open_at(&place).cloned();
-        self.with(id, |state, desk| match fold {
-            Some(fold) => state.fold_page(desk, page, fold),
-            None => state.hold_page(desk, page, until),
-        });
+        let open = self.index.folds.open_at(&place, until).map(|(fold, until)| (fold.clone(), until));
+        let Some((fold, until)) = open else {
+            self.with(id, |state, desk| state.hold_page(desk, page, page.clone(), until));
+            return true;
+        };
+        // The worst speaks for the others.
+        let severity = self.incidents.get(id).map(|state| state.incident.severity);
+        let leads = self.index.folds.open.get(&fold).cloned();
+        match leads.filter(|(lead, ..)| severity.is_some_and(|severity| severity < *lead)) {
+            Some((_, lead, its)) => {
+                self.with(&lead, |state, desk| state.fold_page(desk, &its, fold.clone()));
+                self.with(id, |state, desk| state.hold_page(desk, page, fold, until));
+            }
+            None => drop(self.with(id, |state, desk| state.fold_page(desk, page, fold))),
+        }
         true
     }
 
-    fn held_until(&self, id: &IncidentId, page: &NotificationId) -> Option<(Target, Timestamp)> {
+    fn held_until(&self, id: &IncidentId, page: &NotificationId) -> Option<(Place, Timestamp)> {
         let state = self.incidents.get(id)?;
         // One that has a message is on its way.
         let entry = state.pages.iter().find(|p| p.notification_id == *page && p.fold.is_none())?;
-        self.spacing(entry)?;
+        let place = state.place(entry);
         // What its place knows of already comes as often as the policy says.
-        if state.alerts.get(&entry.alert_key).is_some_and(|alert| alert.open) {
-            return None;
-        }
-        let place = entry.place();
-        let until = self.windows.until(&place, state.incident.severity, self.desk.now)?;
-        Some((place, until))
+        let is_known = state.alerts.get(&entry.alert_key).is_some_and(|alert| alert.open && !alert.told);
+        let alone = self.spacing(entry).filter(|_| !is_known);
+        let alone = alone.and_then(|_| self.windows.until(&place, state.incident.severity, self.desk.now));
+        let waits = entry.wait_until.filter(|until| *until > self.desk.now);
+        alone.into_iter().chain(waits).max().map(|until| (place, until))
     }
 
     /// Begins the next attempt of a page.
     pub(super) fn begin(&mut self, id: &IncidentId, page: &NotificationId) {
         let Some(state) = self.incidents.get(id) else { return };
         let Some(entry) = state.pages.iter().find(|p| p.notification_id == *page) else { return };
-        let folded = entry.fold.as_ref().and_then(|fold| self.folded(id, fold));
+        let folded = entry.fold.as_ref().and_then(|fold| self.folded((id, entry.calls()), fold));
         let severities = folded.iter().flat_map(|f| &f.listed).map(|other| other.severity);
         let worst = severities.chain([state.incident.severity]).min().unwrap_or(state.incident.severity);
-        let left_alone = self.spacing(entry).map(|spacing| (entry.place(), spacing));
+        let left_alone = self.spacing(entry).map(|spacing| (state.place(entry), spacing));
         drop(state);
         let now = self.desk.now;
         let left = left_alone.map(|(place, spacing)| self.windows.sent(&place, worst, spacing, now));
@@ -255,9 +275,10 @@ impl Machine {
     }
 
     /// What a message goes for beside its own incident, as things stand: those that somebody took meanwhile are left out.
-    fn folded(&self, own: &IncidentId, fold: &NotificationId) -> Option<Folded> {
+    fn folded(&self, (own, calls): (&IncidentId, bool), fold: &NotificationId) -> Option<Folded> {
         let paging = |(_, id, _): &&Member| {
-            self.incidents.seen_of(id, |state| seen(state, &self.desk)).is_some_and(|seen| seen.paging)
+            let seen = self.incidents.seen_of(id, |state| seen(state, &self.desk));
+            seen.is_some_and(|seen| if calls { seen.paging } else { seen.live })
         };
         let mut members: Vec<&Member> = self.index.folds.members(fold).filter(paging).collect();
         // Two steps may have called the same place about one.
@@ -280,8 +301,11 @@ impl Machine {
         let waits = |p: &&PageEntry| {
             let gathers = matches!(p.state, PageState::Held { .. });
             let joins = p.state == PageState::Folded
-                && p.fold.as_ref().is_some_and(|fold| !self.index.folds.has_left(fold, &p.place()));
-            (gathers || joins) && self.windows.until(&p.place(), severity, self.desk.now).is_none()
+                && p.fold.as_ref().is_some_and(|fold| !self.index.folds.has_left(fold));
+            // Who is told is told anew.
+            p.told.is_none()
+                && (gathers || joins)
+                && self.windows.until(&state.place(p), severity, self.desk.now).is_none()
         };
         let freed: Vec<_> = state.pages.iter().filter(waits).map(|p| p.notification_id.clone()).collect();
         drop(state);

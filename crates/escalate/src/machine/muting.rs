@@ -108,7 +108,7 @@ impl IncidentState {
     /// saw it, or would have.
     pub(super) fn has_called(&self) -> bool {
         let generation = self.incident.generation;
-        self.pages.iter().any(|p| p.kind == PageKind::Trigger && p.generation == generation)
+        self.pages.iter().any(|p| p.calls() && p.generation == generation)
     }
 
     /// Whether what mutes it, or what it says downstream, may be another now.

@@ -113,6 +113,7 @@ impl IncidentState {
             ended_at: None,
             upstream: None,
             asked: None,
+            told: None,
             filed: Filed::default(),
             incident: Arc::new(incident),
         };

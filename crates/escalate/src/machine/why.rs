@@ -25,7 +25,10 @@ impl Machine {
         said.extend(self.desk.mutes.refused_by(&state.incident, now));
         let steps = (0..).zip(&plan.steps).map(|(n, step)| says_step(n, step, state, &policy, now));
         match person {
-            None => said.extend(steps),
+            None => {
+                said.extend(steps);
+                said.extend(state.pages.iter().filter_map(says_told));
+            }
             Some(person) => said.extend(of_person(person, state, (&policy, plan), now)),
         }
         Some(said)
@@ -52,7 +55,7 @@ fn follows(state: &IncidentState) -> String {
     let paged = state
         .pages
         .iter()
-        .any(|p| calls(p) && p.generation == state.incident.generation && p.at == state.position);
+        .any(|p| p.calls() && p.generation == state.incident.generation && p.at == state.position);
     let stands = if paged { "last paged:" } else { "it stands at" };
     format!("it follows {}; {stands} step {} of round {}", state.follows(), step + 1, round + 1)
 }
@@ -106,7 +109,7 @@ fn says_step(n: u32, step: &Step, state: &IncidentState, policy: &Policy, now: T
         said.push_str(": nobody is behind it");
     }
     let generation = state.incident.generation;
-    let pages = state.pages.iter().filter(|p| p.at.step == n && p.generation == generation && calls(p));
+    let pages = state.pages.iter().filter(|p| p.at.step == n && p.generation == generation && p.calls());
     let mut any = false;
     for page in pages {
         any = true;
@@ -129,8 +132,10 @@ fn says_whom(whom: &Whom, policy: &Policy, now: Timestamp) -> String {
     format!("{whom} ({people} on call, {by})")
 }
 
-const fn calls(page: &PageEntry) -> bool {
-    matches!(page.kind, wire::page::PageKind::Trigger)
+/// A page of somebody who is told, and was not called.
+fn says_told(page: &PageEntry) -> Option<String> {
+    let audience = page.told.as_ref().filter(|_| page.kind == wire::page::PageKind::Trigger)?;
+    Some(format!("told beside them, as {audience}: {}", says_page(page)))
 }
 
 fn says_page(page: &PageEntry) -> String {
@@ -139,7 +144,7 @@ fn says_page(page: &PageEntry) -> String {
         PageState::Held { until } => {
             format!("goes with others at {until}: its place got a page a moment before (fold_s)")
         }
-        PageState::Folded => "went with others: its place got a page a moment before (fold_s)".to_owned(),
+        PageState::Folded => "goes with others: its place got a page a moment before (fold_s)".to_owned(),
         PageState::Sending { .. } => "is on its way".to_owned(),
         PageState::Retrying { at, reason } => format!("is tried again at {at}: {reason}"),
         PageState::Unknown { reason, .. } => format!("may have arrived: {reason}"),
@@ -170,7 +175,7 @@ fn of_person(
     let steps: Vec<(u32, &Step)> =
         (0..).zip(&plan.steps).filter(|(_, step)| step.targets.iter().any(|w| calls_them(&w))).collect();
     let pages: Vec<&PageEntry> =
-        state.pages.iter().filter(|p| calls(p) && p.person.as_deref() == Some(person)).collect();
+        state.pages.iter().filter(|p| p.calls() && p.person.as_deref() == Some(person)).collect();
     let mut said = Vec::new();
     for (n, step) in &steps {
         let by: Vec<String> =
@@ -182,6 +187,8 @@ fn of_person(
         let Position { round, step } = page.at;
         said.push(format!("paged by step {} of round {}: {}", step + 1, round + 1, says_page(page)));
     }
+    let told = state.pages.iter().filter(|p| p.person.as_deref() == Some(person)).filter_map(says_told);
+    said.extend(told);
     match (pages.is_empty(), steps.first()) {
         (false, _) => (),
         (true, None) => said.push(format!("not paged: no step of policy {} calls {person}", state.plan)),

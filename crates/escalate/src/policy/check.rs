@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use wire::Matches;
 
+use super::stakeholders::Stakeholders;
 use super::taking::{Need, Taking};
 use super::{Plan, Roster, Step, Target, When, Whom};
 use crate::config::{
@@ -16,6 +17,7 @@ use crate::template::{TEMPLATE_MAX, TEMPLATES_MAX, Templates};
 mod people;
 mod schedules;
 mod silences;
+mod stakeholders;
 
 /// Most routes, policies, steps of one, targets of a step and of a policy: above any use, so that nothing is unbounded.
 const ROUTES_MAX: usize = 1000;
@@ -33,6 +35,7 @@ pub(super) struct Checked {
     pub(super) roster: Roster,
     pub(super) templates: Templates,
     pub(super) quiet: Quiet,
+    pub(super) stakeholders: Stakeholders,
     pub(super) routes: Vec<(Matches, String)>,
 }
 
@@ -50,12 +53,14 @@ pub(super) fn all(bundle: &Bundle, receivers: Option<&BTreeSet<String>>) -> Resu
         .collect();
     let routes = check.routes(&bundle.route, &plans);
     let quiet = check.silences(&bundle.silences, &roster);
+    let stakeholders = check.stakeholders(&bundle.stakeholders, &roster);
     let templates = check.templates(&bundle.templates);
     match templates {
         Some(templates) if check.errors.is_empty() => {
             check.audiences(&bundle.people, &templates);
+            check.told_audiences(&bundle.stakeholders, &templates);
             if check.errors.is_empty() {
-                return Ok(Checked { plans, roster, templates, quiet, routes });
+                return Ok(Checked { plans, roster, templates, quiet, stakeholders, routes });
             }
         }
         _ => (),
@@ -133,6 +138,7 @@ impl Check<'_> {
             .collect();
         if policy.until_owned {
             self.last_step(&at("steps"), &steps, roster);
+            self.calls_at_once(&at("steps"), &policy.steps);
         }
         let targets = steps.iter().map(|s| s.targets.len()).sum();
         self.within(&at("steps"), "targets of all steps", targets, &(0..=TARGETS_OF_POLICY_MAX));
@@ -199,7 +205,8 @@ impl Check<'_> {
                 self.wrong(&[at, &[key("when"), key(field)]].concat(), why);
                 When::always()
             });
-        Step { targets, by: step.by, when, delay_ms: i64::from(step.delay_s) * 1000 }
+        let digest = self.digest(&[at, &[key("digest")]].concat(), &step.digest, roster);
+        Step { targets, by: step.by, when, digest, delay_ms: i64::from(step.delay_s) * 1000 }
     }
 
     /// The one that repeats must hold always and reach somebody, or an incident could fall silent.
@@ -221,6 +228,15 @@ impl Check<'_> {
             let why = "the last step repeats until somebody owns the incident, and it may come to a time at which nobody \
                        would be reached by it; add somebody who always is";
             self.wrong(&[at.as_slice(), &[key("targets")]].concat(), why.into());
+        }
+    }
+
+    /// What somebody must own cannot wait for a digest.
+    fn calls_at_once(&mut self, at: &[At], steps: &[StepConfig]) {
+        for (i, _) in steps.iter().enumerate().filter(|(_, step)| !step.digest.is_at_once()) {
+            let why = "its pages would wait while nobody owns the incident; a digest is for tickets, whose policy says \
+                       `until_owned = false`";
+            self.wrong(&[at, &[At::Index(i), key("digest")]].concat(), why.into());
         }
     }
 

@@ -100,6 +100,20 @@ impl Hours {
         self.is_always() || self.around(at, at).any(|(from, to)| (from..to).contains(&at))
     }
 
+    /// The first instant from `at` on that is within them; `at` itself where there is none in a year.
+    pub(crate) fn next(&self, at: Timestamp) -> Timestamp {
+        const DAY_MS: i64 = 86_400_000;
+        if self.holds(at) {
+            return at;
+        }
+        // A week has all days but those of a calendar.
+        let begins = |days: i64| {
+            let ends = self.ends(at, at.plus_ms(days * DAY_MS));
+            ends.filter(|end| self.holds(*end)).min()
+        };
+        begins(8).or_else(|| begins(400)).unwrap_or(at)
+    }
+
     /// When they begin or end between `from` and `to`.
     pub(crate) fn ends(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = Timestamp> {
         let none = self.is_always();

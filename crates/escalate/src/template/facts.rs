@@ -178,6 +178,12 @@ fn next(page: &Page, zone: &Zone) -> String {
 }
 
 fn what_next(page: &Page, zone: &Zone) -> String {
+    if page.told.is_some() && page.kind == PageKind::Trigger {
+        return match &page.owner {
+            Some(owner) => format!("{owner} has it; you need do nothing"),
+            None => "those on call are called; you need do nothing".into(),
+        };
+    }
     match (page.kind, &page.owner, page.escalates_at) {
         (PageKind::Resolve, ..) => "nothing, it is over".into(),
         (_, Some(owner), Some(at)) => format!("{owner} has it; the next step is paged at {}", zone.shows(at)),
@@ -234,6 +240,7 @@ pub(super) fn samples() -> Vec<Page> {
         escalates_at: rich.then(|| at.plus_ms(300_000)),
         owner: (kind == PageKind::Acknowledge).then(|| "Grace".into()),
         person: rich.then(|| "ada".into()),
+        told: None,
         notice: None,
         folded: None,
         text: None,

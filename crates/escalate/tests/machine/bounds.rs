@@ -153,8 +153,8 @@ fn the_oldest_answers_go_first() {
 #[test]
 fn state_of_a_newer_version_or_of_others_is_refused() {
     let mut machine = Machine::new(0, policy(SETTINGS));
-    let newer = machine.restore(b"head", b"\x02{}").unwrap_err();
-    assert!(matches!(newer, StateError::TooNew { found: 2, supported: 1, .. }));
+    let newer = machine.restore(b"head", b"\x03{}").unwrap_err();
+    assert!(matches!(newer, StateError::TooNew { found: 3, supported: 2, .. }));
     assert!(newer.to_string().contains("upgrade"), "{newer}");
     for (key, value) in [(&b"incident/x"[..], &b"\x01{"[..]), (b"bundle/x", b"\x01[]"), (b"head", b"\x01 ")] {
         assert!(matches!(machine.restore(key, value), Err(StateError::Malformed { .. })));

@@ -19,6 +19,7 @@ mod samples;
 mod settings;
 mod states;
 mod storm;
+mod telling;
 mod timing;
 mod trouble;
 mod upgrade;

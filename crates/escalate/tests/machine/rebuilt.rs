@@ -7,7 +7,10 @@ use escalate::config::{
     Bundle, ContactConfig, EscalateConfig, PeopleConfig, PersonConfig, PolicyConfig, RoleConfig, RouteConfig,
     StepConfig, TeamConfig, WhenConfig,
 };
-use escalate::{Effect, Input, Loaded, Machine, Paging, Policy, SchedulesConfig, SilencesConfig, rebuild};
+use escalate::{
+    Effect, Input, Loaded, Machine, Paging, Policy, SchedulesConfig, SilencesConfig, StakeholdersConfig,
+    rebuild,
+};
 use proptest::prelude::*;
 use wire::audit::AuditRecord;
 use wire::command::Action;
@@ -159,6 +162,7 @@ fn any_bundle() -> impl Strategy<Value = Bundle> {
             people: people(),
             schedules: schedules(),
             silences: silences(),
+            stakeholders: StakeholdersConfig::default(),
             templates,
         }
     })

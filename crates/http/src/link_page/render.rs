@@ -243,9 +243,9 @@ fn others(page: &mut Html, others: &Others) {
         };
         page.raw(" <span class=\"soft\">").text(stage).raw("</span></li>");
     }
-    let unshown = others.total.saturating_sub(others.of.len() as u64);
-    if unshown > 0 {
-        page.raw("<li class=\"soft\">and ").shown(unshown).raw(" more: `tocsin incidents` lists all</li>");
+    if let Some(next) = others.next {
+        page.raw("<li><a href=\"?others=").shown(next).raw("\">and more</a> <span class=\"soft\">of ");
+        page.shown(others.total).raw("</span></li>");
     }
     page.raw("</ul></section>");
 }

@@ -63,6 +63,8 @@ pub(super) struct Others {
     pub(super) of: Vec<Other>,
     /// How many there are: not all need be shown.
     pub(super) total: u64,
+    /// The place from which the rest is shown.
+    pub(super) next: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,8 +79,10 @@ pub(super) struct Other {
 impl Shown {
     /// The message in which whoever holds this link was told of it, if that was about others too.
     pub(super) fn message_to(&self, link: &Link) -> Option<&NotificationId> {
-        let to_them = |sent: &&Sent| sent.person.as_ref().unwrap_or(&sent.target) == &link.person;
-        self.pages.iter().rev().filter(to_them).find_map(|sent| sent.fold.as_ref())
+        let to_them = |sent: &&Sent| {
+            sent.kind == PageKind::Trigger && sent.person.as_ref().unwrap_or(&sent.target) == &link.person
+        };
+        self.pages.iter().rev().find(to_them)?.fold.as_ref()
     }
 
     /// What its state leaves to do, the likeliest first. The machine decides anew when it is asked.

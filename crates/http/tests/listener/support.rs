@@ -114,7 +114,7 @@ impl Backend for Memory {
     fn in_one_message(
         &self,
         fold: &wire::NotificationId,
-        limit: usize,
+        places: std::ops::Range<usize>,
     ) -> Result<IncidentPage, BackendError> {
         let in_it = |view: &&Value| {
             let mut pages = view["pages"].as_array().into_iter().flatten();
@@ -124,7 +124,7 @@ impl Backend for Memory {
         let found: Vec<Value> = views.values().filter(in_it).cloned().collect();
         let total = found.len() as u64;
         Ok(IncidentPage {
-            incidents: found.into_iter().take(limit).collect(),
+            incidents: found.into_iter().skip(places.start).take(places.len()).collect(),
             total,
             ..IncidentPage::default()
         })

@@ -102,7 +102,7 @@ fn words(page: &Page, shown: &str, max: usize) -> String {
         list(&mut out, "Deployed before", incident.context.deployments.iter().map(text::deployment));
     }
     // A part of a link is none.
-    let answer = page.link().map_or(String::new(), |link| format!("\n\n{}:\n{link}", text::ANSWER));
+    let answer = page.link().map_or(String::new(), |link| format!("\n\n{}:\n{link}", text::answer(page)));
     format!("{}{answer}", clip_utf16(&out, max.saturating_sub(answer.len())))
 }
 

@@ -99,7 +99,7 @@ pub(super) fn event(page: &Page, routing_key: &str) -> Vec<u8> {
     let dedup_key = page.alert_key.as_str();
     // PagerDuty reads them of triggers alone.
     let client_url = page.link().filter(|_| payload.is_some());
-    let links = client_url.map(|href| [Link { href, text: text::ANSWER }]);
+    let links = client_url.map(|href| [Link { href, text: text::answer(page) }]);
     let event = Event { routing_key, event_action, dedup_key, payload, client: "tocsin", client_url, links };
     serde_json::to_vec(&event).expect("texts, times and finite numbers always become JSON")
 }

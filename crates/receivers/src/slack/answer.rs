@@ -11,7 +11,7 @@ const BUTTON: &str = "tocsin_acknowledge";
 /// A button to acknowledge with, while there is something to acknowledge.
 pub(super) fn button(page: &Page) -> Option<Value> {
     let open = match page.kind {
-        PageKind::Trigger | PageKind::Update => page.owner.is_none(),
+        PageKind::Trigger | PageKind::Update => page.owner.is_none() && page.told.is_none(),
         PageKind::Acknowledge | PageKind::Resolve => false,
     };
     let value = format!("{}:{}", page.incident.incident_id, page.incident.generation);

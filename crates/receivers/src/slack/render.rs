@@ -37,7 +37,7 @@ pub(super) fn message(page: &Page, buttons: bool) -> Value {
     blocks.extend(answer::button(page).filter(|_| buttons));
     if let Some(link) = page.link() {
         // Of letters, digits and signs that Slack leaves as they are.
-        let text = format!("<{link}|{}>", text::ANSWER);
+        let text = format!("<{link}|{}>", text::answer(page));
         blocks.push(json!({"type": "section", "text": {"type": "mrkdwn", "text": text}}));
     }
     let foot = format!("tocsin · incident {} · {}", page.incident.incident_id, escape(&foot(page)));

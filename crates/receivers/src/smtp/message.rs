@@ -93,8 +93,8 @@ struct Body {
     /// What, where, since, next.
     says: String,
     lists: Vec<(&'static str, Vec<String>)>,
-    /// Where its reader may answer.
-    link: Option<String>,
+    /// Where its reader may answer, and what that is called.
+    link: Option<(String, &'static str)>,
     foot: String,
 }
 
@@ -116,7 +116,7 @@ impl Body {
             title: if plain { clean(incident.title.clone()) } else { text::summary(page) },
             says: text::describe(page),
             lists: lists.into_iter().filter(|(_, items)| plain && !items.is_empty()).collect(),
-            link: page.link().map(str::to_owned),
+            link: page.link().map(|link| (link.to_owned(), text::answer(page))),
             foot: clean(format!(
                 "tocsin, incident {} ({}), {} for {}",
                 incident.incident_id,
@@ -129,8 +129,8 @@ impl Body {
 
     fn text(&self) -> String {
         let mut out = format!("{}\n\n{}\n", self.title, self.says);
-        if let Some(link) = &self.link {
-            write!(out, "\n{}:\n{link}\n", text::ANSWER).expect("writing to a string");
+        if let Some((link, answer)) = &self.link {
+            write!(out, "\n{answer}:\n{link}\n").expect("writing to a string");
         }
         for (name, items) in &self.lists {
             write!(out, "\n{name}:\n").expect("writing to a string");
@@ -160,8 +160,8 @@ impl Body {
             .expect("writing to a string");
         }
         out.push_str("</table>\n");
-        if let Some(link) = &self.link {
-            let (link, answer) = (html(link), html(text::ANSWER));
+        if let Some((link, answer)) = &self.link {
+            let (link, answer) = (html(link), html(answer));
             writeln!(out, "<p><a href=\"{link}\">{answer}</a></p>").expect("writing to a string");
         }
         for (name, items) in &self.lists {

@@ -27,7 +27,8 @@ pub(super) fn message(page: &Page) -> Value {
     let foot = block(&json!({"type": "TextRun", "text": foot(page), "size": "small", "isSubtle": true}));
     let mut body =
         vec![block(&json!({"type": "TextRun", "text": header, "size": "large", "weight": "bolder"}))];
-    let fixed = size(&card(&[body[0].clone(), foot.clone()], page.link()));
+    let link = page.link().map(|link| (link, text::answer(page)));
+    let fixed = size(&card(&[body[0].clone(), foot.clone()], link));
     let mut room = TEAMS_BYTES_MAX.saturating_sub(fixed);
 
     let says = text::describe(page);
@@ -40,10 +41,10 @@ pub(super) fn message(page: &Page) -> Value {
     }
     body.extend(says);
     body.push(foot);
-    card(&body, page.link())
+    card(&body, link)
 }
 
-fn card(body: &[Value], link: Option<&str>) -> Value {
+fn card(body: &[Value], link: Option<(&str, &str)>) -> Value {
     let mut card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -52,8 +53,8 @@ fn card(body: &[Value], link: Option<&str>) -> Value {
         "body": body,
         "msteams": {"width": "full"},
     });
-    if let Some(url) = link {
-        card["actions"] = json!([{"type": "Action.OpenUrl", "title": text::ANSWER, "url": url}]);
+    if let Some((url, title)) = link {
+        card["actions"] = json!([{"type": "Action.OpenUrl", "title": title, "url": url}]);
     }
     json!({
         "type": "message",

@@ -28,6 +28,10 @@ const MOVES: [&str; 6] = [
 /// How much later than due a step may come: an overdue one gives whoever was just called its time.
 pub(super) const LATE_MS: i64 = 6_000;
 
+/// How long after it was folded, or after the last trouble, a page is spoken of at the latest: the time that its place is left
+/// alone, and two leases.
+const SPOKEN_OF_MS: i64 = 15_000;
+
 /// When the last person took the rest on, as the machines' clocks have it.
 pub(super) fn answered_at() -> Timestamp {
     wall(ANSWERED)
@@ -160,7 +164,9 @@ pub(super) fn every_page_comes_to_an_end(told: &Seen, _: &Seen) -> Result<(), St
             }
             OutboxState::Folded { into } => {
                 let named = spoken_of.get(into).is_some_and(|of| of.contains(&page.incident.incident_id));
-                if !named && wanted(told, page, wall(told.told.end)) {
+                // Long enough for the message to leave, whatever happened before.
+                let by = record.at.max(wall(TROUBLE_ENDS)).plus_ms(SPOKEN_OF_MS);
+                if !named && by < answered_at() && wanted(told, page, by) {
                     return Err(format!("{id} was folded into {into}, which never spoke of it"));
                 }
             }

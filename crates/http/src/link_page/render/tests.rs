@@ -62,7 +62,7 @@ fn page(view: Value, link: &Link, notice: Option<&Notice>, draft: &str) -> Strin
         stage: stage.clone(),
         token: token.map(str::to_owned),
     };
-    let others = Others { of: vec![other(Some("a-token")), other(None)], total: 5 };
+    let others = Others { of: vec![other(Some("a-token")), other(None)], total: 500, next: Some(200) };
     incident(&shown, &Around { link, others: &others, notice, draft, nonce: "n1".into(), now })
 }
 
@@ -97,7 +97,7 @@ fn says_what_where_since_evidence_who_next_and_so_far() {
         "2026-03-02 10:00:30 UTC opened by tocsin 2026-03-02 10:00:30 UTC paged amount by amount (amount) \
          2026-03-02 10:01:30 UTC note by amount : amount",
         "In the same message SEV2 fraud 7: 29 % of requests fail, usually 0.2 % open SEV2 fraud 7: 29 % of requests \
-         fail, usually 0.2 % open and 3 more",
+         fail, usually 0.2 % open and more of 500",
         "You act as primary . The link works for this incident alone, until 2026-03-09 10:00:30 UTC",
     ] {
         assert!(got.contains(part), "{part:?} is missing in {got}");
