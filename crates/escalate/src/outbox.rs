@@ -9,7 +9,7 @@ use crate::effect::Effect;
 use crate::fold::Left;
 use crate::mutant::{self, Mutant};
 use crate::own::PAGES;
-use crate::policy::{Addressed, Position};
+use crate::policy::Addressed;
 use crate::state::{Alert, IncidentState, PageEntry, PageState};
 
 /// Longest wait that a receiver may ask for.
@@ -71,7 +71,7 @@ impl IncidentState {
     fn entry_of(&self, desk: &Desk, intent: &Intent<'_>, unique: &str) -> PageEntry {
         let Intent { kind, to, generation, escalates_at, fallback, told, wait_until } = *intent;
         let (receiver, name) = (to.target.receiver.as_str(), to.target.target.as_str());
-        let at = if told.is_some() { Position::default() } else { self.position };
+        let at = self.position;
         PageEntry {
             notification_id: NotificationId::for_page(
                 self.id(),
@@ -134,14 +134,14 @@ impl IncidentState {
                 target: page.target.clone(),
                 generation,
                 person: to.person.clone(),
-                told: true,
+                told: told.map(Into::into),
                 open: false,
                 haunted: false,
                 reference: None,
             })
         });
         if calls && let Some(alert) = self.alerts.get_mut(&page.alert_key) {
-            alert.told = false;
+            alert.told = None;
         }
         desk.count.pages_intended += 1;
         let action = if told.is_some() { "tell.intended" } else { "page.intended" };
@@ -169,7 +169,7 @@ impl IncidentState {
     fn call_instead(&mut self, desk: &mut Desk, key: &AlertKey) {
         for i in 0..self.pages.len() {
             let page = &self.pages[i];
-            if page.alert_key == *key && page.told.is_some() && page.state.is_idle() {
+            if page.alert_key == *key && page.tells() && page.state.is_idle() {
                 self.end(desk, i, cancelled("they are called about it"));
             }
         }
@@ -180,7 +180,7 @@ impl IncidentState {
     pub(crate) fn cancel(&mut self, desk: &mut Desk, kinds: &[PageKind], cause: &str) {
         for i in 0..self.pages.len() {
             let page = &self.pages[i];
-            let goes_on = page.told.is_some() && self.wants(page);
+            let goes_on = page.tells() && self.wants(page);
             if page.state.is_idle() && kinds.contains(&page.kind) && !goes_on {
                 self.end(desk, i, cancelled(cause));
             }
@@ -256,6 +256,10 @@ impl IncidentState {
         let until = desk.now.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
         self.pages[i].attempts += 1;
         self.pages[i].left = left.or(self.pages[i].left);
+        if self.pages[i].tells() {
+            // It may have waited for hours.
+            self.pages[i].owner = self.people.owner().map(Into::into);
+        }
         if self.pages[i].kind == PageKind::Trigger
             && let Some(alert) = self.alerts.get_mut(&self.pages[i].alert_key)
         {

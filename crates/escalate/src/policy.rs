@@ -250,6 +250,11 @@ impl Policy {
         &self.rates
     }
 
+    /// Whether what reads a receiver wants every incident by itself.
+    pub(crate) fn reads_each(&self, receiver: &str) -> bool {
+        self.readers.get(receiver) == Some(&ReadBy::Programs)
+    }
+
     /// How a place is left alone after a page that calls; `None` where each goes by itself.
     pub(crate) fn spacing(&self, receiver: &str, person: Option<&str>) -> Option<Spacing> {
         let limits = person.and_then(|person| self.roster.people.get(person)).map(|reader| reader.limits);

@@ -135,9 +135,9 @@ pub(crate) struct Alert {
     /// Key of the person who is called there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) person: Option<String>,
-    /// Whoever is behind it is told, and was never called.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) told: bool,
+    /// The audience that is told there, where nobody was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told: Option<String>,
     /// A trigger may have reached it, and no resolve was decided since.
     pub(crate) open: bool,
     /// A request was on its way when its process was lost. If that only stood still, it may write it yet, and open the alert
@@ -280,7 +280,9 @@ pub(crate) enum FoldPart {
 /// The pages that are first for their alert among those that have not ended.
 pub(crate) fn heads(pages: &[PageEntry]) -> Vec<usize> {
     let mut seen = BTreeSet::new();
-    let live = pages.iter().enumerate().filter(|(_, p)| !p.state.is_final());
+    // What waits to go with others holds nothing up.
+    let waits = |p: &PageEntry| matches!(p.state, PageState::Held { .. });
+    let live = pages.iter().enumerate().filter(|(_, p)| !p.state.is_final() && !waits(p));
     live.filter(|(_, p)| seen.insert(&p.alert_key)).map(|(i, _)| i).collect()
 }
 
@@ -364,6 +366,11 @@ impl PageEntry {
     /// Whether it calls somebody, who is to answer.
     pub(crate) fn calls(&self) -> bool {
         self.kind == PageKind::Trigger && self.told.is_none()
+    }
+
+    /// Whether it tells somebody who was not called.
+    pub(crate) fn tells(&self) -> bool {
+        self.kind == PageKind::Trigger && self.told.is_some()
     }
 
     pub(crate) fn outbox(&self) -> OutboxState {

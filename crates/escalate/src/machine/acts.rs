@@ -369,13 +369,13 @@ impl IncidentState {
             .iter()
             .filter(|(key, a)| a.open && (all || a.generation == current) && !except.contains(key))
             // Who is told is told anew of what is worse, and of nothing else that changes.
-            .filter(|(_, a)| !(a.told && kind == PageKind::Update))
-            .map(|(_, a)| (a.generation, a.addressed()))
+            .filter(|(_, a)| a.told.is_none() || kind != PageKind::Update)
+            .map(|(_, a)| (a.generation, a.addressed(), a.told.clone()))
             .collect();
         let escalates_at = self.escalates_at().filter(|_| kind == PageKind::Update);
-        for (generation, to) in open {
-            let to = &to;
-            self.intend(desk, &Intent::of(kind, to, generation, escalates_at));
+        for (generation, to, told) in open {
+            let intent = Intent::of(kind, &to, generation, escalates_at);
+            self.intend(desk, &Intent { told: told.as_deref(), ..intent });
         }
         if all {
             for alert in self.alerts.values_mut() {

@@ -229,7 +229,14 @@ impl Machine {
     /// Whether a page that could leave now goes with others later.
     pub(super) fn goes_with_others(&mut self, id: &IncidentId, page: &NotificationId) -> bool {
         let Some((place, until)) = self.held_until(id, page) else { return false };
-        let open = self.index.folds.open_at(&place, until).map(|(fold, until)| (fold.clone(), until));
+        // A program gets each by itself, if later.
+        let apart = self.desk.current.reads_each(&place.target.receiver);
+        let open = self
+            .index
+            .folds
+            .open_at(&place, until)
+            .filter(|_| !apart)
+            .map(|(fold, until)| (fold.clone(), until));
         let Some((fold, until)) = open else {
             self.with(id, |state, desk| state.hold_page(desk, page, page.clone(), until));
             return true;
@@ -253,7 +260,8 @@ impl Machine {
         let entry = state.pages.iter().find(|p| p.notification_id == *page && p.fold.is_none())?;
         let place = state.place(entry);
         // What its place knows of already comes as often as the policy says.
-        let is_known = state.alerts.get(&entry.alert_key).is_some_and(|alert| alert.open && !alert.told);
+        let is_known =
+            state.alerts.get(&entry.alert_key).is_some_and(|alert| alert.open && alert.told.is_none());
         let alone = self.spacing(entry).filter(|_| !is_known);
         let alone = alone.and_then(|_| self.windows.until(&place, state.incident.severity, self.desk.now));
         let waits = entry.wait_until.filter(|until| *until > self.desk.now);

@@ -1,14 +1,14 @@
 //! Who is told beside those who are called: once for each severity that is worse than what they were told.
 
 use serde::{Deserialize, Serialize};
+use wire::page::PageKind;
 use wire::{Severity, Timestamp};
 
 use crate::desk::Desk;
 use crate::life::Signal;
 use crate::outbox::{Intent, cancelled};
 use crate::policy::Addressed;
-use crate::state::{IncidentState, People};
-use wire::page::PageKind;
+use crate::state::{Alert, IncidentState, People};
 
 /// The worst that those were told who are not called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,12 @@ impl IncidentState {
     /// Tells the stakeholders of its severity, if that is news. An exercise is no news.
     pub(crate) fn tell_stakeholders(&mut self, desk: &mut Desk) {
         let (generation, severity) = (self.incident.generation, self.incident.severity);
-        if !self.is_live() || self.muter().is_some() || self.incident.drill {
+        if !self.is_live() {
+            // What comes back is told again.
+            self.told = None;
+            return;
+        }
+        if self.muter().is_some() || self.incident.drill {
             return;
         }
         if self.told.is_some_and(|told| told.generation == generation && told.severity <= severity) {
@@ -51,12 +56,12 @@ impl IncidentState {
                 desk.note(self.id(), "tell.empty", None, None, why);
             }
             let wait_until: Option<Timestamp> = cell.digest.until(desk.now);
-            for to in &reached {
+            for to in reached.iter().filter(|to| !self.has_been_called(to)).cloned().collect::<Vec<_>>() {
                 self.intend(
                     desk,
                     &Intent {
                         kind: PageKind::Trigger,
-                        to,
+                        to: &to,
                         generation,
                         escalates_at: None,
                         fallback: false,
@@ -68,10 +73,16 @@ impl IncidentState {
         }
     }
 
+    /// Whether the alert there is of somebody who was called: they have it as it is now.
+    fn has_been_called(&self, to: &Addressed) -> bool {
+        let here = |a: &Alert| a.receiver == to.target.receiver && a.target == to.target.target;
+        self.alerts.values().any(|a| a.open && a.told.is_none() && here(a))
+    }
+
     /// What was to be told of it when it was not as bad, and has not left.
     fn untell(&mut self, desk: &mut Desk) {
         for i in 0..self.pages.len() {
-            if self.pages[i].told.is_some() && self.pages[i].state.is_idle() {
+            if self.pages[i].tells() && self.pages[i].state.is_idle() {
                 self.end(desk, i, cancelled("it has become worse, which is told instead"));
             }
         }

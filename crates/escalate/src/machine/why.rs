@@ -141,10 +141,11 @@ fn says_told(page: &PageEntry) -> Option<String> {
 fn says_page(page: &PageEntry) -> String {
     let became = match &page.state {
         PageState::Intent => "waits for its turn".to_owned(),
+        PageState::Held { until } if page.wait_until.is_some() => format!("waits until {until} (digest)"),
         PageState::Held { until } => {
             format!("goes with others at {until}: its place got a page a moment before (fold_s)")
         }
-        PageState::Folded => "goes with others: its place got a page a moment before (fold_s)".to_owned(),
+        PageState::Folded => "is said in a message for several".to_owned(),
         PageState::Sending { .. } => "is on its way".to_owned(),
         PageState::Retrying { at, reason } => format!("is tried again at {at}: {reason}"),
         PageState::Unknown { reason, .. } => format!("may have arrived: {reason}"),

@@ -12,7 +12,7 @@ use crate::harness::Script;
 use crate::samples::{acknowledge, bundle, command, next, opened, receivers, reopened};
 
 /// 10:00 in UTC on a Monday, when the scripts begin.
-const SETTINGS: &str = r##"
+pub(crate) const SETTINGS: &str = r##"
     namespace = "default"
     [[route]]
     severity = ["sev3", "sev4"]
@@ -143,7 +143,7 @@ fn what_becomes_worse_is_told_at_once_in_place_of_what_waits() {
 fn the_end_is_told_to_whom_it_was_told() {
     let fraud = opened("fraud", Sev1);
     let over = next(&fraud, Cleared, Sev1);
-    Script::new(SETTINGS)
+    let script = Script::new(SETTINGS)
         .push(0, &fraud)
         .wants(0..=0, Trigger, &[ADA, ML, BOSS])
         .push(10_000, &over)
@@ -151,6 +151,14 @@ fn the_end_is_told_to_whom_it_was_told() {
         .push(HOUR, &reopened(&over, Sev1))
         .wants(HOUR..=HOUR, Trigger, &[ADA, ML, BOSS])
         .run(2 * HOUR);
+    // It is in the words of its audience, and asks for nothing either.
+    let ends: Vec<_> = script
+        .sent
+        .iter()
+        .filter(|sent| sent.page.kind == Resolve)
+        .map(|sent| sent.page.told.clone())
+        .collect();
+    assert_eq!(ends.iter().flatten().collect::<Vec<_>>(), ["engineer", "business"]);
 }
 
 #[test]
@@ -282,4 +290,44 @@ fn an_empty_cell_is_named() {
     );
     let unknown = wrong("audiences = [\"engineer\", \"business\"]", "audiences = [\"press\"]");
     assert!(unknown.contains("is none of `audiences`"), "{unknown}");
+}
+
+#[test]
+fn what_comes_back_is_told_again() {
+    let fraud = opened("fraud", Sev1);
+    let over = next(&fraud, Cleared, Sev1);
+    Script::new(SETTINGS)
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &[ADA, ML, BOSS])
+        .push(10_000, &over)
+        .wants(10_000..=10_000, Resolve, &[ADA, ML, BOSS])
+        .push(200_000, &next(&over, Updated, Sev1))
+        .wants(200_000..=200_000, Trigger, &[ADA, ML, BOSS])
+        .run(HOUR);
+}
+
+#[test]
+fn what_waits_to_be_told_holds_nothing_up() {
+    // Told at once of a sev2, and in an hour of a sev1: the acknowledgement comes between the two.
+    let settings = SETTINGS.replace(
+        r#"engineer = { to = ["board/#ml"] }"#,
+        r#"engineer = { to = ["board/#ml"], digest = { within_s = 3600 } }"#,
+    );
+    let settings = settings.replace(
+        r#"engineer = { to = ["board/#ml"], digest = { within_s = 300 } }"#,
+        r#"engineer = { to = ["board/#ml"] }"#,
+    );
+    let fraud = opened("fraud", Sev2);
+    let script = Script::new(&settings)
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &[ADA, ML])
+        .push(10_000, &next(&fraud, Updated, Sev1))
+        .wants(10_000..=10_000, Trigger, &[BOSS])
+        .want(10_000..=10_000, wire::page::PageKind::Update, ADA)
+        .ask(20_000, command("c1", &fraud.incident_id, "ada", acknowledge(Some(7200))))
+        .wants(20_000..=20_000, Acknowledge, &[ADA, ML, BOSS])
+        .want(HOUR + 10_000..=HOUR + 10_000, Trigger, ML)
+        .run(HOUR + 20_000);
+    let text = to(&script, ML).text.clone().expect("in words");
+    assert!(text.body.contains("has it; you need do nothing"), "{}", text.body);
 }

@@ -14,6 +14,7 @@ use crate::harness::Script;
 use crate::muting;
 use crate::responding;
 use crate::samples::{SETTINGS, acknowledge, at, bundle, command, next, opened, policy, reopened};
+use crate::telling;
 use crate::upstream;
 use wire::{Digest, Incident};
 
@@ -264,4 +265,38 @@ fn state_of_the_first_version_is_read() {
     assert_eq!(machine.counts().in_flight.get("pager"), Some(&2));
     assert!(!machine.handle(Input::Started { owner: "newer".into() }, at(2_000)).is_empty());
     assert_eq!(machine.deadline(), Some(at(22_000)), "leases are waited out in full");
+}
+
+/// One that was paged, one that gathers others, two that are spoken for, what waits for the morning; from schema 2 on.
+fn stormy() -> BTreeMap<String, String> {
+    let machine = Machine::new(0, policy(telling::SETTINGS));
+    let answer = Some(Outcome::Delivered { reference: None });
+    let mut w = Written { machine, state: BTreeMap::new(), answer };
+    w.handle(0, Input::Started { owner: "older".into() });
+    for n in 0..4 {
+        w.open(n * 1_000, &opened(&format!("model-{n}"), Sev2));
+    }
+    w.open(5_000, &opened("ticket", Sev3));
+    w.state
+}
+
+#[test]
+fn state_of_a_storm_is_read_and_what_was_held_leaves_at_its_time() {
+    let mut machine = Machine::new(0, policy(telling::SETTINGS));
+    for (key, value) in &kept("stormy.v2.json", stormy) {
+        machine.restore(key.as_bytes(), value.as_bytes()).expect("state of schema 2");
+    }
+    drop(machine.handle(Input::Started { owner: "newer".into() }, at(10_000)));
+    assert_eq!(machine.deadline(), Some(at(60_000)));
+    let sent = |effects: Vec<Effect>| {
+        let page = |effect| if let Effect::Send { page, .. } = effect { Some(page) } else { None };
+        effects.into_iter().filter_map(page).collect::<Vec<_>>()
+    };
+    let at_a_minute = sent(machine.handle(Input::Tick, at(60_000)));
+    let [page] = at_a_minute.as_slice() else { panic!("{at_a_minute:?}") };
+    assert_eq!((page.target.as_str(), page.folded.as_ref().map(|f| f.others)), ("ada", Some(2)));
+    // The engineers' channel five minutes after the first, of all four, and of the ticket that would wait for the morning.
+    let later = sent(machine.handle(Input::Tick, at(300_000)));
+    let told = later.iter().find(|page| page.told.is_some()).expect("they are told");
+    assert_eq!((told.target.as_str(), told.folded.as_ref().map(|f| f.others)), ("#ml", Some(4)));
 }

@@ -46,7 +46,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
         "targets = [\"team:ml\"], when = { days = [\"sat\"] }, delay_s",
     );
     for (name, file, text, parts) in [
-        ("member", "people.toml", people.as_str(), ["/response/people.toml:24:", "did you mean \"grace\"?"]),
+        ("member", "people.toml", people.as_str(), ["/response/people.toml:25:", "did you mean \"grace\"?"]),
         (
             "zone",
             "people.toml",
