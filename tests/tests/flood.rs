@@ -22,6 +22,7 @@ use tocsin_tests::told::{assert_no_page_lost, none_under_way};
 use tocsin_tests::{env, foreign, not_tested, stored, wait};
 use wire::Timestamp;
 use wire::audit::AuditRecord;
+use wire::outbox::{OutboxRecord, OutboxState};
 use wire::page::PageKind;
 use wire::topic::Topics;
 
@@ -32,6 +33,8 @@ const HIGH: Duration = Duration::from_secs(60);
 /// Whom a silence is for, and how many incidents it may mute.
 const SILENCED: &str = "team-9*";
 const PLACES: usize = 1_000;
+/// How long a person is left alone after a page.
+const FOLD_S: u32 = 10;
 /// From this many kills on it is the long form.
 const LONG: u32 = 100;
 
@@ -62,22 +65,38 @@ fn home_on(brokers: &str, namespace: &str, [hook, plain]: [&Pager; 2], instance:
         )
         .expect("a string");
     }
+    home.configure(&config);
+    let (mut routes, mut policies, mut people) = (String::new(), String::new(), String::new());
     for n in 0..OWNERS {
         let (owner, receiver) = (flood::owner(n), receiver_of(n));
-        let steps = format!("steps = [{{ targets = [\"{receiver}/{owner}\"], delay_s = 86400 }}]");
-        write!(config, "[policy.{owner}]\n{steps}\n").expect("a string");
+        let target = if is_person(n) { format!("person:{owner}") } else { format!("{receiver}/{owner}") };
+        write!(routes, "[[route]]\nowner = [\"{owner}\"]\npolicy = \"{owner}\"\n").expect("a string");
+        let steps = format!("steps = [{{ targets = [\"{target}\"], delay_s = 86400 }}]");
+        write!(policies, "[policy.{owner}]\n{steps}\n").expect("a string");
+        if is_person(n) {
+            let contact = format!("contact.page = [\"{receiver}/{owner}\"]\nlimits.fold_s = {FOLD_S}");
+            write!(people, "[person.{owner}]\n{contact}\n").expect("a string");
+        }
     }
-    for n in 0..OWNERS {
-        let owner = flood::owner(n);
-        write!(config, "[[route]]\nowner = [\"{owner}\"]\npolicy = \"{owner}\"\n").expect("a string");
-    }
-    config.push_str("[[route]]\npolicy = \"default\"\n");
-    home.configure(&config);
+    let rest = "[[route]]\npolicy = \"rest\"\n[policy.rest]\nsteps = [{ targets = [\"inbox/rest\"], delay_s = 86400 }]\n";
+    home.write("response/policy.toml", format!("{routes}{policies}{rest}"));
+    home.write("response/people.toml", people);
+    let config = std::fs::read_to_string(home.path("tocsin.toml")).expect("it was just written");
+    let mut config: toml::Table = config.parse().expect("TOML");
+    config.remove("route");
+    config.remove("policy");
+    config.insert("response".into(), "response".into());
+    home.write("tocsin.toml", config.to_string());
     home
 }
 
 fn receiver_of(n: u64) -> &'static str {
     if (n % OWNERS).is_multiple_of(4) { "plain" } else { "hook" }
+}
+
+/// One owner in eight is a person, whose pages are folded.
+fn is_person(n: u64) -> bool {
+    (n % OWNERS) % 8 == 1
 }
 
 /// A machine with what runs on it.
@@ -200,11 +219,7 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     }
 
     let all = [hook.shown(), plain.shown()].concat();
-    let called: BTreeSet<String> = all
-        .iter()
-        .filter(|shown| shown.page.kind == PageKind::Trigger)
-        .map(|shown| shown.page.incident.incident_id.to_string())
-        .collect();
+    let (called, folded) = called(&log, &namespace, &all);
     // What clears so soon may be over before anybody is called.
     let lost = (0..written)
         .filter(|n| !is_silenced(n) && n % 10 != 0 && !called.contains(flood::id(*n).as_str()))
@@ -219,7 +234,29 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     let under_way = under_way_at_takeovers(&log, &namespace);
     let elsewhere = repeats(&plain);
     assert!(elsewhere <= under_way, "{elsewhere} repeats, {under_way} sends were under way at takeovers");
-    report(written, &at_places, without, [repeats(&hook), elsewhere, under_way], quiet);
+    report(written, &at_places, without, [repeats(&hook), elsewhere, under_way], quiet, folded);
+}
+
+/// Incidents about which somebody was called: by a page of their own, or by one that speaks for them. And how many the latter
+/// were, in how many pages.
+fn called(log: &KafkaLog, namespace: &str, all: &[Shown]) -> (BTreeSet<String>, [usize; 2]) {
+    let calls = all.iter().map(|shown| &shown.page).filter(|page| page.calls());
+    let mut called: BTreeSet<String> =
+        calls.clone().map(|page| page.incident.incident_id.to_string()).collect();
+    let spoken: BTreeMap<_, _> =
+        calls.filter_map(|page| page.folded.as_ref()).map(|folded| (&folded.into, folded)).collect();
+    let mut of = 0;
+    for record in stored::json::<OutboxRecord>(log, &Topics::of(namespace).outbox) {
+        // Beyond so many a page says only how many there are.
+        if let OutboxState::Folded { into } = &record.state
+            && let Some(folded) = spoken.get(into)
+            && (folded.others as usize > folded.listed.len()
+                || folded.listed.iter().any(|other| other.incident_id == record.page.incident.incident_id))
+        {
+            of += usize::from(called.insert(record.page.incident.incident_id.to_string()));
+        }
+    }
+    (called, [of, spoken.len()])
 }
 
 /// Of some owners nobody is to hear, up to a thousand incidents, wherever they are escalated.
@@ -271,12 +308,14 @@ fn report(
     mut without: Vec<Duration>,
     [known, elsewhere, under_way]: [u32; 3],
     [silenced, paged]: [usize; 2],
+    [folded, pages]: [usize; 2],
 ) {
     println!("\n{written} incidents, {} kill -9:", at_places.values().sum::<u32>());
     at_places.iter().for_each(|(place, times)| println!("  {times:>4}  {place}"));
     println!("0 lost, 0 doubled where repeats are known for what they are ({known} came)");
     println!("{elsewhere} repeats elsewhere, {under_way} sends under way at takeovers");
     println!("{paged} of {silenced} silenced incidents paged, for which there was no place");
+    println!("{folded} of them were folded into {pages} pages to people");
     without.sort();
     let at = |share: usize| without[(without.len() - 1) * share / 100].as_secs_f64();
     println!(

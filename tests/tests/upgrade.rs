@@ -307,7 +307,7 @@ fn state_of_any_schema_goes_on_and_a_newer_one_is_refused() {
 }
 
 fn newer_is_refused(fixture: &Value) {
-    let newer = |bytes: &[u8]| [&[bytes[0] + 1], &bytes[1..]].concat();
+    let newer = |bytes: &[u8]| [&[u8::MAX], &bytes[1..]].concat();
     for role in ["collect", "judge", "escalate"] {
         for entry in fixture[role].as_array().unwrap() {
             let (key, value) = (bytes(&entry[0]), newer(&bytes(&entry[1])));

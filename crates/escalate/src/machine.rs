@@ -428,28 +428,6 @@ impl Machine {
         }
     }
 
-    /// Begins as many attempts as the receivers have room for and their rates allow: those that call somebody first, of
-    /// these the longest decided.
-    fn start_waiting(&mut self) {
-        if self.desk.owner.is_none() {
-            return;
-        }
-        let max = self.desk.current.limits().in_flight_max;
-        let receivers: Vec<String> = self.index.waiting.keys().cloned().collect();
-        self.pace.due = None;
-        for receiver in receivers {
-            while let Some((_, _, id, page)) = self.index.next(&receiver, max) {
-                if self.goes_with_others(&id, &page) {
-                    continue;
-                }
-                if !self.pace.take(&receiver, self.desk.current.rates(), self.desk.now) {
-                    break;
-                }
-                self.begin(&id, &page);
-            }
-        }
-    }
-
     /// Works on one incident and files it anew. `None` if it is not known.
     fn with<T>(
         &mut self,

@@ -226,8 +226,30 @@ impl Machine {
         first.then(|| self.desk.current.spacing(&page.receiver, page.person.as_deref())).flatten()
     }
 
+    /// Begins as many attempts as the receivers have room for and their rates allow: those that call somebody first, of
+    /// these the longest decided.
+    pub(super) fn start_waiting(&mut self) {
+        if self.desk.owner.is_none() {
+            return;
+        }
+        let max = self.desk.current.limits().in_flight_max;
+        let receivers: Vec<String> = self.index.waiting.keys().cloned().collect();
+        self.pace.due = None;
+        for receiver in receivers {
+            while let Some((_, _, id, page)) = self.index.next(&receiver, max) {
+                if self.goes_with_others(&id, &page) {
+                    continue;
+                }
+                if !self.pace.take(&receiver, self.desk.current.rates(), self.desk.now) {
+                    break;
+                }
+                self.begin(&id, &page);
+            }
+        }
+    }
+
     /// Whether a page that could leave now goes with others later.
-    pub(super) fn goes_with_others(&mut self, id: &IncidentId, page: &NotificationId) -> bool {
+    fn goes_with_others(&mut self, id: &IncidentId, page: &NotificationId) -> bool {
         let Some((place, until)) = self.held_until(id, page) else { return false };
         // A program gets each by itself, if later.
         let apart = self.desk.current.reads_each(&place.target.receiver);
@@ -269,7 +291,7 @@ impl Machine {
     }
 
     /// Begins the next attempt of a page.
-    pub(super) fn begin(&mut self, id: &IncidentId, page: &NotificationId) {
+    fn begin(&mut self, id: &IncidentId, page: &NotificationId) {
         let Some(state) = self.incidents.get(id) else { return };
         let Some(entry) = state.pages.iter().find(|p| p.notification_id == *page) else { return };
         let folded = entry.fold.as_ref().and_then(|fold| self.folded((id, entry.calls()), fold));
