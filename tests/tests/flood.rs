@@ -246,10 +246,11 @@ fn called(log: &KafkaLog, namespace: &str, all: &[Shown]) -> (BTreeSet<String>, 
     let spoken: BTreeMap<_, _> =
         calls.filter_map(|page| page.folded.as_ref()).map(|folded| (&folded.into, folded)).collect();
     let mut of = 0;
-    for record in stored::json::<OutboxRecord>(log, &Topics::of(namespace).outbox) {
+    let records: Vec<OutboxRecord> = stored::json(log, &Topics::of(namespace).outbox);
+    for record in records {
         // Beyond so many a page says only how many there are.
-        if let OutboxState::Folded { into } = &record.state
-            && let Some(folded) = spoken.get(into)
+        if let OutboxState::Folded { into } = record.state
+            && let Some(folded) = spoken.get(&into)
             && (folded.others as usize > folded.listed.len()
                 || folded.listed.iter().any(|other| other.incident_id == record.page.incident.incident_id))
         {
@@ -281,15 +282,26 @@ fn only_the_last_are_called(
     let cleared = numbers.iter().filter(|n| *n % 10 == 0).count();
     let silenced: BTreeSet<String> = numbers.iter().map(|n| flood::id(*n).to_string()).collect();
     let paged: BTreeSet<&String> = silenced.iter().filter(|id| called.contains(*id)).collect();
+    let mut late = BTreeSet::new();
     for shown in all.iter().filter(|shown| shown.page.kind == PageKind::Trigger) {
         let notice = shown.page.notice.as_deref().unwrap_or_default();
         let full = notice.contains("has its 1000 incidents");
+        // A worker that does not come to reading its own claim for five seconds calls somebody rather than nobody.
+        let in_vain = notice.contains("did not take it in time");
         let id = shown.page.incident.incident_id.to_string();
-        assert!(full || !silenced.contains(&id), "{id} is silenced, and paged: {notice:?}");
+        assert!(full || in_vain || !silenced.contains(&id), "{id} is silenced, and paged: {notice:?}");
+        if in_vain {
+            late.insert(id);
+        }
     }
     let (of, beyond) = (silenced.len(), silenced.len().saturating_sub(PLACES));
-    let fine = (beyond.saturating_sub(cleared)..=beyond).contains(&paged.len());
-    assert!(fine, "of {of} silenced ones {} paged, and there was no place for {beyond}", paged.len());
+    let fine = (beyond.saturating_sub(cleared + late.len())..=beyond + late.len()).contains(&paged.len());
+    assert!(
+        fine,
+        "of {of} silenced ones {} paged, {} were late, and there was no place for {beyond}",
+        paged.len(),
+        late.len()
+    );
     [silenced.len(), paged.len()]
 }
 
