@@ -155,8 +155,12 @@ fn says_page(page: &PageEntry) -> String {
     };
     let fallback = if page.fallback { " in place of one that failed" } else { "" };
     let PageEntry { receiver, target, decided_at, attempts, .. } = page;
-    let attempt = if *attempts == 1 { "attempt" } else { "attempts" };
-    format!("{decided_at} {receiver}/{target}{fallback}: {became} ({attempts} {attempt})")
+    let tried = match attempts {
+        0 => String::new(),
+        1 => " (1 attempt)".to_owned(),
+        n => format!(" ({n} attempts)"),
+    };
+    format!("{decided_at} {receiver}/{target}{fallback}: {became}{tried}")
 }
 
 /// Whether somebody was paged, and why or why not.
