@@ -132,4 +132,32 @@ mod tests {
         assert_eq!(Zone::UTC.first(DateTime::MAX), Timestamp::MAX);
         assert_eq!(Zone::UTC.first(DateTime::MIN), Timestamp::MIN);
     }
+
+    /// Links of the database: a config moved from elsewhere may have any of them.
+    #[test]
+    fn a_zone_goes_by_its_old_names_too() {
+        for (old, new) in [
+            ("Asia/Calcutta", "Asia/Kolkata"),
+            ("Asia/Saigon", "Asia/Ho_Chi_Minh"),
+            ("Asia/Rangoon", "Asia/Yangon"),
+            ("Europe/Kiev", "Europe/Kyiv"),
+            ("America/Buenos_Aires", "America/Argentina/Buenos_Aires"),
+            ("America/Godthab", "America/Nuuk"),
+            ("US/Eastern", "America/New_York"),
+            ("US/Pacific", "America/Los_Angeles"),
+            ("GB", "Europe/London"),
+            ("Japan", "Asia/Tokyo"),
+            ("NZ", "Pacific/Auckland"),
+            ("Etc/UTC", "UTC"),
+            ("Zulu", "UTC"),
+        ] {
+            let [old, new] =
+                [old, new].map(|name| Zone::named(name).unwrap_or_else(|| panic!("{name} is unknown")));
+            // Every week of the years in which schedules are tested.
+            for week in 0..38 * 53 {
+                let at = Timestamp::from_ms(946_684_800_000 + week * 7 * 86_400_000).unwrap();
+                assert_eq!(old.civil_at(at), new.civil_at(at), "{old:?} at {at}");
+            }
+        }
+    }
 }
