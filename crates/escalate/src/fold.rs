@@ -95,7 +95,9 @@ impl Windows {
             window.worst = if together { window.worst.min(worst) } else { worst };
             window.until = if together { window.until.max(until) } else { until };
         }
-        if window.sent.len() < PAGES_MAX || place > 0 {
+        // A page may be read back more than once, as its incident was written.
+        let known = place > 0 && window.sent.get(place - 1) == Some(&at);
+        if !known && (window.sent.len() < PAGES_MAX || place > 0) {
             window.sent.insert(place, at);
         }
         if window.sent.len() > PAGES_MAX {
@@ -124,7 +126,9 @@ impl Windows {
             window.worst = window.worst.min(severity);
         }
         window.sent.retain(|at| at.plus_ms(HOUR_MS) > now && *at <= now);
-        window.sent.push_back(now);
+        if window.sent.back() != Some(&now) {
+            window.sent.push_back(now);
+        }
         let most = spacing.per_hour.map(|n| n.max(1) as usize);
         if let Some(first) = most.and_then(|most| window.sent.get(window.sent.len().checked_sub(most)?)) {
             window.until = window.until.max(first.plus_ms(HOUR_MS)).min(now.plus_ms(HELD_MAX_MS));
@@ -220,5 +224,16 @@ mod tests {
             windows.sent(&place(&n.to_string()), Sev2, MINUTE, at(i64::try_from(n).expect("few")));
         }
         assert!(windows.0.len() <= PLACES_LOOKED_AT, "{}", windows.0.len());
+    }
+
+    #[test]
+    fn a_page_that_is_read_back_as_often_as_its_incident_was_written_is_one() {
+        let (ann, spacing) = (place("ann"), Spacing { gap_ms: 60_000, per_hour: Some(6) });
+        let left = Windows::default().sent(&ann, Sev2, spacing, at(0));
+        let mut again = Windows::default();
+        (0..10).for_each(|_| again.restore(ann.clone(), left));
+        assert_eq!(again.until(&ann, Sev2, at(1)), Some(at(60)));
+        again.sent(&ann, Sev2, spacing, at(60));
+        assert_eq!(again.until(&ann, Sev2, at(61)), Some(at(120)), "two of six");
     }
 }

@@ -480,12 +480,16 @@ impl Machine {
 
     /// Writes down what changed, and hands all effects over.
     fn finish(&mut self) -> Vec<Effect> {
-        let limits = self.desk.current.limits().clone();
+        let (limits, keep_ms) = (self.desk.current.limits().clone(), self.ended_keep_ms());
         for id in std::mem::take(&mut self.dirty) {
             let Some(state) = self.incidents.get_mut(&id) else { continue };
             let records = state.outbox_records(&mut self.desk);
             self.desk.effects.extend(records.into_iter().map(|r| Effect::Outbox(Box::new(r))));
+            let pages = state.pages.len();
             state.prune(limits.pages_max as usize);
+            if state.pages.len() < pages {
+                self.index.file(state, keep_ms);
+            }
             let written = store::incident(&id, Some(state));
             if let Effect::State { value: Some(value), .. } = &written {
                 self.pack(&id, value);

@@ -36,7 +36,7 @@ pub(crate) struct Intent<'a> {
     pub(crate) fallback: bool,
     /// The audience that is told, where nobody is called.
     pub(crate) told: Option<&'a str>,
-    /// It leaves no sooner.
+    /// It leaves no sooner, unless with a message to its place that leaves anyway.
     pub(crate) wait_until: Option<Timestamp>,
 }
 
@@ -109,7 +109,7 @@ impl IncidentState {
 
     /// As `intend`, told apart from others of its step and target by `unique`.
     fn intend_as(&mut self, desk: &mut Desk, intent: &Intent<'_>, unique: &str) {
-        let Intent { kind, to, generation, told, .. } = *intent;
+        let Intent { kind, told, .. } = *intent;
         let page = self.entry_of(desk, intent, unique);
         if self.pages.iter().any(|p| p.notification_id == page.notification_id) {
             return;
@@ -125,21 +125,10 @@ impl IncidentState {
         }
         let calls = page.calls();
         if calls {
-            self.call_instead(desk, &page.alert_key);
+            self.call_instead(desk, &page.alert_key, intent.wait_until);
         }
         let on_its_way = kind == PageKind::Trigger && self.trigger_on_its_way(&page.alert_key, calls);
-        self.alerts.entry(page.alert_key.clone()).or_insert_with(|| {
-            Box::new(Alert {
-                receiver: page.receiver.clone(),
-                target: page.target.clone(),
-                generation,
-                person: to.person.clone(),
-                told: told.map(Into::into),
-                open: false,
-                haunted: false,
-                reference: None,
-            })
-        });
+        self.alerts.entry(page.alert_key.clone()).or_insert_with(|| Alert::of(&page));
         if calls && let Some(alert) = self.alerts.get_mut(&page.alert_key) {
             alert.told = None;
         }
@@ -165,12 +154,14 @@ impl IncidentState {
             == Some(PageKind::Trigger)
     }
 
-    /// Whoever was to be told of it later is called now.
-    fn call_instead(&mut self, desk: &mut Desk, key: &AlertKey) {
+    /// Whoever was to be told of it, or called for their hours, is called by then.
+    fn call_instead(&mut self, desk: &mut Desk, key: &AlertKey, wait_until: Option<Timestamp>) {
+        let by = wait_until.unwrap_or(desk.now);
         for i in 0..self.pages.len() {
             let page = &self.pages[i];
-            if page.alert_key == *key && page.tells() && page.state.is_idle() {
-                self.end(desk, i, cancelled("they are called about it"));
+            let waits = page.attempts == 0 && page.wait_until.is_some_and(|until| until > by);
+            if page.alert_key == *key && (page.tells() || waits) && page.state.is_idle() {
+                self.end(desk, i, cancelled("they are called about it sooner"));
             }
         }
     }
@@ -260,10 +251,10 @@ impl IncidentState {
             // It may have waited for hours.
             self.pages[i].owner = self.people.owner().map(Into::into);
         }
-        if self.pages[i].kind == PageKind::Trigger
-            && let Some(alert) = self.alerts.get_mut(&self.pages[i].alert_key)
-        {
-            alert.open = true;
+        if self.pages[i].kind == PageKind::Trigger {
+            // What was folded, and leaves after all, may have none any more.
+            let page = &self.pages[i];
+            self.alerts.entry(page.alert_key.clone()).or_insert_with(|| Alert::of(page)).open = true;
         }
         desk.count.attempts += 1;
         let attempt = self.pages[i].attempts;

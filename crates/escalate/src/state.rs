@@ -150,6 +150,20 @@ pub(crate) struct Alert {
 }
 
 impl Alert {
+    /// That of a page, which nothing has reached yet.
+    pub(crate) fn of(page: &PageEntry) -> Box<Self> {
+        Box::new(Self {
+            receiver: page.receiver.clone(),
+            target: page.target.clone(),
+            generation: page.generation,
+            person: page.person.clone(),
+            told: page.told.clone(),
+            open: false,
+            haunted: false,
+            reference: None,
+        })
+    }
+
     pub(crate) fn addressed(&self) -> Addressed {
         let target = Target { receiver: self.receiver.clone(), target: self.target.clone() };
         Addressed { target, person: self.person.clone() }
@@ -189,7 +203,7 @@ pub(crate) struct PageEntry {
     /// The audience that it tells, where it calls nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) told: Option<String>,
-    /// It leaves no sooner, whatever else leaves.
+    /// It leaves no sooner, unless with a message to its place that leaves anyway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) wait_until: Option<Timestamp>,
     /// The message that goes for several: this page carries it, or is folded into it.

@@ -260,7 +260,12 @@ impl Machine {
             .filter(|_| !apart)
             .map(|(fold, until)| (fold.clone(), until));
         let Some((fold, until)) = open else {
-            self.with(id, |state, desk| state.hold_page(desk, page, page.clone(), until));
+            // One that was freed from a message of its name begins another.
+            let is_taken =
+                self.index.folds.open.contains_key(page) || self.index.folds.members.contains_key(page);
+            let now = self.desk.now.as_ms();
+            let fold = if is_taken { NotificationId::new(format!("{page}-{now}")) } else { page.clone() };
+            self.with(id, |state, desk| state.hold_page(desk, page, fold, until));
             return true;
         };
         // The worst speaks for the others.
@@ -346,21 +351,27 @@ impl Machine {
 
     /// What the end of a page that spoke for others is to them.
     pub(super) fn part(&mut self) {
-        for Parted { fold, how } in std::mem::take(&mut self.desk.parted) {
-            match how {
-                How::Failed => drop(self.failing.insert(fold)),
-                How::TakenBack(until) => self.pass_on(&fold, until),
-            }
-        }
+        self.pass_on_all();
         let mut left = FAIL_MAX;
         while let Some(fold) = self.failing.first().filter(|_| left > 0).cloned() {
             let members: Vec<Member> = self.index.folds.members(&fold).take(left).cloned().collect();
             left -= members.len();
-            if members.is_empty() {
+            for (_, id, page) in &members {
+                self.with(id, |state, desk| state.fail_page(desk, page));
+            }
+            if self.index.folds.members(&fold).next() == members.first() {
                 self.failing.remove(&fold);
             }
-            for (_, id, page) in members {
-                self.with(&id, |state, desk| state.fail_page(desk, &page));
+        }
+        // What went to a fallback may have taken back what somebody there was to be told.
+        self.pass_on_all();
+    }
+
+    fn pass_on_all(&mut self) {
+        while let Some(Parted { fold, how }) = self.desk.parted.pop() {
+            match how {
+                How::Failed => drop(self.failing.insert(fold)),
+                How::TakenBack(until) => self.pass_on(&fold, until),
             }
         }
     }

@@ -417,3 +417,15 @@ fn the_worst_speaks_for_the_others_and_an_exercise_for_none_that_are_real() {
     assert_eq!((page.incident.severity, &page.incident.incident_id), (Sev2, &id(3)));
     assert_eq!(named(page), [1, 2, 4].map(id).into());
 }
+
+#[test]
+fn what_leaves_after_it_was_folded_has_an_alert_that_is_closed() {
+    let [_, second, third] = [0, 1, 2].map(|n| opened(&format!("model-{n:02}"), Sev2));
+    storm(Script::new(SETTINGS), 0, 0..3, Sev2)
+        .want(0..=0, Trigger, ANA)
+        .ask(1_000, command("c1", &second.incident_id, "ana", acknowledge(None)))
+        .want(60_000..=60_000, Trigger, ANA)
+        .push(90_000, &next(&third, Cleared, Sev2))
+        .want(90_000..=90_000, Resolve, ANA)
+        .run(3_600_000 - 1);
+}

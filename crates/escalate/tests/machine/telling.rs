@@ -331,3 +331,21 @@ fn what_waits_to_be_told_holds_nothing_up() {
     let text = to(&script, ML).text.clone().expect("in words");
     assert!(text.body.contains("has it; you need do nothing"), "{}", text.body);
 }
+
+#[test]
+fn a_ticket_that_becomes_a_page_does_not_wait_for_its_hours_where_its_place_was_just_called() {
+    let settings = SETTINGS.replace(
+        r#"targets = ["board/tickets"], delay_s = 86400"#,
+        r#"targets = ["person:ada"], delay_s = 86400"#,
+    );
+    let fraud = opened("fraud", Sev3);
+    let script = Script::new(&settings)
+        .push(0, &fraud)
+        .push(MINUTE, &opened("rank", Sev1))
+        .wants(MINUTE..=MINUTE, Trigger, &[ADA, ML, BOSS])
+        .push(MINUTE + 20_000, &next(&fraud, Updated, Sev1))
+        .wants(MINUTE + 20_000..=2 * MINUTE, Trigger, &[ML, BOSS])
+        .want(2 * MINUTE..=2 * MINUTE, Trigger, ADA)
+        .run(30 * MINUTE);
+    assert_eq!(to(&script, ADA).incident.incident_id, fraud.incident_id);
+}
