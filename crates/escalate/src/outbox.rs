@@ -194,6 +194,11 @@ impl IncidentState {
         }
     }
 
+    /// Where it keeps a page.
+    pub(crate) fn nth(&self, page: &NotificationId) -> Option<usize> {
+        self.pages.iter().position(|p| p.notification_id == *page)
+    }
+
     /// Moves one page on, with its audit record.
     pub(crate) fn enter(&mut self, desk: &mut Desk, i: usize, state: PageState, why: Option<&str>) {
         let page = &mut self.pages[i];
@@ -242,7 +247,7 @@ impl IncidentState {
         (folded, left): (Option<Folded>, Option<Left>),
     ) {
         let Some(owner) = desk.owner.clone() else { return };
-        let Some(i) = self.pages.iter().position(|p| p.notification_id == *notification) else { return };
+        let Some(i) = self.nth(notification) else { return };
         let lease_ms = u64::from(desk.current.limits().lease_s) * 1000;
         let until = desk.now.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
         self.pages[i].attempts += 1;
@@ -277,9 +282,7 @@ impl IncidentState {
         attempt: u32,
         outcome: Outcome,
     ) -> bool {
-        let Some(i) = self.pages.iter().position(|p| p.notification_id == *notification) else {
-            return false;
-        };
+        let Some(i) = self.nth(notification) else { return false };
         let page = &self.pages[i];
         let delivered = matches!(outcome, Outcome::Delivered { .. });
         let (lease_ms, until) = match &page.state {

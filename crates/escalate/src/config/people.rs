@@ -39,7 +39,7 @@ pub struct PersonConfig {
     /// How they are reached.
     pub contact: ContactConfig,
     /// How often they want to be paged.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub limits: LimitsConfig,
     /// Other names under which they act, such as `slack:U0123`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -113,10 +113,6 @@ pub enum Class {
 
 /// Audience of whoever has none.
 pub const ENGINEER: &str = "engineer";
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
 
 fn engineer() -> String {
     ENGINEER.into()

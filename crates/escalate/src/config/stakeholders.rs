@@ -50,7 +50,7 @@ pub struct CellConfig {
 #[serde(deny_unknown_fields)]
 pub struct DigestConfig {
     /// The greatest delay in seconds: what comes to the same place by then goes as one message.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub within_s: u32,
     /// Hours of the day in which it may be told, such as `09:00-17:30`: what would come at another waits for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,9 +71,4 @@ impl DigestConfig {
     pub fn is_at_once(&self) -> bool {
         *self == Self::default()
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-const fn is_zero(n: &u32) -> bool {
-    *n == 0
 }

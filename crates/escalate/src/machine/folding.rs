@@ -137,13 +137,9 @@ impl IncidentState {
         self.pages.iter().filter_map(of).collect()
     }
 
-    fn place_of(&self, page: &NotificationId) -> Option<usize> {
-        self.pages.iter().position(|p| p.notification_id == *page)
-    }
-
     /// It waits until then, and gathers others.
     fn hold_page(&mut self, desk: &mut Desk, page: &NotificationId, fold: NotificationId, until: Timestamp) {
-        let Some(i) = self.place_of(page) else { return };
+        let Some(i) = self.nth(page) else { return };
         self.pages[i].fold = Some(fold);
         desk.count.pages_held += 1;
         let why = format!("its place is left alone until {until}");
@@ -152,7 +148,7 @@ impl IncidentState {
 
     /// Another page speaks for it.
     fn fold_page(&mut self, desk: &mut Desk, page: &NotificationId, fold: NotificationId) {
-        let Some(i) = self.place_of(page) else { return };
+        let Some(i) = self.nth(page) else { return };
         let why = format!("with {fold}");
         self.pages[i].fold = Some(fold);
         desk.count.pages_folded += 1;
@@ -161,7 +157,7 @@ impl IncidentState {
 
     /// It speaks for the others from now on.
     fn lead_page(&mut self, desk: &mut Desk, page: &NotificationId, until: Option<Timestamp>) {
-        let Some(i) = self.place_of(page) else { return };
+        let Some(i) = self.nth(page) else { return };
         let until = until.filter(|until| *until > desk.now);
         let state = until.map_or(PageState::Intent, |until| PageState::Held { until });
         self.enter(desk, i, state, Some("the page that spoke for it was taken back"));
@@ -170,7 +166,7 @@ impl IncidentState {
     /// These are worth a page at once.
     fn free_pages(&mut self, desk: &mut Desk, pages: &[NotificationId]) {
         for page in pages {
-            let Some(i) = self.place_of(page) else { continue };
+            let Some(i) = self.nth(page) else { continue };
             let fold = self.pages[i].fold.take();
             // Another speaks for those that it spoke for, at their time.
             if let (PageState::Held { until }, Some(fold)) = (&self.pages[i].state, fold) {
@@ -183,7 +179,7 @@ impl IncidentState {
 
     /// The page that spoke for it failed.
     fn fail_page(&mut self, desk: &mut Desk, page: &NotificationId) {
-        let Some(i) = self.place_of(page) else { return };
+        let Some(i) = self.nth(page) else { return };
         self.pages[i].fold = None;
         if self.wants(&self.pages[i]) {
             self.fail(desk, i, "the page that spoke for it failed");

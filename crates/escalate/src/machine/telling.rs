@@ -1,8 +1,8 @@
 //! Who is told beside those who are called: once for each severity that is worse than what they were told.
 
 use serde::{Deserialize, Serialize};
+use wire::Severity;
 use wire::page::PageKind;
-use wire::{Severity, Timestamp};
 
 use crate::desk::Desk;
 use crate::life::Signal;
@@ -46,7 +46,7 @@ impl IncidentState {
         self.untell(desk);
         for cell in policy.stakeholders().cells(severity) {
             let reach = |whom| policy.roster().reach(whom, cell.by, Some(desk.now));
-            let reached: Vec<Addressed> = cell.to.iter().flat_map(reach).collect();
+            let mut reached: Vec<Addressed> = cell.to.iter().flat_map(reach).collect();
             if reached.is_empty() && !cell.to.is_empty() {
                 let why = format!(
                     "nobody of the audience {} is behind what {} names",
@@ -55,20 +55,11 @@ impl IncidentState {
                 );
                 desk.note(self.id(), "tell.empty", None, None, why);
             }
-            let wait_until: Option<Timestamp> = cell.digest.until(desk.now);
-            for to in reached.iter().filter(|to| !self.has_been_called(to)).cloned().collect::<Vec<_>>() {
-                self.intend(
-                    desk,
-                    &Intent {
-                        kind: PageKind::Trigger,
-                        to: &to,
-                        generation,
-                        escalates_at: None,
-                        fallback: false,
-                        told: Some(&cell.audience),
-                        wait_until,
-                    },
-                );
+            let wait_until = cell.digest.until(desk.now);
+            reached.retain(|to| !self.has_been_called(to));
+            for to in &reached {
+                let intent = Intent::of(PageKind::Trigger, to, generation, None);
+                self.intend(desk, &Intent { told: Some(&cell.audience), wait_until, ..intent });
             }
         }
     }

@@ -100,10 +100,7 @@ impl Check<'_> {
         for (table, name, audience) in people.chain(teams) {
             if !templates.knows(audience) {
                 let at = [key("people"), key(table), key(name), key("audience")];
-                let why = format!(
-                    "there is no template for the audience {audience:?}; add one, or use engineer, scientist or business"
-                );
-                self.wrong(&at, why);
+                self.wrong(&at, no_template(audience));
             }
         }
     }
@@ -157,4 +154,11 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// What is said of an audience that nothing speaks to.
+pub(super) fn no_template(audience: &str) -> String {
+    format!(
+        "there is no template for the audience {audience:?}; add one, or use engineer, scientist or business"
+    )
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::Severity;
 
+use super::people::no_template;
 use super::{Check, key};
 use crate::config::{At, CellConfig, DigestConfig, HoursConfig, StakeholdersConfig};
 use crate::policy::stakeholders::{Cell, Digest, Stakeholders};
@@ -101,10 +102,7 @@ impl Check<'_> {
         for (i, audience) in asked.iter().enumerate() {
             if !templates.knows(audience) {
                 let at = [key("stakeholders"), key("audiences"), At::Index(i)];
-                let why = format!(
-                    "there is no template for the audience {audience:?}; add one, or use engineer, scientist or business"
-                );
-                self.wrong(&at, why);
+                self.wrong(&at, no_template(audience));
             }
         }
     }
