@@ -15,8 +15,10 @@ use crate::samples;
 /// Owners of whom each has a target.
 pub const OWNERS: u64 = 100;
 /// One incident in so many clears, this much later.
-const CLEARS: u64 = 10;
+pub const CLEARS: u64 = 10;
 const CLEARS_AFTER: u64 = 200;
+/// The model that others come from.
+pub const UPSTREAM: &str = "upstream";
 const EVERY: Duration = Duration::from_millis(20);
 
 /// The flood. Ends when it is told to.
@@ -81,6 +83,32 @@ impl Flood {
         self.thread.join().expect("written to the end");
         self.written.load(Ordering::Relaxed)
     }
+}
+
+/// What is upstream of others.
+#[must_use]
+pub fn upstream(namespace: &str, change: Change) -> Incident {
+    let mut incident = incident(namespace, 0, Clock::start().now().wall);
+    incident.incident_id = IncidentId::new(UPSTREAM);
+    incident.subject = Subject::model(UPSTREAM, "1");
+    incident.context.owner = None;
+    incident.sequence = if change == Change::Opened { 1 } else { 2 };
+    Incident { change, ..incident }
+}
+
+/// An incident of an owner that is not of the flood.
+#[must_use]
+pub fn probe(namespace: &str, owner: u64, n: u64) -> Incident {
+    let incident = incident(namespace, owner, Clock::start().now().wall);
+    Incident { incident_id: IncidentId::new(format!("probe-{n}")), ..incident }
+}
+
+/// Writes one to its partition.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn tell(log: &KafkaLog, namespace: &str, partitions: u32, incident: &Incident) {
+    log.append(&[record(&Topics::of(namespace).incidents, partitions, incident)]).expect("written");
 }
 
 /// The incident of a number.

@@ -90,7 +90,9 @@ fn where_its_broker_hangs_it_ends_as_it_is_after_a_time_and_asked_twice_at_once(
         let said = ends(process, want);
         let told = said.lines().find(|line| line.contains("not finished in time"));
         assert_eq!(told.is_some(), want == UNFINISHED, "{said}");
-        assert!(told.is_none_or(|line| line.contains("at_work") && line.contains("collect")), "{told:?}");
+        // Which of them had something to commit just then, nobody knows.
+        let names_one = |line: &str| ["collect", "judge", "escalate"].iter().any(|role| line.contains(role));
+        assert!(told.is_none_or(|line| line.contains("at_work") && names_one(line)), "{told:?}");
         cluster.wake();
     }
     let process = fed(&home, &mut feed);

@@ -20,11 +20,11 @@ use tocsin_tests::process::Process;
 use tocsin_tests::random::Random;
 use tocsin_tests::told::{assert_no_page_lost, none_under_way};
 use tocsin_tests::{env, foreign, not_tested, stored, wait};
-use wire::Timestamp;
 use wire::audit::AuditRecord;
 use wire::outbox::{OutboxRecord, OutboxState};
 use wire::page::PageKind;
 use wire::topic::Topics;
+use wire::{Change, Timestamp};
 
 const PARTITIONS: u32 = 2;
 const RATE: u64 = 100;
@@ -35,11 +35,22 @@ const SILENCED: &str = "team-9*";
 const PLACES: usize = 1_000;
 /// How long a person is left alone after a page.
 const FOLD_S: u32 = 10;
+/// Whose incidents come from one upstream, which is open for as long as anybody is killed.
+const COVERED: &str = "team-8*";
+const COVERED_ONE: u64 = 8;
+const MINUTE_MS: i64 = 60_000;
+const TURN_MS: i64 = 60 * MINUTE_MS;
 /// From this many kills on it is the long form.
 const LONG: u32 = 100;
 
 /// One of two machines that page by webhooks: `hook` knows what it has, `plain` is told everything it is sent.
-fn home_on(brokers: &str, namespace: &str, [hook, plain]: [&Pager; 2], instance: u32) -> Home {
+fn home_on(
+    brokers: &str,
+    namespace: &str,
+    [hook, plain]: [&Pager; 2],
+    handover: Timestamp,
+    instance: u32,
+) -> Home {
     let home = home!(&format!("{namespace}-{instance}"));
     home.write("hook.secret", Pager::secret());
     let mut config = format!(
@@ -66,37 +77,79 @@ fn home_on(brokers: &str, namespace: &str, [hook, plain]: [&Pager; 2], instance:
         .expect("a string");
     }
     home.configure(&config);
-    let (mut routes, mut policies, mut people) = (String::new(), String::new(), String::new());
-    for n in 0..OWNERS {
-        let (owner, receiver) = (flood::owner(n), receiver_of(n));
-        let target = if is_person(n) { format!("person:{owner}") } else { format!("{receiver}/{owner}") };
-        write!(routes, "[[route]]\nowner = [\"{owner}\"]\npolicy = \"{owner}\"\n").expect("a string");
-        let steps = format!("steps = [{{ targets = [\"{target}\"], delay_s = 86400 }}]");
-        write!(policies, "[policy.{owner}]\n{steps}\n").expect("a string");
-        if is_person(n) {
-            let contact = format!("contact.page = [\"{receiver}/{owner}\"]\nlimits.fold_s = {FOLD_S}");
-            write!(people, "[person.{owner}]\n{contact}\n").expect("a string");
-        }
-    }
-    let rest = "[[route]]\npolicy = \"rest\"\n[policy.rest]\nsteps = [{ targets = [\"inbox/rest\"], delay_s = 86400 }]\n";
-    home.write("response/policy.toml", format!("{routes}{policies}{rest}"));
-    home.write("response/people.toml", people);
     let config = std::fs::read_to_string(home.path("tocsin.toml")).expect("it was just written");
     let mut config: toml::Table = config.parse().expect("TOML");
     config.remove("route");
     config.remove("policy");
     config.insert("response".into(), "response".into());
     home.write("tocsin.toml", config.to_string());
+    write_bundle(&home, handover);
     home
+}
+
+/// Each owner has a policy: a target of its own, a person whose pages fold, or a schedule of two such people.
+fn write_bundle(home: &Home, handover: Timestamp) {
+    let minute = handover.to_string()[..16].replace('T', " ");
+    let (mut policy, mut people, mut schedules) = (String::new(), String::new(), String::new());
+    for n in 0..OWNERS {
+        let (owner, receiver) = (flood::owner(n), receiver_of(n));
+        let (target, of_it) = match kind_of(n) {
+            Kind::Target => (format!("{receiver}/{owner}"), vec![]),
+            Kind::Person => (format!("person:{owner}"), vec![owner.clone()]),
+            Kind::Schedule => (format!("schedule:{owner}"), in_turn(&owner).to_vec()),
+        };
+        let steps = format!("steps = [{{ targets = [\"{target}\"], delay_s = 86400 }}]");
+        write!(policy, "[[route]]\nowner = [\"{owner}\"]\npolicy = \"{owner}\"\n[policy.{owner}]\n{steps}\n")
+            .expect("a string");
+        for person in &of_it {
+            let contact = format!("contact.page = [\"{receiver}/{person}\"]\nlimits.fold_s = {FOLD_S}");
+            write!(people, "[person.{person}]\n{contact}\n").expect("a string");
+        }
+        if kind_of(n) == Kind::Schedule {
+            let layer = format!("people = {of_it:?}\nturn = \"1 hour\"\nhandover = \"{minute}\"");
+            write!(schedules, "[schedule.{owner}]\nzone = \"UTC\"\n[[schedule.{owner}.layer]]\n{layer}\n")
+                .expect("a string");
+        }
+    }
+    let rest = "[[route]]\npolicy = \"rest\"\n[policy.rest]\nsteps = [{ targets = [\"hook/rest\"], delay_s = 86400 }]\n";
+    home.write("response/policy.toml", policy + rest);
+    home.write("response/people.toml", people);
+    home.write("response/schedules.toml", schedules);
+    let upstream = flood::UPSTREAM;
+    home.write(
+        "response/silences.toml",
+        format!(
+            "[[inhibit]]\nname = \"upstream\"\nupstream = {{ model = [\"{upstream}\"] }}\n\
+             covers = {{ owner = [\"{COVERED}\"] }}\nfor_s = 86400\n"
+        ),
+    );
 }
 
 fn receiver_of(n: u64) -> &'static str {
     if (n % OWNERS).is_multiple_of(4) { "plain" } else { "hook" }
 }
 
-/// One owner in eight is a person, whose pages are folded.
-fn is_person(n: u64) -> bool {
-    (n % OWNERS) % 8 == 1
+/// Whom the policy of an owner calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Target,
+    /// One owner in eight.
+    Person,
+    /// One in eight.
+    Schedule,
+}
+
+fn kind_of(n: u64) -> Kind {
+    match (n % OWNERS) % 8 {
+        1 => Kind::Person,
+        5 => Kind::Schedule,
+        _ => Kind::Target,
+    }
+}
+
+/// Who is on call for an owner from the hand-over on, and who before it; then in turn, by the hour.
+fn in_turn(owner: &str) -> [String; 2] {
+    [format!("{owner}-in-turn-a"), format!("{owner}-in-turn-b")]
 }
 
 /// A machine with what runs on it.
@@ -176,12 +229,16 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     let (hook, plain) = (Pager::start(), Pager::start());
     hook.answer(Answer::Moody);
     let namespace = foreign::namespace("flood");
-    let homes = (1..=2).map(|i| home_on(&brokers, &namespace, [&hook, &plain], i));
+    let clock = Clock::start();
+    // Of schedules, which go by whole minutes: in the midst of it.
+    let handover = clock.now().wall.floor_to(MINUTE_MS).plus_ms(2 * MINUTE_MS);
+    let homes = (1..=2).map(|i| home_on(&brokers, &namespace, [&hook, &plain], handover, i));
     let mut machines: Vec<Machine> = homes.map(Machine::start).collect();
     machines.iter().for_each(|machine| machine.process.until_ready());
 
     silence(&machines[0]);
-    let clock = Clock::start();
+    let log = KafkaLog::connect(KafkaConfig::new(&brokers)).expect("it is there");
+    open_upstream(&log, &namespace);
     let flood = Flood::start(&brokers, &namespace, PARTITIONS, if kills >= LONG { HIGH_RATE } else { RATE });
     if kills >= LONG {
         std::thread::sleep(HIGH);
@@ -208,8 +265,9 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
         without.push(clock.now().mono - killed.mono);
     }
     let written = flood.end();
-    let log = KafkaLog::connect(KafkaConfig::new(&brokers)).expect("it is there");
     wait::until("every page has left", || none_under_way(&log, &namespace).then_some(()));
+    let all = || [hook.shown(), plain.shown()].concat();
+    let covered = what_is_covered_pages_when_upstream_is_over(&log, &namespace, written, all);
     for machine in &machines {
         assert_eq!(machine.home.json(&["audit", "verify"])[0]["ok"], true);
     }
@@ -218,13 +276,10 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
         assert!(ended.success(), "{ended}: {said}");
     }
 
-    let all = [hook.shown(), plain.shown()].concat();
+    let all = all();
+    let handed_over = each_is_called_in_their_turn(&all, handover);
     let (called, folded) = called(&log, &namespace, &all);
-    // What clears so soon may be over before anybody is called.
-    let lost = (0..written)
-        .filter(|n| !is_silenced(n) && n % 10 != 0 && !called.contains(flood::id(*n).as_str()))
-        .count();
-    assert_eq!(lost, 0, "of {written} incidents, nobody was called about so many");
+    assert_none_lost(written, &called);
     let quiet = only_the_last_are_called((0..written).filter(is_silenced), &called, &all);
     for pager in [&hook, &plain] {
         pager.assert_none_doubled();
@@ -235,6 +290,15 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     let elsewhere = repeats(&plain);
     assert!(elsewhere <= under_way, "{elsewhere} repeats, {under_way} sends were under way at takeovers");
     report(written, &at_places, without, [repeats(&hook), elsewhere, under_way], quiet, folded);
+    println!("{covered} of them had something upstream, and paged when that was over");
+    println!("{} pages to who was on call before the hand-over, {} after it", handed_over[1], handed_over[0]);
+}
+
+fn assert_none_lost(written: u64, called: &BTreeSet<String>) {
+    // What clears so soon may be over before anybody is called.
+    let due = (0..written).filter(|n| !is_silenced(n) && !clears(*n));
+    let lost = due.filter(|n| !called.contains(flood::id(*n).as_str())).count();
+    assert_eq!(lost, 0, "of {written} incidents, nobody was called about so many");
 }
 
 /// Incidents about which somebody was called: by a page of their own, or by one that speaks for them. And how many the latter
@@ -267,7 +331,72 @@ fn silence(machine: &Machine) {
 }
 
 fn is_silenced(n: &u64) -> bool {
-    flood::owner(*n).starts_with(SILENCED.trim_end_matches('*'))
+    is_of(SILENCED, *n)
+}
+
+/// Whether it clears before long.
+const fn clears(n: u64) -> bool {
+    n.is_multiple_of(flood::CLEARS)
+}
+
+fn is_of(owners: &str, n: u64) -> bool {
+    flood::owner(n).starts_with(owners.trim_end_matches('*'))
+}
+
+/// Opens what is upstream of some owners' models, and returns when the owner of every partition knows: when it has muted what
+/// comes from that.
+fn open_upstream(log: &KafkaLog, namespace: &str) {
+    flood::tell(log, namespace, PARTITIONS, &flood::upstream(namespace, Change::Opened));
+    let mut probes = 0;
+    wait::until("every worker has read what is upstream", || {
+        flood::tell(log, namespace, PARTITIONS, &flood::probe(namespace, COVERED_ONE, probes));
+        probes += 1;
+        let audit: Vec<AuditRecord> = stored::json(log, &Topics::of(namespace).audit);
+        let muted = audit.iter().filter(|record| record.action == "incident.muted");
+        let partitions: BTreeSet<u32> = muted
+            .filter_map(|record| Some(wire::partition::of_incident(record.incident_id.as_ref()?, PARTITIONS)))
+            .collect();
+        (partitions.len() == PARTITIONS as usize).then_some(())
+    });
+}
+
+/// Nobody is called about what comes from something upstream while that is open, whoever died meanwhile; when it is over,
+/// about all of it. Returns how many these are.
+fn what_is_covered_pages_when_upstream_is_over(
+    log: &KafkaLog,
+    namespace: &str,
+    written: u64,
+    shown: impl Fn() -> Vec<Shown>,
+) -> usize {
+    let covered = || (0..written).filter(|n| is_of(COVERED, *n));
+    let (before, _) = called(log, namespace, &shown());
+    let too_soon: Vec<u64> = covered().filter(|n| before.contains(flood::id(*n).as_str())).collect();
+    assert!(too_soon.is_empty(), "called while what is upstream was open: {too_soon:?}");
+    flood::tell(log, namespace, PARTITIONS, &flood::upstream(namespace, Change::Cleared));
+    let fires = || covered().filter(|n| !clears(*n));
+    wait::until("what was covered and still fires has paged", || {
+        let (now, _) = called(log, namespace, &shown());
+        let have_all = fires().all(|n| now.contains(flood::id(n).as_str()));
+        (have_all && none_under_way(log, namespace)).then_some(())
+    });
+    fires().count()
+}
+
+/// Of two who take turns, whoever is on call is called. Returns how many pages each got: both got some, for the hand-over is in
+/// the midst of it.
+fn each_is_called_in_their_turn(all: &[Shown], handover: Timestamp) -> [usize; 2] {
+    let mut pages = [0; 2];
+    for page in all.iter().map(|shown| &shown.page).filter(|page| page.calls()) {
+        let Some((owner, _)) = page.person.as_deref().and_then(|person| person.rsplit_once("-in-turn-"))
+        else {
+            continue;
+        };
+        let turn = usize::from(page.decided_at.since_ms(handover).div_euclid(TURN_MS) % 2 != 0);
+        assert_eq!(page.person.as_ref(), Some(&in_turn(owner)[turn]), "at {}: {page:#?}", page.decided_at);
+        pages[turn] += 1;
+    }
+    assert!(!pages.contains(&0), "both of the two are called: {pages:?}");
+    pages
 }
 
 /// Of what is silenced as many have a place as there are, and nobody is called about these, whoever died meanwhile; of the
@@ -279,7 +408,7 @@ fn only_the_last_are_called(
 ) -> [usize; 2] {
     let numbers: Vec<u64> = silenced.collect();
     // What clears so soon may be over before anybody is called.
-    let cleared = numbers.iter().filter(|n| *n % 10 == 0).count();
+    let cleared = numbers.iter().filter(|n| clears(**n)).count();
     let silenced: BTreeSet<String> = numbers.iter().map(|n| flood::id(*n).to_string()).collect();
     let paged: BTreeSet<&String> = silenced.iter().filter(|id| called.contains(*id)).collect();
     let mut late = BTreeSet::new();

@@ -156,6 +156,25 @@ mod tests {
         }
     }
 
+    /// Receivers know alerts and pages by these: they are of one release what they were of the one before. Reckoned by another
+    /// program.
+    #[test]
+    fn keys_are_what_they_were() {
+        let incident = IncidentId::new("incident");
+        let page = NotificationId::for_page(&incident, 2, 1, 0, "ada", "hook", "trigger");
+        assert_eq!(page.as_str(), "3k3dc6hqgdywlwtutpvsus7giy");
+        assert_eq!(AlertKey::for_alert(&incident, 2, "hook", "ada").as_str(), "kkxl77fwmhqmgs65rdc4yjgl5q");
+    }
+
+    #[test]
+    fn two_incidents_share_no_key() {
+        let (one, two) = (IncidentId::new("one"), IncidentId::new("two"));
+        let keys = [(&one, 1), (&one, 2), (&two, 1), (&two, 2)]
+            .map(|(incident, generation)| AlertKey::for_alert(incident, generation, "hook", "ada"));
+        let different: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len());
+    }
+
     #[test]
     fn parts_do_not_run_together() {
         assert_ne!(IncidentId::of(&[b"ab", b"c"]), IncidentId::of(&[b"a", b"bc"]));

@@ -47,6 +47,8 @@ enum Event {
     Start(Arc<Policy>),
 }
 
+type Answer = fn() -> Option<Outcome>;
+
 struct Want {
     kind: PageKind,
     to: String,
@@ -61,7 +63,11 @@ pub(crate) struct Script {
     events: BTreeMap<(Timestamp, u64), Event>,
     /// What receivers answer, in turn; `None` is silence. Without an entry everything is delivered.
     answers: BTreeMap<String, VecDeque<Option<Outcome>>>,
+    /// What receivers answer until an instant, whatever they are sent.
+    away: BTreeMap<String, (Timestamp, Answer)>,
     wants: Vec<Want>,
+    /// What may come any number of times.
+    may: Vec<Want>,
     pub(crate) state: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) audit: Vec<AuditRecord>,
@@ -86,7 +92,9 @@ impl Script {
             machine: None,
             events: BTreeMap::new(),
             answers: BTreeMap::new(),
+            away: BTreeMap::new(),
             wants: Vec::new(),
+            may: Vec::new(),
             state: BTreeMap::new(),
             sent: Vec::new(),
             audit: Vec::new(),
@@ -171,6 +179,17 @@ impl Script {
         answers: impl IntoIterator<Item = Option<Outcome>>,
     ) -> Self {
         self.answers.insert(receiver.into(), answers.into_iter().collect());
+        self
+    }
+
+    /// Until `ms` a receiver answers everything so.
+    pub(crate) fn away(mut self, receiver: &str, ms: i64, answer: Answer) -> Self {
+        self.away.insert(receiver.into(), (at(ms), answer));
+        self
+    }
+
+    pub(crate) fn may(mut self, between: RangeInclusive<i64>, kind: PageKind, to: &str) -> Self {
+        self.may.push(Want { kind, to: to.into(), between, found: false });
         self
     }
 
@@ -275,9 +294,14 @@ impl Script {
     }
 
     fn send(&mut self, page: Page, attempt: u32, now: Timestamp) {
+        let away = self.away.get(&page.receiver).filter(|(until, _)| now <= *until);
         let queue = self.answers.get_mut(&page.receiver);
-        let answer =
-            queue.and_then(VecDeque::pop_front).unwrap_or(Some(Outcome::Delivered { reference: None }));
+        let answer = match away {
+            Some((_, answer)) => answer(),
+            None => {
+                queue.and_then(VecDeque::pop_front).unwrap_or(Some(Outcome::Delivered { reference: None }))
+            }
+        };
         if let Some(outcome) = answer {
             let (notification_id, incident_id) =
                 (page.notification_id.clone(), page.incident.incident_id.clone());
@@ -286,11 +310,11 @@ impl Script {
         }
         let sent = Sent { page, attempt };
         let ms = now.since_ms(at(0));
-        let fits = |w: &&mut Want| {
-            !w.found && w.kind == sent.page.kind && w.to == sent.to() && w.between.contains(&ms)
-        };
-        match self.wants.iter_mut().find(fits) {
+        let fits =
+            |w: &Want| !w.found && w.kind == sent.page.kind && w.to == sent.to() && w.between.contains(&ms);
+        match self.wants.iter_mut().find(|want| fits(want)) {
             Some(want) => want.found = true,
+            None if self.may.iter().any(fits) => (),
             None => self.unexpected.push(format!("{} to {} at {ms} ms", sent.page.kind.name(), sent.to())),
         }
         self.sent.push(sent);

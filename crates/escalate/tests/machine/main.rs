@@ -4,6 +4,7 @@ extern crate tocsin_escalate as escalate;
 
 mod bounds;
 mod checkpoints;
+mod complaints;
 mod feedback;
 mod harness;
 mod histories;

@@ -2,6 +2,7 @@
 
 extern crate tocsin_escalate as escalate;
 
+mod changes;
 mod checked;
 mod laws;
 mod samples;
