@@ -280,7 +280,7 @@ const fn one() -> u32 {
 const fn is_one(n: &u32) -> bool {
     *n == 1
 }
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 const fn yes() -> bool {

@@ -53,6 +53,8 @@ pub struct Counters {
     pub pages_held: u64,
     /// Pages for which another speaks.
     pub pages_folded: u64,
+    /// Pages that were begun after somebody had answered, and before that was known.
+    pub pages_crossed: u64,
     pub pages_delivered: u64,
     pub pages_failed: u64,
     /// Pages that went to the fallback.

@@ -240,7 +240,7 @@ impl Machine {
     }
 
     fn command(&mut self, command: Command) {
-        let Command { command_id, incident_id, issued_at: _, principal, action } = command;
+        let Command { command_id, incident_id, issued_at, principal, action } = command;
         if self.answers.get(&command_id).is_some() {
             self.desk.count.duplicates += 1;
             return;
@@ -251,7 +251,7 @@ impl Machine {
         let done = if principal.role < Role::Responder {
             Err(format!("{} may look, not act: it takes a responder", principal.role.name()))
         } else {
-            self.obey(&incident_id, &who, &by, action)
+            self.obey(&incident_id, issued_at, (&who, &by), action)
         };
         let answer = match done {
             Ok(answer) => {
@@ -287,7 +287,13 @@ impl Machine {
     }
 
     /// Does what somebody may ask for, or says why not.
-    fn obey(&mut self, id: &IncidentId, who: &str, by: &str, action: Action) -> Result<Answer, String> {
+    fn obey(
+        &mut self,
+        id: &IncidentId,
+        issued_at: Timestamp,
+        (who, by): (&str, &str),
+        action: Action,
+    ) -> Result<Answer, String> {
         let text = command::text(&action).map(str::to_owned);
         if let Action::Raise(raised) = action {
             return self.raise(id, by, *raised);
@@ -295,7 +301,13 @@ impl Machine {
         if matches!(action, Action::Clear { .. }) {
             return self.clear(id, by, text);
         }
-        let acted = self.with(id, |state, desk| state.command(desk, who, by, &action, text));
+        let acted = self.with(id, |state, desk| {
+            let answer = state.command(desk, who, by, &action, text);
+            if matches!(answer, Ok(Answer::Accepted)) {
+                state.note_crossed(desk, issued_at);
+            }
+            answer
+        });
         acted.unwrap_or_else(|| Err("there is no such incident, or it ended long ago".into()))
     }
 

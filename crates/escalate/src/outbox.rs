@@ -15,6 +15,9 @@ use crate::state::{Alert, IncidentState, PageEntry, PageState};
 /// Longest wait that a receiver may ask for.
 const RETRY_AFTER_MAX_MS: i64 = 15 * 60_000;
 
+/// For so long a receiver may put a page off without that being held against it.
+const PATIENCE_MS: i64 = 10 * 60_000;
+
 /// Longest reason of a receiver that is kept, in bytes.
 const REASON_BYTES_MAX: usize = 500;
 
@@ -97,6 +100,7 @@ impl IncidentState {
             notice: desk.notice.clone().filter(|_| kind == PageKind::Trigger),
             fallback,
             attempts: 0,
+            put_off: 0,
             minimal: false,
             told: told.map(Into::into),
             wait_until,
@@ -318,6 +322,9 @@ impl IncidentState {
             }
             Outcome::RetryAfter { ms, reason } => {
                 let wait = i64::try_from(ms).unwrap_or(i64::MAX).clamp(1, RETRY_AFTER_MAX_MS);
+                // It works, and has said when: for some time that is no failure.
+                let waited_ms = desk.now.since_ms(self.pages[i].decided_at);
+                self.pages[i].put_off += u32::from(waited_ms < PATIENCE_MS);
                 self.again(desk, i, wait, &reason);
             }
             Outcome::Retry { reason } => {
@@ -379,8 +386,11 @@ impl IncidentState {
         if !self.wants(page) {
             return Some(GivenUp::NotWanted);
         }
-        let enough = page.attempts >= desk.current.limits().attempts_max;
-        enough.then(|| GivenUp::Enough(format!("no success in {} attempts; last: {reason}", page.attempts)))
+        // Who has it and that it is over is told for as long as it takes: nothing else would stop a pager over there.
+        let lasts = matches!(page.kind, PageKind::Acknowledge | PageKind::Resolve);
+        let enough = page.attempts.saturating_sub(page.put_off) >= desk.current.limits().attempts_max;
+        (enough && !lasts)
+            .then(|| GivenUp::Enough(format!("no success in {} attempts; last: {reason}", page.attempts)))
     }
 
     /// Whether a page that has not been delivered still should be.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use wire::Incident;
+use wire::{Change, Incident};
 
 /// The table of incidents that have not ended.
 pub(crate) const INCIDENTS: &str = "table/incidents";
@@ -19,4 +19,11 @@ pub(crate) const TIMERS: &str = "worker/timers";
 pub(crate) struct Own {
     pub(crate) incident: Incident,
     pub(crate) broken: BTreeSet<String>,
+}
+
+impl Own {
+    /// Whether the trouble goes on.
+    pub(crate) fn is_open(&self) -> bool {
+        self.incident.change != Change::Cleared
+    }
 }

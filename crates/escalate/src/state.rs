@@ -197,6 +197,9 @@ pub(crate) struct PageEntry {
     /// It stands in for a page that failed; when it fails too, only tocsin's own incident is left.
     pub(crate) fallback: bool,
     pub(crate) attempts: u32,
+    /// Of those, the ones that the receiver asked to put off.
+    #[serde(default, skip_serializing_if = "crate::config::is_default")]
+    pub(crate) put_off: u32,
     /// Refused as it was: the next attempt says only what must be said, and is the last that may be refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) minimal: bool,

@@ -57,21 +57,33 @@ impl Look {
     }
 }
 
-/// Records between where the consumer stands and the end, by partition. A log that does not answer leaves the last
-/// figure standing, and is told of.
-pub(crate) fn lag<L: Log>(log: &L, consumer: &L::Consumer, look: &Look, views: &Views, role: &'static str) {
-    views.set_mute(role, None);
+/// Records between where the consumer stands and the end, by partition. A partition that does not answer leaves its last
+/// figure standing, and is told of; returns which those are.
+pub(crate) fn lag<L: Log>(
+    log: &L,
+    consumer: &L::Consumer,
+    look: &Look,
+    views: &Views,
+    role: &'static str,
+) -> Vec<TopicPartition> {
+    let (mut mute, mut why) = (vec![], None);
     for at in consumer.assignment() {
         let Some(position) = consumer.position(&at) else { continue };
-        let ends = match log.ends(&at) {
+        let ends = match log.ends_soon(&at) {
             Ok(ends) => ends,
-            Err(error) => return views.set_mute(role, Some(error.to_string())),
+            Err(error) => {
+                why.get_or_insert_with(|| error.to_string());
+                mute.push(at);
+                continue;
+            }
         };
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         let behind = if look.is_at_end(&at, position) { 0.0 } else { (ends.stable - position).max(0) as f64 };
         let (topic, partition) = (at.topic.to_string(), at.partition.to_string());
         metrics::gauge!(LAG, "role" => role, "topic" => topic, "partition" => partition).set(behind);
     }
+    views.set_mute(role, why);
+    mute
 }
 
 /// What a judge could not judge as it should, by reason.
@@ -148,6 +160,7 @@ impl Told {
             ("pages_folded", c.pages_folded),
             ("pages_delivered", c.pages_delivered),
             ("pages_failed", c.pages_failed),
+            ("pages_crossed", c.pages_crossed),
             ("fallbacks", c.fallbacks),
             ("leases_expired", c.leases_expired),
             ("outcomes_late", c.outcomes_late),

@@ -3,7 +3,7 @@
 use wire::outbox::OutboxRecord;
 use wire::page::PageKind;
 use wire::response::{Response, ResponseChange};
-use wire::{AlertKey, Incident, Source, SubjectKind, Timestamp};
+use wire::{AlertKey, Incident, Severity, Source, SubjectKind, Timestamp};
 
 use super::signal::schedule;
 use crate::audit::TOCSIN;
@@ -302,12 +302,15 @@ impl IncidentState {
         self.respond(desk, Said::of(ResponseChange::Opened, TOCSIN, Some(why)));
     }
 
-    /// Severity changed while nobody owns it: another policy starts at once, the same one goes on undisturbed.
-    pub(crate) fn reroute(&mut self, desk: &mut Desk) {
+    /// It is worse than it `was`, while nobody owns it: another policy starts at once, the same one goes on undisturbed.
+    pub(crate) fn reroute(&mut self, desk: &mut Desk, was: Severity) {
         let policy = desk.policy(&self.bundle);
         let plan = policy.route(&self.incident);
         if plan == self.plan {
-            self.tell(desk);
+            self.cancel(desk, &[PageKind::Update], "a later update takes its place");
+            let before = self.pages.len();
+            self.page_passed_over(desk, was);
+            self.tell_all_but(desk, before);
             return;
         }
         let before = self.follows();
@@ -318,6 +321,38 @@ impl IncidentState {
         self.cancel(desk, &[PageKind::Update], "a later page takes its place");
         let before = self.pages.len();
         self.page_first_step(desk);
+        self.tell_all_but(desk, before);
+    }
+
+    /// Steps of this round that were passed over because it was not as bad, and are for it as it is now, page at once.
+    fn page_passed_over(&mut self, desk: &mut Desk, was: Severity) {
+        let goes_on = matches!(self.people, People::Open { waits: Waits::NextStep, .. });
+        if !goes_on || matches!(desk.verdict(&self.incident), Verdict::Muted(_)) {
+            return;
+        }
+        let policy = desk.policy(&self.bundle);
+        let Some(plan) = policy.plan(&self.plan) else { return };
+        let (stands, escalates_at) = (self.position, self.escalates_at());
+        for step in 0..stands.step {
+            self.position = Position { step, ..stands };
+            let (when, digest) = (&plan.step(self.position).when, &plan.step(self.position).digest);
+            if !when.is_for(was) && when.is_for(self.incident.severity) && !self.has_called_at(self.position)
+            {
+                let targets = self.targets(desk, &policy, plan);
+                self.call(desk, &targets, (escalates_at, digest.until(desk.now)));
+            }
+        }
+        self.position = stands;
+    }
+
+    /// Whether the step at a position has called somebody in this generation.
+    pub(super) fn has_called_at(&self, at: Position) -> bool {
+        let generation = self.incident.generation;
+        self.pages.iter().any(|page| page.calls() && page.generation == generation && page.at == at)
+    }
+
+    /// Tells whoever has an open alert, but for those that were paged since there were so many pages.
+    fn tell_all_but(&mut self, desk: &mut Desk, before: usize) {
         let paged: Vec<_> = self.pages[before..].iter().map(|p| p.alert_key.clone()).collect();
         self.send_to_open(desk, PageKind::Update, &paged);
     }

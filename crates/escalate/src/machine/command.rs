@@ -14,7 +14,7 @@ use crate::desk::Desk;
 use crate::effect::Effect;
 use crate::life::{Decision, Event, Signal, Stage, decide};
 use crate::policy::{Addressed, Plan, Policy, Roster, Whom};
-use crate::state::{IncidentState, People};
+use crate::state::{IncidentState, PageState, People};
 
 /// As it stands in the audit log after `command.`.
 pub(crate) const fn name(action: &Action) -> &'static str {
@@ -145,6 +145,33 @@ impl IncidentState {
             desk.effects.extend(self.feedback().map(|feedback| Effect::Feedback(Box::new(feedback))));
         }
         Ok(answer)
+    }
+
+    /// Calls that were begun after somebody had answered, and before that was known here: it may be, and is said.
+    pub(crate) fn note_crossed(&self, desk: &mut Desk, issued_at: Timestamp) {
+        if self.is_paging() {
+            return;
+        }
+        let generation = self.incident.generation;
+        for page in self.pages.iter().filter(|p| p.calls() && p.generation == generation) {
+            let begun = match &page.state {
+                PageState::Sending { lease_ms, until, .. } => {
+                    until.plus_ms(i64::try_from(*lease_ms).unwrap_or(i64::MAX).saturating_neg())
+                }
+                PageState::Delivered { .. } | PageState::Unknown { .. } => page.decided_at,
+                PageState::Intent
+                | PageState::Held { .. }
+                | PageState::Folded
+                | PageState::Retrying { .. }
+                | PageState::Failed { .. }
+                | PageState::Cancelled { .. } => continue,
+            };
+            if begun > issued_at {
+                desk.count.pages_crossed += 1;
+                let why = format!("begun at {begun}, and somebody had answered at {issued_at}");
+                desk.note(self.id(), "page.crossed", None, page.notification_id.to_string(), why);
+            }
+        }
     }
 
     fn carry_out(

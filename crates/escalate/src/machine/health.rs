@@ -8,6 +8,7 @@ use wire::{Change, Effect as Size, Evidence, Family, Incident, Severity, Source,
 use super::Machine;
 use crate::desk::{Desk, Health};
 use crate::effect::Effect;
+use crate::life::Stage;
 use crate::own::{INCIDENTS, Own};
 use crate::store;
 
@@ -24,7 +25,14 @@ impl Machine {
         for health in std::mem::take(&mut desk.health) {
             match health {
                 Health::Broken { what, part, why } => {
-                    let own = self.own.remove(&what);
+                    let mut own = self.own.remove(&what);
+                    // Of what people are done with, nobody would hear again: it is another trouble.
+                    let known = own.as_ref().and_then(|own| self.incidents.get(&own.incident.incident_id));
+                    let is_done =
+                        known.is_some_and(|s| matches!(s.people.stage(), Stage::Resolved | Stage::Closed));
+                    if let Some(own) = own.as_mut().filter(|own| is_done && own.is_open()) {
+                        clear(desk, own);
+                    }
                     let own = broken(desk, own, &what, part, &why);
                     self.own.insert(what, own);
                 }
@@ -47,7 +55,7 @@ impl Machine {
 
 fn broken(desk: &mut Desk, known: Option<Own>, what: &str, part: String, why: &str) -> Own {
     let mut own = match known {
-        Some(own) if own.incident.change != Change::Cleared => own,
+        Some(own) if own.is_open() => own,
         known => {
             let incident = opened(desk, known.map(|own| own.incident), what, why);
             desk.count.own_incidents += 1;
@@ -64,18 +72,22 @@ fn broken(desk: &mut Desk, known: Option<Own>, what: &str, part: String, why: &s
 }
 
 fn fine(desk: &mut Desk, own: &mut Own, what: &str, part: &str) {
-    if own.incident.change == Change::Cleared || !own.broken.remove(part) {
+    if !own.is_open() || !own.broken.remove(part) {
         return;
     }
     if own.broken.is_empty() {
-        own.incident.change = Change::Cleared;
-        own.incident.sequence += 1;
-        own.incident.changed_at = desk.now;
-        own.incident.evidence.value = 0.0;
-        desk.note(&own.incident.incident_id, "own.cleared", None, None, own.incident.title.clone());
-        desk.effects.push(Effect::Incident(Box::new(own.incident.clone())));
+        clear(desk, own);
     }
     desk.effects.push(store::own(what, own));
+}
+
+fn clear(desk: &mut Desk, own: &mut Own) {
+    own.incident.change = Change::Cleared;
+    own.incident.sequence += 1;
+    own.incident.changed_at = desk.now;
+    own.incident.evidence.value = 0.0;
+    desk.note(&own.incident.incident_id, "own.cleared", None, None, own.incident.title.clone());
+    desk.effects.push(Effect::Incident(Box::new(own.incident.clone())));
 }
 
 /// The record that opens it, anew or again.

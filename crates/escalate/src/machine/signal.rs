@@ -148,7 +148,7 @@ impl IncidentState {
     pub(crate) fn signal(&mut self, desk: &mut Desk, next: Incident) {
         let event = event(&self.incident, self.signal, &next);
         let decision = decide(self.people.stage(), self.signal, event);
-        let before = self.says();
+        let (before, was) = (self.says(), self.incident.severity);
         self.take(next);
         desk.note(self.id(), action_of(event), before, self.says(), None);
         match decision {
@@ -163,7 +163,7 @@ impl IncidentState {
             Decision::Reroute if event == Event::BecamePage && self.is_snoozed() => {
                 self.page_anew(desk, why_anew(event));
             }
-            Decision::Reroute => self.reroute(desk),
+            Decision::Reroute => self.reroute(desk, was),
             Decision::PageAnew => self.page_anew(desk, why_anew(event)),
             Decision::NewGeneration => self.new_generation(desk),
             Decision::Resolve => self.resolve(desk, TOCSIN, Some("the signal cleared")),

@@ -52,11 +52,7 @@ fn route(state: &IncidentState, policy: &Policy) -> String {
 
 fn follows(state: &IncidentState) -> String {
     let Position { round, step } = state.position;
-    let paged = state
-        .pages
-        .iter()
-        .any(|p| p.calls() && p.generation == state.incident.generation && p.at == state.position);
-    let stands = if paged { "last paged:" } else { "it stands at" };
+    let stands = if state.has_called_at(state.position) { "last paged:" } else { "it stands at" };
     format!("it follows {}; {stands} step {} of round {}", state.follows(), step + 1, round + 1)
 }
 
@@ -99,7 +95,9 @@ fn stands(state: &IncidentState, desk: &Desk) -> String {
 
 /// A step: when it pages, whom, and what became of its pages in this generation.
 fn says_step(n: u32, step: &Step, state: &IncidentState, policy: &Policy, now: Timestamp) -> String {
-    let whom = step.targets.iter().map(|whom| says_whom(whom, policy, now)).collect::<Vec<_>>().join(", ");
+    let at = state.pages_of_step(n).next().map(|page| page.decided_at);
+    let whom =
+        step.targets.iter().map(|whom| says_whom(whom, policy, at, now)).collect::<Vec<_>>().join(", ");
     let mut said = format!("step {}: {whom}", n + 1);
     if !step.when.is_always() {
         write!(said, ", if it is {}", step.when).expect("a string takes it");
@@ -108,10 +106,8 @@ fn says_step(n: u32, step: &Step, state: &IncidentState, policy: &Policy, now: T
     if reached == 0 {
         said.push_str(": nobody is behind it");
     }
-    let generation = state.incident.generation;
-    let pages = state.pages.iter().filter(|p| p.at.step == n && p.generation == generation && p.calls());
     let mut any = false;
-    for page in pages {
+    for page in state.pages_of_step(n) {
         any = true;
         write!(said, "\n    {}", says_page(page)).expect("a string takes it");
     }
@@ -121,15 +117,24 @@ fn says_step(n: u32, step: &Step, state: &IncidentState, policy: &Policy, now: T
     said
 }
 
-/// Whom a step names; of a schedule who is on call, and why.
-fn says_whom(whom: &Whom, policy: &Policy, now: Timestamp) -> String {
+impl IncidentState {
+    /// The calls of a step in this generation, the first one first.
+    fn pages_of_step(&self, step: u32) -> impl Iterator<Item = &PageEntry> {
+        let generation = self.incident.generation;
+        self.pages.iter().filter(move |p| p.at.step == step && p.generation == generation && p.calls())
+    }
+}
+
+/// Whom a step names; of a schedule who was on call when it paged first, or is now, and why.
+fn says_whom(whom: &Whom, policy: &Policy, paged: Option<Timestamp>, now: Timestamp) -> String {
     let Whom::Schedule(name) = whom else { return whom.to_string() };
     let Some(schedule) = policy.schedules().get(name) else { return whom.to_string() };
-    let on = schedule.at(now);
+    let on = schedule.at(paged.unwrap_or(now));
     let people = if on.people.is_empty() { "nobody".to_owned() } else { on.people.join(" and ") };
     let by = on.by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let by = if by.is_empty() { "no layer holds".to_owned() } else { format!("by {by}") };
-    format!("{whom} ({people} on call, {by})")
+    let when = paged.map_or_else(String::new, |at| format!(" at {at}"));
+    format!("{whom} ({people} on call{when}, {by})")
 }
 
 /// A page of somebody who is told, and was not called.
@@ -183,8 +188,9 @@ fn of_person(
         state.pages.iter().filter(|p| p.calls() && p.person.as_deref() == Some(person)).collect();
     let mut said = Vec::new();
     for (n, step) in &steps {
+        let at = state.pages_of_step(*n).next().map(|page| page.decided_at);
         let by: Vec<String> =
-            step.targets.iter().filter(calls_them).map(|whom| says_whom(whom, policy, now)).collect();
+            step.targets.iter().filter(calls_them).map(|whom| says_whom(whom, policy, at, now)).collect();
         let when = if step.when.is_always() { String::new() } else { format!(", if it is {}", step.when) };
         said.push(format!("{person} is called by step {}, as {}{when}", n + 1, by.join(" and ")));
     }

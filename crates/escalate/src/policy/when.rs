@@ -45,7 +45,13 @@ impl When {
     /// Whether it holds of an incident at a time.
     #[must_use]
     pub fn holds(&self, incident: &Incident, at: Timestamp) -> bool {
-        (self.severity.is_empty() || self.severity.contains(&incident.severity)) && self.hours.holds(at)
+        self.is_for(incident.severity) && self.hours.holds(at)
+    }
+
+    /// Whether it holds of a severity, at some time.
+    #[must_use]
+    pub fn is_for(&self, severity: Severity) -> bool {
+        self.severity.is_empty() || self.severity.contains(&severity)
     }
 }
 

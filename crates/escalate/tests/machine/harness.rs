@@ -63,8 +63,8 @@ pub(crate) struct Script {
     events: BTreeMap<(Timestamp, u64), Event>,
     /// What receivers answer, in turn; `None` is silence. Without an entry everything is delivered.
     answers: BTreeMap<String, VecDeque<Option<Outcome>>>,
-    /// What receivers answer until an instant, whatever they are sent.
-    away: BTreeMap<String, (Timestamp, Answer)>,
+    /// What receivers answer for a while, whatever they are sent.
+    away: BTreeMap<String, (RangeInclusive<i64>, Answer)>,
     wants: Vec<Want>,
     /// What may come any number of times.
     may: Vec<Want>,
@@ -124,7 +124,15 @@ impl Script {
     }
 
     pub(crate) fn ask(mut self, ms: i64, command: Command) -> Self {
-        self.event(at(ms), Event::Input(Input::Command(command)));
+        let issued_at = at(ms);
+        self.event(at(ms), Event::Input(Input::Command(Command { issued_at, ..command })));
+        self
+    }
+
+    /// As `ask`, of what was accepted `late_ms` before it is known here.
+    pub(crate) fn ask_late(mut self, ms: i64, late_ms: i64, command: Command) -> Self {
+        let issued_at = at(ms - late_ms);
+        self.event(at(ms), Event::Input(Input::Command(Command { issued_at, ..command })));
         self
     }
 
@@ -182,9 +190,9 @@ impl Script {
         self
     }
 
-    /// Until `ms` a receiver answers everything so.
-    pub(crate) fn away(mut self, receiver: &str, ms: i64, answer: Answer) -> Self {
-        self.away.insert(receiver.into(), (at(ms), answer));
+    /// For so long a receiver answers everything so.
+    pub(crate) fn away(mut self, receiver: &str, during: RangeInclusive<i64>, answer: Answer) -> Self {
+        self.away.insert(receiver.into(), (during, answer));
         self
     }
 
@@ -294,7 +302,8 @@ impl Script {
     }
 
     fn send(&mut self, page: Page, attempt: u32, now: Timestamp) {
-        let away = self.away.get(&page.receiver).filter(|(until, _)| now <= *until);
+        let ms = now.since_ms(at(0));
+        let away = self.away.get(&page.receiver).filter(|(during, _)| during.contains(&ms));
         let queue = self.answers.get_mut(&page.receiver);
         let answer = match away {
             Some((_, answer)) => answer(),
@@ -309,7 +318,6 @@ impl Script {
             self.event(now.plus_ms(ANSWER_MS), Event::Input(input));
         }
         let sent = Sent { page, attempt };
-        let ms = now.since_ms(at(0));
         let fits =
             |w: &Want| !w.found && w.kind == sent.page.kind && w.to == sent.to() && w.between.contains(&ms);
         match self.wants.iter_mut().find(|want| fits(want)) {

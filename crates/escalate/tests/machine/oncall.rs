@@ -51,11 +51,14 @@ fn a_step_calls_whoever_is_on_call_when_it_comes_to_that() {
     assert_eq!(script.audited("step.empty"), 2, "it is said each time");
     assert!(script.own.is_empty(), "it may be empty");
     let because = script.machine().why(&opened("fraud", Sev2).incident_id, None).expect("known").join("\n");
-    assert!(because.contains("step 1: schedule:risk (ada on call, by layer turns)"), "{because}");
+    assert!(
+        because.contains("step 1: schedule:risk (bo on call at 2026-03-02T10:00:00.000Z, by layer turns)"),
+        "{because}"
+    );
     let because =
         script.machine().why(&opened("fraud", Sev2).incident_id, Some("bo")).expect("known").join("\n");
     assert!(
-        because.contains("bo is called by step 1, as schedule:risk (ada on call, by layer turns)"),
+        because.contains("bo is called by step 1, as schedule:risk (bo on call at 2026-03-02T10:00:00.000Z, by layer turns)"),
         "{because}"
     );
 }

@@ -261,3 +261,50 @@ fn what_came_before_changes_nothing() {
     assert_eq!(script.machine().counts().total.duplicates, 3);
     assert_eq!((script.audited("incident.opened"), script.audited("command.acknowledge")), (1, 1));
 }
+
+/// A step that was not for it as it was, and is for it as it is, pages at once; the others go on as they were to.
+#[test]
+fn a_rise_pages_the_steps_that_were_passed_over() {
+    let fraud = opened("fraud", Sev2);
+    let settings = r#"
+        namespace = "default"
+        [[route]]
+        policy = "page"
+        [policy.page]
+        steps = [
+          { targets = ["pager/ana"], delay_s = 300 },
+          { targets = ["pager/lead"], delay_s = 300, when = { severity = ["sev1"] } },
+          { targets = ["phone/chief"], delay_s = 900 },
+        ]
+    "#;
+    let worse = next(&fraud, Updated, Sev1);
+    let better = next(&worse, Updated, Sev2);
+    Script::new(settings)
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .want(300_000..=300_000, Trigger, "phone/chief")
+        .push(310_000, &worse)
+        .want(310_000..=310_000, Trigger, "pager/lead")
+        .wants(310_000..=310_100, Update, &["pager/ana", "phone/chief"])
+        // Who was called is not called again by the same step.
+        .push(400_000, &better)
+        .wants(400_000..=400_100, Update, &["pager/ana", "pager/lead", "phone/chief"])
+        .push(500_000, &next(&better, Updated, Sev1))
+        .wants(500_000..=500_100, Update, &["pager/ana", "pager/lead", "phone/chief"])
+        .want(1_200_000..=1_200_000, Trigger, "phone/chief")
+        .run(1_300_000);
+}
+
+/// A call that was begun after somebody had answered, and before that was known, is said and counted.
+#[test]
+fn a_page_that_crosses_an_answer_is_said_to_have() {
+    let fraud = opened("fraud", Sev2);
+    let script = Script::new(SETTINGS)
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &["pager/ana", "pager/bo"])
+        .want(60_000..=60_000, Trigger, "pager/lead")
+        .ask_late(60_020, 100, command("c1", &fraud.incident_id, "ana", acknowledge(None)))
+        .wants(60_000..=60_200, Acknowledge, &["pager/ana", "pager/bo", "pager/lead"])
+        .run(70_000);
+    assert_eq!((script.audited("page.crossed"), script.machine().counts().total.pages_crossed), (1, 1));
+}

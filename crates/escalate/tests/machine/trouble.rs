@@ -63,6 +63,81 @@ fn a_receiver_that_asks_to_wait_is_given_time() {
         .run(60_000);
 }
 
+/// What people are done with hides nothing that comes later, though what it began with never worked again.
+#[test]
+fn a_receiver_that_fails_after_people_were_done_with_it_is_told_of_again() {
+    let settings = ONE.replace("delay_s = 300", "delay_s = 86400");
+    let (first, second) = (opened("fraud", Sev2), opened("rank", Sev2));
+    let script = Script::new(&settings)
+        .answers("pager", [config()])
+        .push(0, &first)
+        .want(0..=0, Trigger, "pager/ana")
+        .wants(50..=100, Trigger, &["phone/desk", "phone/desk"])
+        .run(10_000);
+    let own = script.own[0].incident_id.clone();
+    let script = script
+        .ask(20_000, command("c1", &own, "ana", resolve()))
+        .want(20_000..=20_100, Resolve, "phone/desk")
+        .answers("pager", [config()])
+        .push(86_000_000, &second)
+        .want(86_000_000..=86_000_000, Trigger, "pager/ana")
+        .wants(86_000_000..=86_000_200, Trigger, &["phone/desk", "phone/desk"])
+        .run(86_100_000);
+    let told: Vec<_> = script.own.iter().map(|i| (i.change, i.generation)).collect();
+    assert_eq!(told.first(), Some(&(Opened, 1)));
+    assert_eq!(
+        told[told.len() - 2..].iter().map(|(change, _)| *change).collect::<Vec<_>>(),
+        [Cleared, Opened]
+    );
+}
+
+/// Far more attempts than the three that may fail: being asked to wait is no failure.
+#[test]
+fn a_receiver_that_asks_to_wait_again_and_again_is_not_taken_for_broken() {
+    let busy = || Some(Outcome::RetryAfter { ms: 1_000, reason: "429".into() });
+    let settings = ONE.replace("delay_s = 300", "delay_s = 86400");
+    let script = Script::new(&settings)
+        .away("pager", 0..=60_000, busy)
+        .push(0, &opened("fraud", Sev2))
+        .may(0..=60_000, Trigger, "pager/ana")
+        .want(60_001..=61_100, Trigger, "pager/ana")
+        .run(600_000);
+    assert!(script.sent.len() > 50 && script.own.is_empty(), "{}", script.sent.len());
+    // For ten minutes: then it goes elsewhere.
+    let script = Script::new(&settings)
+        .away("pager", 0..=3_600_000, busy)
+        .push(0, &opened("fraud", Sev2))
+        .may(0..=610_000, Trigger, "pager/ana")
+        .want(600_000..=610_000, Trigger, "phone/desk")
+        // tocsin's own incident, around the pager.
+        .want(600_000..=610_000, Trigger, "phone/desk")
+        .run(1_200_000);
+    assert_eq!(script.own.len(), 1);
+}
+
+/// Whoever was called hears that it is over, or that somebody has it, once the receiver works again.
+#[test]
+fn who_has_it_and_its_end_are_told_however_long_the_receiver_is_away() {
+    let fraud = opened("fraud", Sev2);
+    let settings = ONE.replace("delay_s = 300", "delay_s = 86400");
+    Script::new(&settings)
+        .away("pager", 1_000..=3_600_000, || Some(Outcome::Retry { reason: "connection refused".into() }))
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .ask(2_000, command("c1", &fraud.incident_id, "ana", acknowledge(Some(86_400))))
+        .may(2_000..=3_600_000, Acknowledge, "pager/ana")
+        .want(3_600_001..=3_661_000, Acknowledge, "pager/ana")
+        .run(4_000_000);
+    Script::new(&settings)
+        .away("pager", 1_000..=3_600_000, || Some(Outcome::Retry { reason: "connection refused".into() }))
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .push(2_000, &next(&fraud, Cleared, Sev2))
+        .may(2_000..=3_600_000, Resolve, "pager/ana")
+        .want(3_600_001..=3_661_000, Resolve, "pager/ana")
+        .run(4_000_000);
+}
+
 #[test]
 fn a_receiver_cannot_ask_for_longer_than_a_quarter_of_an_hour() {
     Script::new(&ONE.replace("delay_s = 300", "delay_s = 86400"))
