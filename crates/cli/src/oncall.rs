@@ -1,7 +1,7 @@
 //! `tocsin oncall`: who is on call, until when, and why; as a calendar too.
 
 use escalate::Policy;
-use escalate::schedule::ical::{Event, calendar};
+use escalate::schedule::ical::{Event, calendar, looked_for_from};
 use escalate::schedule::{OnCall, Schedule, Span};
 use runtime::clock::Clock;
 use serde::Serialize;
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &OnCallArgs, out: &Out) -> Result<(), Failure> {
         let days = i64::from(args.days.unwrap_or(if args.ical { 90 } else { 28 }));
         let span = Span { from: at, until: at.plus_ms(days * DAY_MS) };
         // An event of a calendar is known by when it began, also while it goes on.
-        let from = if args.ical { at.plus_ms(-AHEAD_MS) } else { at };
+        let from = if args.ical { looked_for_from(at) } else { at };
         let mut stints = stints(&schedules, person, Span { from, ..span });
         stints.retain(|stint| stint.until > at);
         if args.ical {

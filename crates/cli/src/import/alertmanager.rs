@@ -110,6 +110,8 @@ struct Reader<'a> {
     names: Names,
     /// Targets of each receiver.
     targets: BTreeMap<String, Vec<String>>,
+    /// Receivers that are not told of an end, and their kinds.
+    without_end: BTreeSet<String>,
 }
 
 /// # Errors
@@ -127,6 +129,7 @@ pub(super) fn read(exports: &[Export], now: Timestamp) -> Result<Moved, String> 
         moved: Moved::default(),
         names: Names::default(),
         targets: BTreeMap::new(),
+        without_end: BTreeSet::new(),
     };
     for taken in [MAIL, SLACK, INBOX, "opsgenie", "alertmanager"] {
         reader.names.take(taken);
@@ -157,6 +160,9 @@ impl Reader<'_> {
         for (kind, configs) in &receiver.kinds {
             let short = kind.strip_suffix("_configs").unwrap_or(kind);
             for config in configs {
+                if !tells_end(short, config) {
+                    self.without_end.insert(format!("{} ({short})", receiver.name));
+                }
                 match short {
                     "email" => targets.extend(self.mail(&what, config)),
                     "slack" => targets.extend(self.slack(&what, config)),
@@ -182,14 +188,17 @@ impl Reader<'_> {
             );
             targets.push(format!("{INBOX}/{}", key_of(&receiver.name)));
         }
+        self.at_most(format!("receiver {}", receiver.name), "has", targets)
+    }
+
+    /// As many as a step takes. The others get no step of their own: it would come later than theirs, and not at all after
+    /// an acknowledgement.
+    fn at_most(&mut self, what: String, has: &str, targets: Vec<String>) -> Vec<String> {
         let mut targets = once(targets);
         if targets.len() > TARGETS_MAX {
             let rest = targets.split_off(TARGETS_MAX).join(", ");
-            self.left(
-                format!("receiver {}", receiver.name),
-                format!("has more than {TARGETS_MAX} targets; left out: {rest}"),
-                "name them in a second step",
-            );
+            let why = format!("{has} more than {TARGETS_MAX} targets; left out: {rest}");
+            self.left(what, why, "name them in a second step");
         }
         targets
     }
@@ -419,14 +428,21 @@ impl Reader<'_> {
             self.moved.needs(INBOX);
             targets.push(format!("{INBOX}/{}", key_of(&receivers.join(" "))));
         }
-        let mut targets = once(targets);
-        targets.truncate(TARGETS_MAX);
+        let what = format!("receivers {}", receivers.join(", "));
+        let targets = self.at_most(what, "are told together (`continue`) and have", targets);
         let delay_s = u32::try_from(repeat_s).unwrap_or(DELAY_MAX_S).clamp(1, DELAY_MAX_S);
         PolicyConfig::of(vec![StepConfig { targets, delay_s, ..StepConfig::default() }])
     }
 
     /// What tocsin does in another way, or not at all.
     fn not_moved(&mut self, config: &Config) {
+        if !self.without_end.is_empty() {
+            let all = self.without_end.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let why = format!(
+                "is off for {all}, as it is for email and slack where it is not said: here whoever was paged is told of the end"
+            );
+            self.left("send_resolved", why, "nothing: there is no setting that leaves the end out");
+        }
         if let Some(fields) = said_too(&config.rest, &["templates"]) {
             self.left("the file", format!("has {fields}, which is not known"), "look at it there");
         }
@@ -438,6 +454,16 @@ impl Reader<'_> {
             );
         }
     }
+}
+
+/// Whether it is told that something is over. What goes on to the Alertmanager that is there is as it was.
+fn tells_end(kind: &str, config: &BTreeMap<String, Value>) -> bool {
+    let by_itself = match kind {
+        "email" | "slack" => false,
+        "pagerduty" | "webhook" | "opsgenie" | "msteamsv2" | "msteams" => true,
+        _ => return true,
+    };
+    config.get("send_resolved").and_then(Value::as_bool).unwrap_or(by_itself)
 }
 
 /// A list without its quotes.

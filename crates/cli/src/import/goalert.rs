@@ -2,43 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use escalate::RouteConfig;
 use escalate::config::{LayerConfig, ScheduleConfig};
 use serde::Deserialize;
 use serde_json::Value;
 use wire::{Timestamp, Zone};
 
-use super::moved::{Moved, Names, SLACK, Somebody, Steps, owners};
+use super::moved::{Moved, Names, SLACK, Steps};
 use super::turns::{Bounds, DAY, Window, only};
 use super::{Export, Item, given};
 
 mod changes;
 mod rotation;
+mod services;
+#[cfg(test)]
+mod tests;
+mod users;
 
 use changes::{Override, Temporary};
 use rotation::Rotation;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct User {
-    id: String,
-    name: String,
-    #[serde(default, deserialize_with = "given")]
-    email: String,
-    #[serde(default, deserialize_with = "given")]
-    contact_methods: Vec<Method>,
-}
-
-/// As older and newer releases write one.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Method {
-    r#type: Option<String>,
-    value: Option<String>,
-    dest: Option<Dest>,
-    #[serde(default)]
-    disabled: bool,
-}
+/// What to do about an answer that says less than the query asks for.
+const OLDER: &str = "ask again with the query of docs/moving-in.md, and look at what is left then";
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -101,14 +85,6 @@ struct Step {
     targets: Vec<Target>,
     #[serde(default, deserialize_with = "given")]
     actions: Vec<Dest>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Service {
-    name: String,
-    #[serde(alias = "escalationPolicyID")]
-    escalation_policy_id: String,
 }
 
 /// What is known so far, by the ids of the source.
@@ -182,24 +158,6 @@ fn answer(export: &Export, all: &mut BTreeMap<&str, Vec<Item>>, moved: &mut Move
     Ok(())
 }
 
-impl Method {
-    /// Its kind in short, and where it leads.
-    fn way(&self) -> (&str, &str) {
-        if let Some(Dest { r#type, args }) = &self.dest {
-            return (kind(r#type), args.values().next().map_or("", String::as_str));
-        }
-        let way = match self.r#type.as_deref().unwrap_or_default() {
-            "EMAIL" => "email",
-            "SLACK_DM" => "slack",
-            "SMS" => "sms",
-            "VOICE" => "voice",
-            "WEBHOOK" => "webhook",
-            other => other,
-        };
-        (way, self.value.as_deref().unwrap_or_default())
-    }
-}
-
 /// A type of destination in short.
 fn kind(of: &str) -> &str {
     match of {
@@ -234,30 +192,6 @@ impl Rule {
 }
 
 impl Known {
-    fn user(&mut self, item: &Item, names: &mut Names) {
-        let Some(user) = item.as_a::<User>("user", &mut self.moved) else { return };
-        if self.people.contains_key(&user.id) {
-            return;
-        }
-        let key = names.take(&user.name);
-        let ways: Vec<_> = user.contact_methods.iter().filter(|m| !m.disabled).map(Method::way).collect();
-        let of = |kind: &str| ways.iter().find(|(way, to)| *way == kind && !to.is_empty()).map(|(_, to)| *to);
-        let mail = of("email").or(Some(user.email.as_str()));
-        let somebody =
-            Somebody { file: &item.file, key: &key, name: &user.name, zone: None, mail, slack: of("slack") };
-        self.moved.person(somebody);
-        let own = ["email", "slack", "webhook"];
-        let others = ways.iter().map(|(way, _)| *way).filter(|way| !own.contains(way)).collect();
-        self.moved.not_reached_by(&item.file, &key, &others);
-        // Its address may hold a secret.
-        if of("webhook").is_some() {
-            let why = "has a webhook of their own there";
-            let instead = "a [receiver.NAME] of type webhook, and NAME/x in contact.page";
-            self.moved.left(&item.file, format!("person {key}"), why, instead);
-        }
-        self.people.insert(user.id, key);
-    }
-
     fn schedule(&mut self, item: &Item) {
         let Some(schedule) = item.as_a::<Schedule>("schedule", &mut self.moved) else { return };
         if self.schedules.contains_key(&schedule.id) {
@@ -426,29 +360,6 @@ impl Known {
             self.schedules.insert(id.to_owned(), key.clone());
             key
         })
-    }
-
-    /// Incidents of the owner that a service is named after go where its alerts went.
-    fn service(&mut self, item: &Item) {
-        let Some(service) = item.as_a::<Service>("service", &mut self.moved) else { return };
-        match self.policies.get(&service.escalation_policy_id) {
-            Some(policy) => {
-                let route = RouteConfig {
-                    owner: owners(&service.name),
-                    policy: policy.clone(),
-                    ..RouteConfig::default()
-                };
-                if !self.moved.routes.contains(&route) {
-                    self.moved.routes.push(route);
-                }
-            }
-            None => self.moved.left(
-                &item.file,
-                format!("service {}", service.name),
-                "follows an escalation policy that was not moved",
-                "add a [[route]] for it",
-            ),
-        }
     }
 
     fn overrides(&mut self, items: &[Item]) {

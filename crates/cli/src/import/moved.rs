@@ -6,7 +6,10 @@ use escalate::config::{ContactConfig, LimitsConfig, PersonConfig, ScheduleConfig
 use escalate::{PeopleConfig, PolicyConfig, RouteConfig, SchedulesConfig, SilencesConfig, StepConfig};
 use receivers::SmtpConfig;
 use serde::Serialize;
+use serde_json::Value;
 use wire::Zone;
+
+use super::said_too;
 
 /// Names under which every source's people and channels are reached.
 pub(super) const MAIL: &str = "mail";
@@ -178,6 +181,27 @@ impl Moved {
             format!("is reached by {ways} there, which tocsin cannot do"),
             instead,
         );
+    }
+
+    /// Says in which order somebody is told there; `when` says of what.
+    pub(super) fn told_in_order(&mut self, file: &str, key: &str, when: &str, order: &[String]) {
+        let order = order.join(", ");
+        let why = format!("is told{when} in an order there: {order}; here by all of contact.page at once");
+        let instead = "nothing, or steps with `by = \"chat\"` or `by = \"mail\"` before the one that pages";
+        self.left(file, format!("person {key}"), why, instead);
+    }
+
+    /// Says which fields something has that nobody reads.
+    pub(super) fn not_known(
+        &mut self,
+        file: &str,
+        what: &str,
+        rest: &BTreeMap<String, Value>,
+        known: &[&str],
+    ) {
+        if let Some(fields) = said_too(rest, known) {
+            self.left(file, what, format!("has {fields}, which is not known"), "look at it there");
+        }
     }
 
     pub(super) fn team(&mut self, key: &str, people: Vec<String>) {

@@ -13,6 +13,7 @@ use super::turns::shown;
 use super::{Export, Item, given, items};
 
 mod chains;
+mod rules;
 mod shifts;
 
 use shifts::Shift;

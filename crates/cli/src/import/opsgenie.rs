@@ -2,17 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use escalate::RouteConfig;
 use escalate::config::{OverrideConfig, ScheduleConfig};
 use serde::Deserialize;
+use serde_json::Value;
 use wire::{Timestamp, Zone};
 
-use super::moved::{AGAIN_S, Moved, Names, Somebody, Steps, once};
+use super::moved::{Moved, Names, Somebody, once};
 use super::{Export, Item, given, items};
 
+mod escalations;
 mod rotation;
+#[cfg(test)]
+mod tests;
 
 use rotation::Rotation;
+
+/// What a user has beside what is read of it: what they may do there, and who they are to others.
+const OF_USERS: &[&str] =
+    &["verified", "role", "locale", "userAddress", "createdAt", "tags", "details", "skypeUsername", "links"];
+/// The address itself, and in which state it is.
+const OF_CONTACTS: &[&str] = &["id", "to", "status", "enabled", "disabledReason", "applyOrder"];
 
 /// A user, team, schedule or escalation as others name it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -36,12 +45,16 @@ struct User {
     blocked: bool,
     #[serde(default, deserialize_with = "given")]
     user_contacts: Vec<Contact>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Contact {
     contact_method: String,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -49,11 +62,15 @@ struct Team {
     id: String,
     name: String,
     members: Option<Vec<Member>>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
 struct Member {
     user: Named,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +82,8 @@ struct Schedule {
     #[serde(default = "yes")]
     enabled: bool,
     rotations: Option<Vec<Rotation>>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -79,55 +98,8 @@ struct Override {
     end_date: String,
     #[serde(default, deserialize_with = "given")]
     rotations: Vec<Named>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Escalation {
-    id: String,
-    name: String,
-    owner_team: Option<Named>,
-    rules: Vec<Rule>,
-    repeat: Option<Repeat>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Rule {
-    #[serde(default, deserialize_with = "given")]
-    condition: String,
-    #[serde(default, deserialize_with = "given")]
-    notify_type: String,
-    #[serde(default)]
-    delay: Delay,
-    recipient: Named,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Delay {
-    time_amount: u64,
-    time_unit: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct Repeat {
-    wait_interval: u64,
-    count: u32,
-    reset_recipient_states: bool,
-    close_alert_after_all: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RoutingRule {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    is_default: bool,
-    notify: Named,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 const fn yes() -> bool {
@@ -229,6 +201,12 @@ impl Known {
             .filter(|way| *way != "email")
             .collect();
         self.moved.not_reached_by(&item.file, &key, &ways);
+        let what = format!("person {key}");
+        self.moved.not_known(&item.file, &what, &user.rest, OF_USERS);
+        for contact in &user.user_contacts {
+            let what = format!("{what}, {}", contact.contact_method);
+            self.moved.not_known(&item.file, &what, &contact.rest, OF_CONTACTS);
+        }
         self.people.insert(user.id, key);
     }
 
@@ -271,11 +249,15 @@ impl Known {
             return;
         }
         let what = format!("team {}", team.name);
+        self.moved.not_known(&item.file, &what, &team.rest, &["description", "links"]);
         let Some(members) = team.members else {
             let instead = "give the answer of /v2/teams/ID for it: the list of teams has no members";
             self.moved.left(&item.file, what, "says nothing of who is in it", instead);
             return;
         };
+        for member in &members {
+            self.moved.not_known(&item.file, &format!("{what}, a member"), &member.rest, &["role"]);
+        }
         let people = members.iter().filter_map(|m| self.of_user(&item.file, &m.user)).collect();
         let people = once(people);
         if people.is_empty() {
@@ -297,6 +279,7 @@ impl Known {
             self.moved.left(file, what, "is disabled, and was left out", instead);
             return;
         }
+        self.moved.not_known(file, &what, &schedule.rest, &["description", "ownerTeam"]);
         let Some(rotations) = &schedule.rotations else {
             let instead = "ask for /v2/schedules?expand=rotation";
             self.moved.left(file, what, "came without its rotations", instead);
@@ -325,6 +308,7 @@ impl Known {
         let Some(over) = item.as_a::<Override>("override", &mut self.moved) else { return };
         let file = item.file.as_str();
         let what = format!("override {}", over.alias);
+        self.moved.not_known(file, &what, &over.rest, &[]);
         let parents = [&over.parent.id, &over.parent.name];
         let known: BTreeSet<&String> = self.schedules.values().collect();
         let only = known.iter().next().filter(|_| known.len() == 1).map(|key| (*key).clone());
@@ -365,119 +349,5 @@ impl Known {
         let shown = |at| super::turns::shown(at, &zone);
         let (from, until) = (shown(from), shown(until));
         config.overrides.push(OverrideConfig { from, until, people, instead_of: None, beside: false });
-    }
-
-    fn escalation(&mut self, item: &Item) {
-        let Some(mut escalation) = item.as_a::<Escalation>("escalation", &mut self.moved) else { return };
-        let what = format!("escalation {}", escalation.name);
-        let file = item.file.as_str();
-        escalation.rules.sort_by_key(Rule::delay_s);
-        let mut steps = Steps::default();
-        let mut passed = 0;
-        for rule in &escalation.rules {
-            steps.wait(rule.delay_s() - passed);
-            passed = rule.delay_s();
-            let targets = self.recipient(file, &what, rule);
-            steps.tell(targets);
-        }
-        let repeat = escalation.repeat.unwrap_or_default();
-        if repeat.close_alert_after_all || repeat.reset_recipient_states {
-            let why = "closed the alert, or took acknowledgements back, after its last repetition; tocsin does neither";
-            self.moved.left(
-                file,
-                what.as_str(),
-                why,
-                "nothing: `acknowledge_expires_s` takes one back after a time",
-            );
-        }
-        let wait = u32::try_from(repeat.wait_interval.saturating_mul(60)).unwrap_or(AGAIN_S);
-        let again = if repeat.count > 0 && wait > 0 { wait } else { steps.last_wait() };
-        let key = self.names[3].take(&escalation.name);
-        if self.moved.policy(file, &what, &key, steps.ends(again), repeat.count + 1) {
-            let owner = escalation.owner_team.map(|team| team.name).filter(|name| !name.is_empty());
-            self.escalations.insert(escalation.id, (key.clone(), owner.clone()));
-            self.escalations.insert(escalation.name, (key, owner));
-        }
-    }
-
-    fn recipient(&mut self, file: &str, what: &str, rule: &Rule) -> Vec<String> {
-        let Rule { recipient, condition, notify_type, .. } = rule;
-        if condition == "if-not-closed" {
-            let why = "went on after an acknowledgement (if-not-closed); here an acknowledgement stops it";
-            self.moved.left(file, what, why, "`acknowledge_by` and `acknowledge_quorum` say whose counts");
-        }
-        let called = [&recipient.name, &recipient.username].into_iter().find(|n| !n.is_empty());
-        let called = called.unwrap_or(&recipient.id).clone();
-        let of = |map: &BTreeMap<String, String>| {
-            map.get(&recipient.id).or_else(|| map.get(&recipient.name)).cloned()
-        };
-        let target = match recipient.r#type.as_str() {
-            "user" => self.of_user(file, recipient).map(|key| format!("person:{key}")),
-            "schedule" => of(&self.schedules).map(|key| format!("schedule:{key}")),
-            "team" => self
-                .teams
-                .get(&recipient.id)
-                .or_else(|| self.teams.get(&recipient.name))
-                .map(|t| format!("team:{}", t.0)),
-            _ => None,
-        };
-        if !matches!(notify_type.as_str(), "" | "default" | "all") {
-            let why = format!(
-                "notified {notify_type:?} of {called}; here it is who is on call by it, or all of a team"
-            );
-            self.moved.left(file, what, why, "name the people in that step, if it should be others");
-        }
-        if target.is_none() {
-            let why = format!("notified {} {called}, which was not moved", recipient.r#type);
-            self.moved.left(file, what, why, "name somebody in its place");
-        }
-        target.into_iter().collect()
-    }
-
-    /// The rule that a team falls back to leads its incidents to an escalation.
-    fn routing(&mut self, item: &Item, routed: &mut BTreeSet<String>) {
-        let Some(rule) = item.as_a::<RoutingRule>("routing rule", &mut self.moved) else { return };
-        let found =
-            [&rule.notify.id, &rule.notify.name].into_iter().find_map(|id| self.escalations.get(id)).cloned();
-        match found {
-            Some((policy, Some(owner))) if rule.is_default && routed.insert(owner.clone()) => {
-                self.route(&owner, &policy);
-            }
-            _ => self.moved.left(
-                &item.file,
-                format!("routing rule {}", rule.name),
-                format!("leads alerts of its own kind to {} {}", rule.notify.r#type, rule.notify.name),
-                "add a [[route]] with `severity`, `family`, `model` or `owner`, if incidents are meant",
-            ),
-        }
-    }
-
-    /// Teams without a routing rule: the first escalation that they own.
-    fn owners(&mut self, routed: &BTreeSet<String>) {
-        let mut routed = routed.clone();
-        let escalations: BTreeSet<_> = self.escalations.values().cloned().collect();
-        for (policy, owner) in escalations {
-            if let Some(owner) = owner.filter(|owner| routed.insert(owner.clone())) {
-                self.route(&owner, &policy);
-            }
-        }
-    }
-
-    fn route(&mut self, owner: &str, policy: &str) {
-        let owner = super::moved::owners(owner);
-        self.moved.routes.push(RouteConfig { owner, policy: policy.to_owned(), ..RouteConfig::default() });
-    }
-}
-
-impl Rule {
-    /// Since the alert was created.
-    fn delay_s(&self) -> u64 {
-        let unit = match self.delay.time_unit.as_str() {
-            "seconds" => 1,
-            "hours" => 3600,
-            "days" => 86_400,
-            _ => 60,
-        };
-        self.delay.time_amount.saturating_mul(unit)
     }
 }

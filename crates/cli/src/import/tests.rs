@@ -28,7 +28,8 @@ fn of_oncall() -> Vec<Export> {
         "oncall/on_call_shifts.json",
         "oncall/shift_swaps.json",
         "oncall/escalation_chains.json",
-        "oncall/escalation_policies.json"
+        "oncall/escalation_policies.json",
+        "oncall/personal_notification_rules.json"
     ]
     .into()
 }
@@ -195,6 +196,11 @@ fn alertmanager_moves() {
     left(&moved, "route.routes[6] to platform-pager", "no label \"cluster\"");
     windows_and_rules_moved(&moved);
     left(&moved, "receiver platform-pager", "pushover");
+    left(
+        &moved,
+        "send_resolved",
+        "ranking-channel (slack), risk-channel (slack), search-channel (slack), as",
+    );
     assert_eq!(
         moved.receivers.keys().collect::<Vec<_>>(),
         [
@@ -317,6 +323,8 @@ fn grafana_oncall_moves() {
     left(&moved, "chain weekend", "from 08:00:00Z to 20:00:00Z");
     left(&moved, "team Ranking", "none of the users");
     left(&moved, "person ada", "phone");
+    left(&moved, "person ada", "is told in an order there: slack, wait 300 s, phone call; here");
+    left(&moved, "person bo", "is told of what is important in an order there: email, wait 60 s; here");
     left(&moved, "person dee", "inbox");
     left(&moved, "a shift swap", "nobody has taken it");
 }
@@ -451,6 +459,13 @@ fn goalert_moves() {
     assert_eq!(moved.routes[0].owner, ["Fraud API", "fraud-api"]);
     left(&moved, "person ada-lovelace", "sms");
     left(&moved, "person cy", "webhook of their own");
+    left(&moved, "person ada-lovelace", "email at once, sms after 300 s");
+    left(
+        &moved,
+        "service Fraud API",
+        "integration keys, which tocsin has not: Grafana (grafana), Prometheus",
+    );
+    left(&moved, "service Fraud API", "nightly batch (none for 1800 s)");
     left(&moved, "escalation policy Fraud", "webhook");
     left(&moved, "schedule Fraud", "over");
     left(&moved, "escalation policy Fraud, rotation Lead", "last day");

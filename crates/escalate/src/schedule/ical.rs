@@ -1,6 +1,6 @@
 //! Who is on call as a calendar that other programs subscribe to: iCalendar, RFC 5545.
 
-use wire::{Digest, Timestamp};
+use wire::{Digest, Timestamp, Zone};
 
 use super::Span;
 
@@ -17,6 +17,16 @@ pub struct Event<'a> {
 
 /// Longest line, in bytes without its end (3.1).
 const LINE: usize = 75;
+
+/// From when stints are looked for, so that each begins in every export when it did in the one before: the first of
+/// January in UTC of the year before `at`.
+///
+/// It moves once a year. Somebody who has been on call without a break since before it is another event from then on.
+#[must_use]
+pub fn looked_for_from(at: Timestamp) -> Timestamp {
+    let year = Zone::UTC.civil_at(at).year();
+    Zone::UTC.first(jiff::civil::date(year - 1, 1, 1).to_datetime(jiff::civil::Time::midnight()))
+}
 
 /// A calendar of these events, made at `now`. Times are in UTC, so it needs no tables of zones.
 #[must_use]
@@ -83,6 +93,19 @@ fn fold(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_begin_where_they_did_for_a_year() {
+        for (at, want) in [
+            ("2026-01-01T00:00:00Z", "2025-01-01T00:00:00.000Z"),
+            ("2026-12-31T23:59:59.999Z", "2025-01-01T00:00:00.000Z"),
+            ("2027-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9998-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(looked_for_from(at.parse().unwrap()).to_string(), want, "{at}");
+        }
+    }
 
     #[test]
     fn a_calendar_is_what_the_standard_says() {

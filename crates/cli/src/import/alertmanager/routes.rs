@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::condition::Condition;
 use super::matchers::{Asked, asked};
-use crate::import::moved::{Left, once};
+use crate::import::moved::{DELAY_MAX_S, Left, once};
 use crate::import::{given, said_too};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -97,7 +97,15 @@ impl<'a> Tree<'a> {
         let place = above.place.clone();
         let repeat_s = match route.repeat_interval.as_deref().map(seconds) {
             None => above.repeat_s,
-            Some(Some(seconds)) => seconds,
+            Some(Some(seconds)) => {
+                if seconds > u64::from(DELAY_MAX_S) {
+                    let why = format!(
+                        "repeats after {seconds} s; here after {DELAY_MAX_S} s, the longest that a step waits"
+                    );
+                    self.left(&place, why, "nothing");
+                }
+                seconds
+            }
             Some(None) => {
                 self.left(
                     &place,

@@ -116,6 +116,62 @@ fn a_rule_that_covers_fewer_says_so() {
     assert!(why.iter().any(|why| why.contains("only models are the same")), "{why:?}");
 }
 
+fn whole(text: &str) -> Moved {
+    let export = Export { name: "alertmanager.yml".into(), text: text.into() };
+    read(&[export], "2026-03-01T00:00:00Z".parse().expect("an instant")).expect("an import")
+}
+
+/// Why something of this name was left.
+fn why<'a>(moved: &'a Moved, what: &str) -> Vec<&'a str> {
+    moved.left.iter().filter(|left| left.what == what).map(|left| left.why.as_str()).collect()
+}
+
+#[test]
+fn targets_that_a_step_has_no_room_for_are_named() {
+    let mails = |name: &str| {
+        let to: Vec<_> = (0..15).map(|n| format!("{name}{n:02}@example.org")).collect();
+        format!("  - {{name: {name}, email_configs: [{{to: '{}'}}]}}\n", to.join(", "))
+    };
+    let routes = "[{matchers: [team=risk], receiver: a, continue: true}, {matchers: [severity=critical], receiver: b}]";
+    let text = format!("route: {{receiver: a, routes: {routes}}}\nreceivers:\n{}{}", mails("a"), mails("b"));
+    let moved = whole(&text);
+    let targets = &moved.policies["a-b"].steps[0].targets;
+    assert_eq!(
+        (targets.len(), targets[0].as_str(), targets[19].as_str()),
+        (20, "mail/a00@example.org", "mail/b04@example.org")
+    );
+    let rest: Vec<_> = (5..15).map(|n| format!("mail/b{n:02}@example.org")).collect();
+    let want = format!(
+        "are told together (`continue`) and have more than 20 targets; left out: {}",
+        rest.join(", ")
+    );
+    assert_eq!(why(&moved, "receivers a, b"), [want]);
+    assert!(moved.left.iter().all(|left| !left.what.starts_with("receiver ")), "{:?}", moved.left);
+}
+
+#[test]
+fn ends_that_were_not_told_and_long_repetitions_are_said() {
+    let moved = whole(
+        "route: {receiver: a, repeat_interval: 10d, routes: [{matchers: [team=risk], receiver: b, repeat_interval: 7d}]}
+receivers:
+  - {name: a, email_configs: [{to: a@example.org}], webhook_configs: [{url: 'https://example.org'}]}
+  - {name: b, slack_configs: [{channel: '#b', send_resolved: true}], pagerduty_configs: [{routing_key: x, send_resolved: false}]}
+  - {name: c, pushover_configs: [{user_key: x, send_resolved: false}]}
+",
+    );
+    let of_ends = why(&moved, "send_resolved");
+    assert!(
+        of_ends.len() == 1 && of_ends[0].starts_with("is off for a (email), b (pagerduty), as"),
+        "{of_ends:?}"
+    );
+    assert_eq!(
+        why(&moved, "route"),
+        ["repeats after 864000 s; here after 604800 s, the longest that a step waits"]
+    );
+    assert_eq!(why(&moved, "route.routes[0] to b"), [""; 0]);
+    assert_eq!(moved.policies["a"].steps[0].delay_s, 604_800);
+}
+
 const INTERVALS: &str = "time_intervals:
   - {name: night, time_intervals: [{times: [{start_time: '01:00', end_time: '02:00'}]}]}
   - {name: dawn, time_intervals: [{times: [{start_time: '05:00', end_time: '06:00'}]}]}

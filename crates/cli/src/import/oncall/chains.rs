@@ -1,4 +1,4 @@
-//! Escalation chains of Grafana OnCall, and how people are told there.
+//! Escalation chains of Grafana OnCall.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -161,23 +161,5 @@ impl Known {
             other => (format!("has a step of type {other:?}"), "look at it there"),
         };
         self.moved.left(file, what, why, instead);
-    }
-
-    /// How people are told there, in their own order.
-    pub(super) fn rules(&mut self, items: Vec<&Item>) {
-        let mut ways: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
-        for item in items {
-            let text = |key: &str| item.value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let Some(way) = text("type").strip_prefix("notify_by_").map(|way| way.replace('_', " ")) else {
-                continue;
-            };
-            if let Some(key) = self.people.get(&text("user_id")).filter(|_| way != "email" && way != "slack")
-            {
-                ways.entry(key.clone()).or_insert_with(|| (item.file.clone(), BTreeSet::new())).1.insert(way);
-            }
-        }
-        for (key, (file, ways)) in ways {
-            self.moved.not_reached_by(&file, &key, &ways.iter().map(String::as_str).collect());
-        }
     }
 }

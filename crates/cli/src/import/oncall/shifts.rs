@@ -11,7 +11,6 @@ use wire::{Timestamp, Zone};
 
 use super::Known;
 use crate::import::moved::{Names, once};
-use crate::import::said_too;
 use crate::import::turns::{
     Bounds, DAY, TURNS_MAX, WEEK, Window, minute_of, only, to_come, turn, weekday, weekday_of, written,
 };
@@ -153,9 +152,7 @@ impl Known {
 
     /// The zone of its times.
     fn its_zone(&mut self, file: &str, what: &str, shift: &Shift, zone: &Zone, own: &str) -> Zone {
-        if let Some(fields) = said_too(&shift.rest, &["team_id", "source"]) {
-            self.moved.left(file, what, format!("has {fields}, which is not known"), "look at it there");
-        }
+        self.moved.not_known(file, what, &shift.rest, &["team_id", "source"]);
         let named = shift.time_zone.as_deref().unwrap_or(own);
         let its = Zone::named(named).unwrap_or_else(|| zone.clone());
         if its != *zone {

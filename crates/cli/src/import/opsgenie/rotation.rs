@@ -1,7 +1,10 @@
 //! A rotation of an Opsgenie schedule. All of them are of one level.
 
+use std::collections::BTreeMap;
+
 use escalate::config::{HoursConfig, LayerConfig};
 use serde::Deserialize;
+use serde_json::Value;
 use wire::{Timestamp, Zone};
 
 use super::{Known, Named};
@@ -19,6 +22,8 @@ pub(super) struct Rotation {
     length: Option<u32>,
     participants: Vec<Named>,
     time_restriction: Option<Restrictions>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 /// `time-of-day` has one of them, `weekday-and-time-of-day` a list.
@@ -26,6 +31,8 @@ pub(super) struct Rotation {
 struct Restrictions {
     restriction: Option<Restriction>,
     restrictions: Option<Vec<Restriction>>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,6 +48,8 @@ struct Restriction {
     end_hour: u32,
     #[serde(default)]
     end_min: u32,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
 }
 
 impl Restriction {
@@ -67,10 +76,13 @@ impl Restriction {
 }
 
 impl Restrictions {
+    fn all(&self) -> impl Iterator<Item = &Restriction> {
+        self.restriction.iter().chain(self.restrictions.iter().flatten())
+    }
+
     /// `None` if one of them is not as is known.
     fn only(&self) -> Option<Vec<HoursConfig>> {
-        let all = self.restriction.iter().chain(self.restrictions.iter().flatten());
-        let windows = all.map(Restriction::windows).collect::<Option<Vec<_>>>()?.concat();
+        let windows = self.all().map(Restriction::windows).collect::<Option<Vec<_>>>()?.concat();
         Some(if windows.is_empty() { vec![] } else { only(&windows) })
     }
 }
@@ -85,6 +97,7 @@ impl Known {
         names: &mut Names,
     ) -> Vec<LayerConfig> {
         let what = format!("schedule {schedule}, rotation {}", rotation.name);
+        self.rotation_not_known(file, &what, rotation);
         let hours = rotation.time_restriction.as_ref().map_or(Some(vec![]), Restrictions::only);
         let start = rotation.start_date.parse::<Timestamp>();
         let end = rotation.end_date.as_deref().map(str::parse::<Timestamp>).transpose();
@@ -130,6 +143,16 @@ impl Known {
             self.moved.left(file, what, why, "write turns of days with `only`, if they should not");
         }
         vec![bounds.layer(&groups, turn(length, unit), handover, only)]
+    }
+
+    fn rotation_not_known(&mut self, file: &str, what: &str, rotation: &Rotation) {
+        self.moved.not_known(file, what, &rotation.rest, &["id"]);
+        if let Some(restrictions) = &rotation.time_restriction {
+            self.moved.not_known(file, &format!("{what}, timeRestriction"), &restrictions.rest, &["type"]);
+            for restriction in restrictions.all() {
+                self.moved.not_known(file, &format!("{what}, timeRestriction"), &restriction.rest, &[]);
+            }
+        }
     }
 
     /// Nobody has the turn of `none`, all of a team that of a team.
