@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wire::command::{Action, Command, Principal, Role};
-use wire::outbox::Outcome;
-use wire::page::Page;
-use wire::{Change, CommandId, Incident, IncidentId, Timestamp};
+use wire::outbox::{OutboxRecord, OutboxState, Outcome};
+use wire::page::{FoldedIncident, Page};
+use wire::{Change, CommandId, Incident, IncidentId, NotificationId, Timestamp};
 
 use crate::effect::{Effect, Input};
 use crate::machine::Machine;
@@ -17,6 +17,42 @@ use crate::policy::Policy;
 pub struct Sent {
     pub at: Timestamp,
     pub page: Page,
+    /// Every incident that it speaks for beside its own, the worst first: the page lists so many and no more.
+    pub others: Vec<FoldedIncident>,
+}
+
+impl Sent {
+    /// Every incident that whoever gets it is told of.
+    pub fn incidents(&self) -> impl Iterator<Item = &IncidentId> {
+        let others = self.others.iter().map(|other| &other.incident_id);
+        [&self.page.incident.incident_id].into_iter().chain(others)
+    }
+}
+
+/// Pages that another speaks for, as the outbox has them.
+#[derive(Debug, Default)]
+struct Folds {
+    /// By what their message is called.
+    members: BTreeMap<NotificationId, BTreeMap<NotificationId, FoldedIncident>>,
+    message_of: BTreeMap<NotificationId, NotificationId>,
+}
+
+impl Folds {
+    /// `folded` may not be the last word on a page.
+    fn take(&mut self, record: OutboxRecord) {
+        let OutboxRecord { page: Page { notification_id, incident, .. }, state, .. } = record;
+        if let Some(into) = self.message_of.remove(&notification_id)
+            && let Some(members) = self.members.get_mut(&into)
+        {
+            members.remove(&notification_id);
+        }
+        if let OutboxState::Folded { into } = state {
+            let Incident { severity, incident_id, title, .. } = incident;
+            let member = FoldedIncident { severity, incident_id, title };
+            self.members.entry(into.clone()).or_default().insert(notification_id.clone(), member);
+            self.message_of.insert(notification_id, into);
+        }
+    }
 }
 
 /// One partition of escalation, played through.
@@ -33,6 +69,7 @@ pub struct Rehearsal {
     answered_after_ms: Option<i64>,
     /// Incidents that somebody is about to take.
     answering: BTreeSet<IncidentId>,
+    folds: Folds,
     sent: Vec<Sent>,
 }
 
@@ -47,6 +84,7 @@ impl Rehearsal {
             broken: BTreeSet::new(),
             answered_after_ms: None,
             answering: BTreeSet::new(),
+            folds: Folds::default(),
             sent: Vec::new(),
         };
         rehearsal.give(Input::Started { owner: "rehearsal".into() });
@@ -58,7 +96,7 @@ impl Rehearsal {
         self.broken.insert(receiver.to_owned());
     }
 
-    /// Whoever is called takes the incident so long after, writes a note, and resolves it once its signal is over.
+    /// Whoever is called takes what the page speaks for so long after, writes a note, and resolves it once its signal is over.
     #[must_use]
     pub const fn answered_after_ms(mut self, ms: i64) -> Self {
         self.answered_after_ms = Some(ms);
@@ -120,17 +158,32 @@ impl Rehearsal {
         std::mem::take(&mut self.sent)
     }
 
-    /// Has whoever is called take the incident after a while, unless somebody is about to.
-    fn answer(&mut self, page: &Page) {
+    /// Has whoever is called take each incident after a while, unless somebody is about to.
+    fn answer(&mut self, sent: &Sent) {
         let Some(after_ms) = self.answered_after_ms else { return };
-        let id = page.incident.incident_id.clone();
-        if !self.answering.insert(id.clone()) {
-            return;
-        }
         let at = self.now.plus_ms(after_ms);
-        let name = page.person.as_ref().unwrap_or(&page.target);
-        self.says(at, &id, name, Action::Acknowledge { for_s: None, note: None });
-        self.says(at, &id, name, Action::Note { text: "looked at".into() });
+        let name = sent.page.person.as_ref().unwrap_or(&sent.page.target);
+        for id in sent.incidents() {
+            if self.answering.insert(id.clone()) {
+                self.says(at, id, name, Action::Acknowledge { for_s: None, note: None });
+                self.says(at, id, name, Action::Note { text: "looked at".into() });
+            }
+        }
+    }
+
+    /// What a page speaks for beside its own incident as it leaves: the machine counts the same and lists a part.
+    fn others(&self, page: &Page) -> Vec<FoldedIncident> {
+        let members = page.folded.iter().filter_map(|folded| self.folds.members.get(&folded.into));
+        let wants = |other: &&FoldedIncident| {
+            let state = self.machine.known(&other.incident_id);
+            other.incident_id != page.incident.incident_id
+                && state.is_some_and(|s| if page.calls() { s.is_paging() } else { s.is_live() })
+        };
+        let mut others: Vec<_> = members.flat_map(BTreeMap::values).filter(wants).cloned().collect();
+        others.sort_unstable();
+        // Two steps may have called the same place about one.
+        others.dedup_by(|a, b| a.incident_id == b.incident_id);
+        others
     }
 
     /// Somebody has answered, or the signal is over and whoever has it is done.
@@ -162,23 +215,9 @@ impl Rehearsal {
                 // Its own incident comes back by its topic.
                 Effect::Incident(incident) => self.put(self.now, Input::Incident(incident)),
                 Effect::Control { key, control } => self.put(self.now, Input::Control(vec![(key, control)])),
-                Effect::Send { page, attempt, .. } => {
-                    let outcome = if self.broken.contains(&page.receiver) {
-                        Outcome::Config { reason: "it is broken in this rehearsal".into() }
-                    } else {
-                        Outcome::Delivered { reference: None }
-                    };
-                    let (notification_id, incident_id) =
-                        (page.notification_id.clone(), page.incident.incident_id.clone());
-                    let delivered = matches!(outcome, Outcome::Delivered { .. });
-                    self.put(self.now, Input::Outcome { notification_id, incident_id, attempt, outcome });
-                    if delivered && page.calls() {
-                        self.answer(&page);
-                    }
-                    self.sent.push(Sent { at: self.now, page: *page });
-                }
+                Effect::Outbox(record) => self.folds.take(*record),
+                Effect::Send { page, attempt, .. } => self.send(*page, attempt),
                 Effect::Response(_)
-                | Effect::Outbox(_)
                 | Effect::Audit(_)
                 | Effect::Feedback(_)
                 | Effect::State { .. }
@@ -186,5 +225,22 @@ impl Rehearsal {
             }
         }
         drop((self.machine.take_changed(), self.machine.take_answered(), self.machine.take_people()));
+    }
+
+    fn send(&mut self, page: Page, attempt: u32) {
+        let delivered = !self.broken.contains(&page.receiver);
+        let outcome = if delivered {
+            Outcome::Delivered { reference: None }
+        } else {
+            Outcome::Config { reason: "it is broken in this rehearsal".into() }
+        };
+        let (notification_id, incident_id) =
+            (page.notification_id.clone(), page.incident.incident_id.clone());
+        self.put(self.now, Input::Outcome { notification_id, incident_id, attempt, outcome });
+        let sent = Sent { at: self.now, others: self.others(&page), page };
+        if delivered && sent.page.calls() {
+            self.answer(&sent);
+        }
+        self.sent.push(sent);
     }
 }

@@ -1,5 +1,8 @@
 //! Tests of a policy, written by whoever owns it: given this incident at this time, expect these pages in this order.
 
+mod cast;
+mod compare;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -7,19 +10,22 @@ use jiff::civil::DateTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::command::Action;
-use wire::incident::Context;
-use wire::page::PageKind;
-use wire::{Change, Family, Incident, Severity, Source, Subject, SubjectKind, Timestamp, Zone};
+use wire::{Change, Family, Severity, Source, SubjectKind, Timestamp, Zone};
 
 use crate::effect::Input;
-use crate::machine::said;
 use crate::policy::Policy;
-use crate::rehearsal::{Rehearsal, Sent};
+use crate::rehearsal::Rehearsal;
 
-/// Most tests in a file, events and expectations of one, and longest time of one.
+use cast::Cast;
+
+/// Most tests in a file, incidents, events and expectations of one, and longest time of one.
 const TESTS_MAX: usize = 1000;
 const LINES_MAX: usize = 200;
 const UNTIL_S_MAX: u32 = 31 * 86_400;
+
+/// How long a test goes on after the last thing that it says: more where it expects that nobody is paged.
+const MINUTE_S: u32 = 60;
+const DAY_S: u32 = 86_400;
 
 /// A file of `tests/`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,13 +47,17 @@ pub struct TrialConfig {
     #[serde(default)]
     pub zone: Option<String>,
     pub incident: TrialIncident,
+    /// Incidents that open besides.
+    #[serde(default)]
+    pub also: Vec<TrialIncident>,
     /// What happens after that.
     #[serde(default)]
     pub then: Vec<ThenConfig>,
-    /// Every page that calls somebody, and no other.
+    /// Every page that calls somebody, in order, and no other.
     #[serde(default)]
     pub expect: Vec<ExpectConfig>,
-    /// Seconds that are looked at; until the last thing that happens or is expected, if it is not given.
+    /// Seconds that are looked at, if it is not until a minute after the last thing that happens or is expected; a day, where
+    /// nothing is expected.
     #[serde(default)]
     pub until_s: Option<u32>,
 }
@@ -56,6 +66,12 @@ pub struct TrialConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrialIncident {
+    /// What `then` and `expect` call it.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Seconds after `at` at which it opens, of those in `also`.
+    #[serde(default)]
+    pub after_s: u32,
     pub severity: Severity,
     #[serde(default = "availability")]
     pub family: Family,
@@ -71,6 +87,9 @@ pub struct TrialIncident {
     pub owner: Option<String>,
     #[serde(default)]
     pub tier: Option<u8>,
+    /// What its lineage names, such as `dependency:feature-store`.
+    #[serde(default)]
+    pub upstream: Vec<String>,
     #[serde(default = "detector")]
     pub source: Source,
     #[serde(default)]
@@ -81,8 +100,11 @@ pub struct TrialIncident {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThenConfig {
-    /// Seconds after the incident has opened.
+    /// Seconds after `at`.
     pub after_s: u32,
+    /// Name of the incident that it happens to; the first one, without.
+    #[serde(default)]
+    pub of: Option<String>,
     /// Its severity is this now.
     #[serde(default)]
     pub severity: Option<Severity>,
@@ -110,23 +132,29 @@ pub struct ThenConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectConfig {
-    /// Seconds after the incident has opened.
+    /// Seconds after `at`.
     pub after_s: u32,
-    /// `person:NAME`, wherever they are reached, or `receiver/target`.
+    /// `person:NAME`, a page at each place where they are reached, or `receiver/target`, one page.
     #[serde(default)]
     pub to: Vec<String>,
     /// Who is told by `stakeholders.toml`, in the same words. A test that says nothing of them does not look at them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<String>,
+    /// Name of the incident that it is about; any, without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// Names of the incidents that the page speaks for beside that one: these and no others. Any, without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<Vec<String>>,
 }
 
 /// What came of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     pub name: String,
-    /// Expected, and did not come: seconds, and to whom.
+    /// Expected, and did not come, or not in that order: seconds, and to whom.
     pub missing: Vec<(u32, String)>,
-    /// Came, and was not expected.
+    /// Came, and was not expected, or not then.
     pub unexpected: Vec<(u32, String)>,
     /// Everything that came.
     pub came: Vec<(u32, String)>,
@@ -144,7 +172,15 @@ impl Verdict {
 #[error("{key}: {why}")]
 pub struct BadTrial {
     pub key: &'static str,
+    /// Which of its list, from 0.
+    pub nth: Option<usize>,
     pub why: String,
+}
+
+impl BadTrial {
+    fn nth(self, nth: usize) -> Self {
+        Self { nth: Some(nth), ..self }
+    }
 }
 
 const fn availability() -> Family {
@@ -161,20 +197,20 @@ fn some_model() -> String {
 }
 
 fn bad(key: &'static str, why: impl Into<String>) -> BadTrial {
-    BadTrial { key, why: why.into() }
+    BadTrial { key, nth: None, why: why.into() }
 }
 
 /// Says what is wrong with the file as a whole.
 ///
 /// # Errors
-/// Too many tests, or two of one name.
+/// Too many tests, or two of one name: `nth` is the second.
 pub fn check(tests: &[TrialConfig]) -> Result<(), BadTrial> {
     if tests.len() > TESTS_MAX {
         return Err(bad("test", format!("{} tests, and the most is {TESTS_MAX}", tests.len())));
     }
     let mut names = BTreeSet::new();
-    match tests.iter().find(|test| !names.insert(&test.name)) {
-        Some(twice) => Err(bad("name", format!("{:?} is the name of another test", twice.name))),
+    match tests.iter().position(|test| !names.insert(&test.name)) {
+        Some(i) => Err(bad("name", format!("{:?} is the name of another test", tests[i].name)).nth(i)),
         None => Ok(()),
     }
 }
@@ -182,32 +218,44 @@ pub fn check(tests: &[TrialConfig]) -> Result<(), BadTrial> {
 /// Plays one test through. Cost: some milliseconds.
 ///
 /// # Errors
-/// What in it is no time, no person, or not one thing.
+/// What in it is no time, no person, no incident, or not one thing.
 pub fn run(policy: &Arc<Policy>, test: &TrialConfig) -> Result<Verdict, BadTrial> {
-    for (key, n) in [("then", test.then.len()), ("expect", test.expect.len())] {
+    for (key, n) in [("also", test.also.len()), ("then", test.then.len()), ("expect", test.expect.len())] {
         if n > LINES_MAX {
             return Err(bad(key, format!("{n} lines, and the most is {LINES_MAX}")));
         }
     }
-    let from = from(policy, test)?;
-    let last = test.then.iter().map(|t| t.after_s).chain(test.expect.iter().map(|e| e.after_s)).max();
-    let until_s = test.until_s.or(last).unwrap_or(0);
-    if until_s > UNTIL_S_MAX {
-        return Err(bad("until_s", format!("{until_s} s, and the most is {UNTIL_S_MAX}")));
-    }
+    let (from, until_s) = (from(policy, test)?, until_s(test)?);
     let at = |after_s: u32| from.plus_ms(i64::from(after_s) * 1000);
-    let mut incident = opened(policy, &test.incident, from);
+    let mut cast = Cast::of(policy, test, at)?;
+    let opens = cast.opens().map(|(after_s, i)| (after_s, Event::Opens(i)));
+    let then = test.then.iter().enumerate().map(|(i, then)| (then.after_s, Event::Then(i, then)));
+    let mut events: Vec<(u32, Event<'_>)> = opens.chain(then).collect();
+    events.retain(|(after_s, _)| *after_s <= until_s);
+    // What opens then does so before anything happens to it.
+    events.sort_by_key(|(after_s, _)| *after_s);
     let mut rehearsal = Rehearsal::new(Arc::clone(policy), from);
-    rehearsal.put(from, Input::Incident(Box::new(incident.clone())));
-    let mut then: Vec<&ThenConfig> = test.then.iter().filter(|then| then.after_s <= until_s).collect();
-    then.sort_by_key(|then| then.after_s);
-    for then in then {
+    for (after_s, event) in events {
         // What is due by then comes before it.
-        rehearsal.run(at(then.after_s));
-        happens(policy, then, &mut incident, (&mut rehearsal, at(then.after_s)))?;
+        rehearsal.run(at(after_s));
+        match event {
+            Event::Opens(i) => {
+                rehearsal.put(at(after_s), Input::Incident(Box::new(cast.incidents[i].clone())));
+            }
+            Event::Then(i, then) => {
+                happens(policy, then, &mut cast, (&mut rehearsal, at(after_s))).map_err(|bad| bad.nth(i))?;
+            }
+        }
     }
     rehearsal.run(at(until_s));
-    compare(test, policy, from, &rehearsal.take())
+    compare::compare(test, policy, (&cast, from), &rehearsal.take())
+}
+
+/// Something of a test, at its time.
+#[derive(Clone, Copy)]
+enum Event<'a> {
+    Opens(usize),
+    Then(usize, &'a ThenConfig),
 }
 
 fn from(policy: &Policy, test: &TrialConfig) -> Result<Timestamp, BadTrial> {
@@ -223,42 +271,42 @@ fn from(policy: &Policy, test: &TrialConfig) -> Result<Timestamp, BadTrial> {
     Ok(zone.first(civil))
 }
 
-fn opened(policy: &Policy, what: &TrialIncident, at: Timestamp) -> Incident {
-    let TrialIncident { severity, family, model, kind, segment, owner, tier, source, drill } = what;
-    let subject = Subject { kind: *kind, name: model.clone(), version: None, segment: segment.clone() };
-    let namespace = policy.namespace();
-    Incident {
-        incident_id: Incident::id_of(namespace, *source, &subject, *family, at),
-        generation: 1,
-        sequence: 1,
-        change: Change::Opened,
-        namespace: namespace.into(),
-        source: *source,
-        severity: *severity,
-        family: *family,
-        subject,
-        opened_at: at,
-        changed_at: at,
-        title: format!("{model}: a test of the policy"),
-        evidence: said("said by a test".into(), at),
-        context: Context { owner: owner.clone(), tier: *tier, ..Context::default() },
-        drill: *drill,
+fn until_s(test: &TrialConfig) -> Result<u32, BadTrial> {
+    let opens = test.also.iter().map(|also| also.after_s);
+    let then = test.then.iter().map(|then| then.after_s);
+    let last = opens.chain(then).chain(test.expect.iter().map(|e| e.after_s)).max().unwrap_or(0);
+    let more = if test.expect.is_empty() { DAY_S } else { MINUTE_S };
+    let until_s = test.until_s.unwrap_or_else(|| last.max(last.saturating_add(more).min(UNTIL_S_MAX)));
+    if until_s > UNTIL_S_MAX {
+        return Err(bad("until_s", format!("{until_s} s, and the most is {UNTIL_S_MAX}")));
     }
+    Ok(until_s)
 }
 
 /// Has it happen.
 fn happens(
     policy: &Policy,
     then: &ThenConfig,
-    incident: &mut Incident,
+    cast: &mut Cast<'_>,
     (rehearsal, at): (&mut Rehearsal, Timestamp),
 ) -> Result<(), BadTrial> {
-    let ThenConfig { after_s: _, severity, cleared, acknowledge, note, resolve, assign, breaks } = then;
+    let ThenConfig { after_s: _, of, severity, cleared, acknowledge, note, resolve, assign, breaks } = then;
     let said = [severity.is_some(), *cleared, acknowledge.is_some(), note.is_some(), resolve.is_some()];
     let said = said.into_iter().chain([assign.is_some(), breaks.is_some()]).filter(|said| *said).count();
     if said != 1 {
         let why = "one thing each: severity, cleared, acknowledge, note, resolve, assign or breaks";
         return Err(bad("then", why));
+    }
+    if let Some(receiver) = breaks {
+        if of.is_some() {
+            return Err(bad("then", "a receiver breaks for all incidents: without `of`"));
+        }
+        rehearsal.breaks(receiver);
+        return Ok(());
+    }
+    let incident = cast.called(of.as_deref(), "then")?;
+    if at < incident.opened_at {
+        return Err(bad("then", "its incident opens later"));
     }
     if severity.is_some() || *cleared {
         incident.sequence += 1;
@@ -275,11 +323,8 @@ fn happens(
         (Some(who), Action::Note { text: "a test".into() })
     } else if let Some(who) = resolve {
         (Some(who), Action::Resolve { reason: some(), not_actionable: false })
-    } else if let Some(to) = assign {
-        (None, Action::Assign { to: to.clone(), note: some() })
     } else {
-        breaks.iter().for_each(|receiver| rehearsal.breaks(receiver));
-        return Ok(());
+        (None, Action::Assign { to: assign.clone().unwrap_or_default(), note: some() })
     };
     if let Some(who) = who
         && !policy.bundle().people.is_empty()
@@ -290,50 +335,6 @@ fn happens(
     let name = who.map_or("test", String::as_str);
     rehearsal.says(at, &incident.incident_id, name, action);
     Ok(())
-}
-
-fn compare(test: &TrialConfig, policy: &Policy, from: Timestamp, sent: &[Sent]) -> Result<Verdict, BadTrial> {
-    let seconds = |at: Timestamp| u32::try_from(at.since_ms(from) / 1000).unwrap_or(u32::MAX);
-    // A test that says nothing of who is told does not look at them.
-    let asks_of_told = test.expect.iter().any(|expect| !expect.told.is_empty());
-    let asked = |s: &&Sent| s.page.kind == PageKind::Trigger && (s.page.calls() || asks_of_told);
-    let calls: Vec<(u32, &Sent)> = sent.iter().filter(asked).map(|s| (seconds(s.at), s)).collect();
-    let is = |sent: &Sent, to: &str| match to.strip_prefix("person:") {
-        Some(person) => sent.page.person.as_deref() == Some(person),
-        None => to.split_once('/') == Some((sent.page.receiver.as_str(), sent.page.target.as_str())),
-    };
-    let mut missing = Vec::new();
-    for ExpectConfig { after_s, to, told } in &test.expect {
-        let both = to.iter().map(|to| (to, true)).chain(told.iter().map(|to| (to, false)));
-        for (to, called) in both {
-            let known = to.strip_prefix("person:").map(|p| policy.bundle().people.person.contains_key(p));
-            if !known.unwrap_or_else(|| to.contains('/')) {
-                let why = format!("{to:?} is neither `person:NAME` of people.toml nor `receiver/target`");
-                return Err(bad("expect", why));
-            }
-            if !calls.iter().any(|(at, sent)| at == after_s && sent.page.calls() == called && is(sent, to)) {
-                missing.push((*after_s, if called { to.clone() } else { format!("{to} (told)") }));
-            }
-        }
-    }
-    let says = |sent: &Sent| {
-        let place = format!("{}/{}", sent.page.receiver, sent.page.target);
-        let place = sent.page.person.as_ref().map_or(place.clone(), |p| format!("person:{p} ({place})"));
-        let place = if sent.page.calls() { place } else { format!("{place} (told)") };
-        if sent.page.incident.source == Source::Own {
-            format!("{place}, about tocsin: {}", sent.page.incident.title)
-        } else {
-            place
-        }
-    };
-    let expected = |at: u32, sent: &Sent| {
-        let wanted = |e: &ExpectConfig| if sent.page.calls() { e.to.clone() } else { e.told.clone() };
-        test.expect.iter().any(|e| e.after_s == at && wanted(e).iter().any(|to| is(sent, to)))
-    };
-    let of = |calls: &[&(u32, &Sent)]| calls.iter().map(|(at, sent)| (*at, says(sent))).collect::<Vec<_>>();
-    let unexpected: Vec<_> = calls.iter().filter(|(at, sent)| !expected(*at, sent)).collect();
-    let came: Vec<_> = calls.iter().collect();
-    Ok(Verdict { name: test.name.clone(), missing, unexpected: of(&unexpected), came: of(&came) })
 }
 
 #[cfg(test)]

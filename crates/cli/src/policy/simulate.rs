@@ -6,7 +6,8 @@ use std::sync::Arc;
 use escalate::Policy;
 use escalate::rehearsal::{Rehearsal, Sent};
 use serde::Serialize;
-use wire::{Incident, IncidentId, Zone};
+use wire::page::Page;
+use wire::{Incident, IncidentId, Timestamp, Zone};
 
 use crate::args::PolicySimulateArgs;
 use crate::config;
@@ -29,58 +30,71 @@ struct Load {
 }
 
 /// Somebody, before and after.
-#[derive(Debug, Serialize)]
-struct Told<'a> {
-    who: &'a str,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Told {
+    who: String,
     before: Load,
     after: Load,
+}
+
+/// An incident that reaches other people than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Moved {
+    id: IncidentId,
+    title: String,
+    before: BTreeSet<String>,
+    after: BTreeSet<String>,
+}
+
+/// What recorded incidents come to under both bundles.
+#[derive(Debug)]
+struct Compared {
+    incidents: usize,
+    span: (Timestamp, Timestamp),
+    /// Everybody whom either pages, by how much changes.
+    told: Vec<Told>,
+    moved: Vec<Moved>,
 }
 
 /// # Errors
 /// When a config is not right, or the incidents cannot be read.
 pub(crate) fn run(args: &PolicySimulateArgs, out: &Out) -> Result<(), Failure> {
+    let Compared { incidents, span: (first, last), told, moved } = compared(args)?;
+    if out.json {
+        told.iter().for_each(|told| out.json(told));
+        return Ok(());
+    }
+    let answered = args.answered_after_s.map_or_else(
+        || "nobody answers".to_owned(),
+        |s| format!("whoever is called takes it {} later", span(i64::from(s) * 1000)),
+    );
+    out.line(format!("incidents: {incidents}, from {first} to {last}; {answered}"));
+    table(&told, out);
+    reaches_others(&moved, out);
+    Ok(())
+}
+
+fn compared(args: &PolicySimulateArgs) -> Result<Compared, Failure> {
     let (before, after) = (config::load(&args.against)?.policy, config::load(&args.config.config)?.policy);
     let records = records(args)?;
-    let (first, last) = match (records.first(), records.last()) {
-        (Some(first), Some(last)) => (first.changed_at, last.changed_at),
-        _ => return Err(Failure::new(Kind::No, "there is no incident in these files")),
+    let (Some(first), Some(last)) = (records.first(), records.last()) else {
+        return Err(Failure::new(Kind::No, "there is no incident in these files"));
     };
-    let answered_ms = args.answered_after_s.map(|s| i64::from(s) * 1000);
+    let span = (first.changed_at, last.changed_at);
     let play = |policy: &Arc<Policy>| {
-        let rehearsal = Rehearsal::new(Arc::clone(policy), first);
-        let rehearsal = match answered_ms {
-            Some(ms) => rehearsal.answered_after_ms(ms),
+        let rehearsal = Rehearsal::new(Arc::clone(policy), span.0);
+        let rehearsal = match args.answered_after_s {
+            Some(s) => rehearsal.answered_after_ms(i64::from(s) * 1000),
             None => rehearsal,
         };
         let mut sent = rehearsal.of_records(&records);
         sent.retain(|sent| sent.page.calls());
         sent
     };
-    let (played, played_after) = (play(&before), play(&after));
-    let (was, is) = (loads(&played, &before), loads(&played_after, &after));
-    let everybody: BTreeSet<&str> = was.keys().chain(is.keys()).map(String::as_str).collect();
-    let mut rows: Vec<Told<'_>> = everybody
-        .into_iter()
-        .map(|who| Told {
-            who,
-            before: was.get(who).copied().unwrap_or_default(),
-            after: is.get(who).copied().unwrap_or_default(),
-        })
-        .collect();
-    rows.sort_by_key(|row| (std::cmp::Reverse(row.after.pages.abs_diff(row.before.pages)), row.who));
-    if out.json {
-        rows.iter().for_each(|row| out.json(row));
-        return Ok(());
-    }
-    let incidents: BTreeSet<&IncidentId> = records.iter().map(|record| &record.incident_id).collect();
-    let answered = answered_ms.map_or_else(
-        || "nobody answers".to_owned(),
-        |ms| format!("whoever is called takes it {} later", span(ms)),
-    );
-    out.line(format!("incidents: {}, from {first} to {last}; {answered}", incidents.len()));
-    table(&rows, out);
-    moved(&played, &played_after, out);
-    Ok(())
+    let (was, is) = (play(&before), play(&after));
+    let ids: BTreeSet<&IncidentId> = records.iter().map(|record| &record.incident_id).collect();
+    let told = told(&loads(&was, &before), &loads(&is, &after));
+    Ok(Compared { incidents: ids.len(), span, told, moved: moved(&was, &is) })
 }
 
 /// Records of incidents in order of time.
@@ -109,23 +123,57 @@ fn loads(sent: &[Sent], policy: &Policy) -> BTreeMap<String, Load> {
     };
     let mut loads: BTreeMap<String, Load> = BTreeMap::new();
     let mut about: BTreeSet<(String, &IncidentId)> = BTreeSet::new();
-    for Sent { at, page } in sent {
-        let who = who(page);
-        let (minute, _) = zone(page.person.as_ref()).time_of_week(*at);
+    for sent in sent {
+        let who = who(&sent.page);
+        let (minute, _) = zone(sent.page.person.as_ref()).time_of_week(sent.at);
         let load = loads.entry(who.clone()).or_default();
         load.pages += 1;
         load.at_night += u64::from(NIGHT.contains(&minute) || NIGHT.contains(&(minute + 24 * 60)));
-        load.incidents += u64::from(about.insert((who, &page.incident.incident_id)));
+        load.incidents += sent.incidents().map(|id| u64::from(about.insert((who.clone(), id)))).sum::<u64>();
     }
     loads
 }
 
-fn who(page: &wire::page::Page) -> String {
+fn who(page: &Page) -> String {
     let place = || format!("{}/{}", page.receiver, page.target);
     page.person.as_ref().map_or_else(place, |person| format!("person:{person}"))
 }
 
-fn table(rows: &[Told<'_>], out: &Out) {
+/// Everybody of either, whose pages change most first.
+fn told(was: &BTreeMap<String, Load>, is: &BTreeMap<String, Load>) -> Vec<Told> {
+    let everybody: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let of = |loads: &BTreeMap<String, Load>, who| loads.get(who).copied().unwrap_or_default();
+    let told = everybody.into_iter();
+    let mut told: Vec<Told> =
+        told.map(|who| Told { who: who.clone(), before: of(was, who), after: of(is, who) }).collect();
+    told.sort_by_key(|told| std::cmp::Reverse(told.after.pages.abs_diff(told.before.pages)));
+    told
+}
+
+/// Incidents that reach other people than before, by a page of their own or in one for several.
+fn moved(before: &[Sent], after: &[Sent]) -> Vec<Moved> {
+    let mut reached: BTreeMap<&IncidentId, (&str, [BTreeSet<String>; 2])> = BTreeMap::new();
+    for (i, sent) in [before, after].into_iter().enumerate() {
+        for Sent { page, others, .. } in sent {
+            let others = others.iter().map(|other| (&other.incident_id, other.title.as_str()));
+            let own = (&page.incident.incident_id, page.incident.title.as_str());
+            for (id, title) in others.chain([own]) {
+                reached.entry(id).or_insert_with(|| (title, Default::default())).1[i].insert(who(page));
+            }
+        }
+    }
+    let moved = reached.into_iter().filter(|(_, (_, [before, after]))| before != after);
+    moved
+        .map(|(id, (title, [before, after]))| Moved {
+            id: id.clone(),
+            title: title.to_owned(),
+            before,
+            after,
+        })
+        .collect()
+}
+
+fn table(rows: &[Told], out: &Out) {
     let width = rows.iter().map(|row| row.who.chars().count()).max().unwrap_or(0).max(3);
     let head =
         format!("{:<width$}  {:>15}  {:>15}  {:>7}", "WHO", "BEFORE (NIGHT)", "AFTER (NIGHT)", "CHANGE");
@@ -143,28 +191,11 @@ fn table(rows: &[Told<'_>], out: &Out) {
     }
 }
 
-/// Incidents that reach other people than before.
-fn moved(before: &[Sent], after: &[Sent], out: &Out) {
-    let reached = |sent: &[Sent]| {
-        let mut reached: BTreeMap<IncidentId, (String, BTreeSet<String>)> = BTreeMap::new();
-        for Sent { page, .. } in sent {
-            let known = reached.entry(page.incident.incident_id.clone());
-            known.or_insert_with(|| (page.incident.title.clone(), BTreeSet::new())).1.insert(who(page));
-        }
-        reached
-    };
-    let (was, is) = (reached(before), reached(after));
-    let nobody = (String::new(), BTreeSet::new());
-    let ids: BTreeSet<&IncidentId> = was.keys().chain(is.keys()).collect();
-    let differs = ids.into_iter().filter_map(|id| {
-        let (before, after) = (was.get(id).unwrap_or(&nobody), is.get(id).unwrap_or(&nobody));
-        (before.1 != after.1).then_some((id, before, after))
-    });
-    let differs: Vec<_> = differs.collect();
-    if differs.is_empty() {
+fn reaches_others(moved: &[Moved], out: &Out) {
+    if moved.is_empty() {
         return out.line("every incident reaches the same people");
     }
-    out.line(format!("incidents that reach others: {}", differs.len()));
+    out.line(format!("incidents that reach others: {}", moved.len()));
     let said = |people: &BTreeSet<String>| {
         if people.is_empty() {
             "nobody".to_owned()
@@ -172,12 +203,14 @@ fn moved(before: &[Sent], after: &[Sent], out: &Out) {
             people.iter().cloned().collect::<Vec<_>>().join(", ")
         }
     };
-    for (id, before, after) in differs.iter().take(NAMED_MAX) {
-        let title = if before.0.is_empty() { &after.0 } else { &before.0 };
+    for Moved { id, title, before, after } in moved.iter().take(NAMED_MAX) {
         out.line(format!("  {} {}", id.as_str().get(..8).unwrap_or_default(), visible(title)));
-        out.line(format!("    {} → {}", visible(&said(&before.1)), visible(&said(&after.1))));
+        out.line(format!("    {} → {}", visible(&said(before)), visible(&said(after))));
     }
-    if differs.len() > NAMED_MAX {
-        out.line(format!("  and {} more; --json has the numbers of all", differs.len() - NAMED_MAX));
+    if moved.len() > NAMED_MAX {
+        out.line(format!("  and {} more; --json has the numbers of all", moved.len() - NAMED_MAX));
     }
 }
+
+#[cfg(test)]
+mod tests;
