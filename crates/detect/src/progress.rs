@@ -27,7 +27,7 @@ pub struct Progress {
     pub watermark: Option<Timestamp>,
     /// Offset of the next record to be folded.
     pub read_to: i64,
-    /// Everything that was in the partition has been folded.
+    /// Everything that was in the partition has been folded, says the log not long ago.
     pub caught_up: bool,
     /// Caught up, and nothing has come for `idle_s`: do not wait for this partition.
     pub idle: bool,

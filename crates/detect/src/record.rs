@@ -12,6 +12,10 @@ use crate::reference::Reference;
 /// First byte of every record. A reader refuses what is newer than itself.
 const SCHEMA: u8 = 1;
 
+/// Versions are counted by ones. A first byte beyond any that could be running beside this one is no version, but bytes of
+/// something else: nobody who writes to the topic by mistake may bring a judge to a stand.
+const NEWEST: u8 = SCHEMA + 6;
+
 /// One record of a panes partition. A judge is a fold of these alone.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
@@ -155,8 +159,12 @@ impl PanesRecord {
     /// When the bytes are damaged or of a newer schema; never panics, whatever the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let (&schema, rest) = bytes.split_first().ok_or(RecordError::Empty)?;
-        if schema != SCHEMA {
+        if (SCHEMA + 1..=NEWEST).contains(&schema) {
             return Err(RecordError::TooNew { found: schema });
+        }
+        // There is no older version yet; with the next, this one is read here too.
+        if schema != SCHEMA {
+            return Err(RecordError::Damaged(postcard::Error::DeserializeBadEncoding));
         }
         Ok(match postcard::from_bytes::<Stored<Pane>>(rest).map_err(RecordError::Damaged)? {
             Stored::Partial(pane) => Self::Partial(pane),
@@ -268,6 +276,10 @@ mod tests {
         assert!(matches!(PanesRecord::decode(&bytes[..3]), Err(RecordError::Damaged(_))));
         bytes[0] = SCHEMA + 1;
         assert!(matches!(PanesRecord::decode(&bytes), Err(RecordError::TooNew { found: 2 })));
+        for no_version in [0, NEWEST + 1, b'{'] {
+            bytes[0] = no_version;
+            assert!(matches!(PanesRecord::decode(&bytes), Err(RecordError::Damaged(_))), "{no_version}");
+        }
         assert!(matches!(PanesRecord::decode(&[]), Err(RecordError::Empty)));
     }
 

@@ -47,6 +47,7 @@ struct Part {
     labels_paused: bool,
     predictions_paused: bool,
     labels_end: End,
+    labels_given_up: bool,
     /// Something was read since the last commit.
     read: bool,
     silence: Silence,
@@ -219,7 +220,7 @@ impl<L: Log> CollectLoop<L> {
                 look.ended(at, position);
                 if let Some(part) = parts.get_mut(&at.partition) {
                     if *at.topic == *topic {
-                        part.silence.end.delivered = true;
+                        part.silence.ended(now.mono);
                     } else {
                         part.labels_end.delivered = true;
                     }
@@ -285,25 +286,28 @@ impl<L: Log> CollectLoop<L> {
         Ok(())
     }
 
+    /// Seldom enough to be no burden, and several times before a judge would miss the source.
+    fn progress_every(&self) -> Duration {
+        self.settings.progress_every.min(self.settings.hold_max / 3)
+    }
+
     fn commit(&mut self, now: Now) -> Result<bool, LogError> {
         self.last_commit = now.mono;
         let (mut records, mut offsets) = (Vec::new(), Vec::new());
-        let after = self.settings.idle;
+        let (after, every) = (self.settings.idle, self.progress_every());
         // Where one wakes, the judge wants to hear of the others anew: what they said while it slept holds no more.
         let woke =
             self.parts.values().any(|p| p.silence.said_idle && !p.silence.may_be_idle(now.mono, after));
         let (awake, asleep): (Vec<_>, Vec<_>) =
             self.parts.values_mut().partition(|p| !p.silence.may_be_idle(now.mono, after));
         for part in awake.into_iter().chain(asleep) {
-            let due = woke || now.mono >= part.last_progress + self.settings.progress_every;
+            let due = woke || now.mono >= part.last_progress + every;
             if !part.read && !due && part.silence.said_idle {
                 continue;
             }
             let quiet = part.silence.is_idle(&self.log, &self.consumer, &part.predictions, now.mono, after);
-            let unread = part.labels.as_ref().is_some_and(|labels| {
-                (quiet || part.collector.waits_for_labels())
-                    && !part.labels_end.all_read(&self.log, &self.consumer, labels, now.mono)
-            });
+            let unread = (quiet || part.collector.waits_for_labels())
+                && part.waits_for_labels(&self.log, &self.consumer, now, self.settings.hold_max);
             // Whoever is idle lets time pass without its labels too; those that wait for predictions wait for longer.
             let idle = quiet && (!unread || part.labels_paused);
             if !part.read && !due && idle == part.silence.said_idle {
@@ -312,7 +316,9 @@ impl<L: Log> CollectLoop<L> {
             part.silence.said_idle = idle;
             part.last_progress = now.mono;
             part.collector.set_labels_unread(unread);
-            let flush = part.collector.flush(part.silence.end.delivered, idle);
+            let mut flush = part.collector.flush(part.silence.end.delivered, idle);
+            flush.progress.caught_up = quiet
+                || part.silence.is_caught_up(&self.log, &self.consumer, &part.predictions, now.mono, every);
             self.views.dead_letters.fetch_add(flush.dead_letters.len() as u64, Ordering::Relaxed);
             let at = wire::partition::of_model(&part.source.to_string(), self.settings.collect_partitions);
             part.read = false;
@@ -433,6 +439,7 @@ impl<L: Log> Opens for CollectLoop<L> {
             labels_paused: false,
             predictions_paused: false,
             labels_end: End::default(),
+            labels_given_up: false,
             read: false,
             silence: Silence::new(),
             last_progress: Duration::ZERO,
@@ -463,6 +470,27 @@ fn switch<C: Consumer>(
 }
 
 impl Part {
+    /// Whether there may be labels that were not read. Of a log that has not answered for `hold_max` it is not known; as
+    /// with predictions, time then goes on without them, and they count as late.
+    fn waits_for_labels<L: Log>(
+        &mut self,
+        log: &L,
+        consumer: &L::Consumer,
+        now: Now,
+        hold_max: Duration,
+    ) -> bool {
+        let Some(labels) = &self.labels else { return false };
+        if self.labels_end.all_read(log, consumer, labels, now.mono) {
+            return false;
+        }
+        let given_up = self.labels_end.mute_for() >= hold_max;
+        if given_up && !self.labels_given_up {
+            tracing::warn!(source = %self.source, "its labels do not answer for hold_max_s; panes close without them");
+        }
+        self.labels_given_up = given_up;
+        !given_up
+    }
+
     fn took(&mut self, is_lead: bool) {
         self.read = true;
         if is_lead {

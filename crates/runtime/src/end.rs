@@ -7,6 +7,8 @@ use crate::log::{Consumer, Isolation, Log, Offset, TopicPartition};
 
 /// Shortest time between two looks whether only markers are left of a partition: each is a read of its own.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Questions further apart than this say nothing of the time between them.
+const APART: Duration = Duration::from_secs(30);
 
 /// What is known of the end of one partition. Times are on the monotonic clock.
 #[derive(Debug, Default)]
@@ -16,12 +18,25 @@ pub(crate) struct End {
     /// Up to here there is nothing but markers behind what was delivered.
     bare_to: Option<Offset>,
     looked: Option<Duration>,
+    /// When the log first and last gave no answer, since when it gave none.
+    mute: Option<(Duration, Duration)>,
 }
 
 impl End {
     /// A record was delivered.
     pub(crate) fn broken(&mut self) {
         self.delivered = false;
+        self.mute = None;
+    }
+
+    /// Whether the log gave no answer when it was last asked.
+    pub(crate) fn is_mute(&self) -> bool {
+        self.mute.is_some()
+    }
+
+    /// For how long the log has given no answer.
+    pub(crate) fn mute_for(&self) -> Duration {
+        self.mute.map_or(Duration::ZERO, |(first, last)| last - first)
     }
 
     /// Whether nothing is there that was not read. A log that does not answer has not been read.
@@ -32,7 +47,12 @@ impl End {
         at: &TopicPartition,
         now: Duration,
     ) -> bool {
-        let Ok(ends) = log.ends(at) else { return false };
+        let Ok(ends) = log.ends_soon(at) else {
+            let first = self.mute.filter(|(_, last)| now < *last + APART).map_or(now, |(first, _)| first);
+            self.mute = Some((first, now));
+            return false;
+        };
+        self.mute = None;
         let Some(position) = consumer.position(at) else { return false };
         if position.max(self.bare_to.unwrap_or(position)) >= ends.stable {
             return true;

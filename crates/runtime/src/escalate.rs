@@ -19,7 +19,7 @@ use crate::gauges::{self, Look};
 use crate::held::{Held, Opens};
 use crate::live::Live;
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Record, Start, TopicPartition};
-use crate::metrics::INCIDENTS;
+use crate::metrics::{INCIDENTS, UNREADABLE};
 use crate::restore::{Teller, restore};
 use crate::sends::Sends;
 use crate::settings::{Settings, Stepped};
@@ -249,6 +249,7 @@ impl<L: Log, M: Machine, S: Sends> EscalateLoop<L, M, S> {
                 match input {
                     Some(input) => part.handle(*input, now),
                     None => {
+                        metrics::counter!(UNREADABLE, "topic" => at.topic.to_string()).increment(1);
                         tracing::error!(topic = %at.topic, partition = at.partition, offset, "a record that is not ours was passed over")
                     }
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use detect::config::JudgeConfig;
 use detect::judge::Judge;
-use detect::record::PanesRecord;
+use detect::record::{PanesRecord, RecordError};
 use detect::reference::Reference;
 use wire::context::ContextRecord;
 
@@ -20,7 +20,7 @@ use crate::gauges::{self, Look};
 use crate::held::{Held, Opens};
 use crate::live::Live;
 use crate::log::{Consumer, ConsumerSpec, Event, Log, LogError, Offset, Start, TopicPartition};
-use crate::metrics::{CONFIG_REPLACED, CONTEXT_REFUSED};
+use crate::metrics::{CONFIG_REPLACED, CONTEXT_REFUSED, UNREADABLE};
 use crate::restore::{Teller, restore};
 use crate::settings::{Settings, Stepped};
 use crate::views::{VERSIONS_MAX, Views};
@@ -54,7 +54,7 @@ enum Arrived {
     Assigned(Vec<TopicPartition>),
     Revoked(Vec<TopicPartition>),
     Lost(Vec<TopicPartition>),
-    Record { partition: u32, offset: Offset, written_ms: i64, record: Option<Box<PanesRecord>> },
+    Record { partition: u32, offset: Offset, written_ms: i64, record: Result<Box<PanesRecord>, RecordError> },
     Gap { at: TopicPartition, expected: Offset, found: Offset },
 }
 
@@ -102,6 +102,15 @@ impl<L: Log> JudgeLoop<L> {
     /// # Errors
     /// What cannot be mended here; the process should end.
     pub fn step(&mut self, now: Now) -> Result<Stepped, LogError> {
+        let stepped = self.work(now);
+        // While the log is away collectors cannot commit either: their silence says nothing of them.
+        if matches!(&stepped, Err(LogError::Retriable { .. } | LogError::NotFound { .. })) {
+            self.parts.values_mut().for_each(Part::listen_anew);
+        }
+        stepped
+    }
+
+    fn work(&mut self, now: Now) -> Result<Stepped, LogError> {
         if self.live.take_up(&mut self.config) {
             let here: Vec<u32> = self.parts.keys().copied().collect();
             here.into_iter().for_each(|partition| self.pass_on_config(partition));
@@ -126,7 +135,9 @@ impl<L: Log> JudgeLoop<L> {
         self.held.refusal()?;
         if self.look.is_due(now) {
             self.tables();
-            gauges::lag(&self.log, &self.consumer, &self.look, &self.views, ROLE);
+            for at in gauges::lag(&self.log, &self.consumer, &self.look, &self.views, ROLE) {
+                self.parts.get_mut(&at.partition).into_iter().for_each(Part::listen_anew);
+            }
             for (partition, part) in &self.parts {
                 gauges::judge(*partition, &part.judge.counters());
                 self.views.judges_by(*partition, Some(part.judge.config().digest()));
@@ -144,6 +155,8 @@ impl<L: Log> JudgeLoop<L> {
             let at = TopicPartition::new(self.settings.topics.panes.as_str(), *partition);
             if part.end.all_read(&self.log, &self.consumer, &at, now.mono) {
                 part.give_up_on_the_silent(*partition, now, hold_max);
+            } else if part.end.is_mute() {
+                part.listen_anew();
             }
         }
     }
@@ -174,7 +187,7 @@ impl<L: Log> JudgeLoop<L> {
                 if let Some(part) = parts.get_mut(&r.partition) {
                     part.end.broken();
                 }
-                let record = r.value.and_then(|v| PanesRecord::decode(v).ok()).map(Box::new);
+                let record = PanesRecord::decode(r.value.unwrap_or_default()).map(Box::new);
                 arrived.push(Arrived::Record {
                     partition: r.partition,
                     offset: r.offset,
@@ -204,9 +217,19 @@ impl<L: Log> JudgeLoop<L> {
             Arrived::Record { partition, offset, written_ms, record } => {
                 let Some(part) = self.parts.get_mut(&partition) else { return Ok(()) };
                 match record {
-                    Some(record) => part.judge_one(offset, *record),
-                    None => {
-                        tracing::error!(partition, offset, "a panes record that is not ours was passed over")
+                    Ok(record) => part.judge_one(offset, *record),
+                    // Passed over, it would be lost for those that could read it too.
+                    Err(e @ RecordError::TooNew { .. }) => {
+                        let at = TopicPartition::new(self.settings.topics.panes.as_str(), partition);
+                        let what = format!(
+                            "{at}, offset {offset}: {e}; nothing of it was committed, upgrade this process"
+                        );
+                        return Err(LogError::Fatal { what, source: Some(Arc::new(e)) });
+                    }
+                    Err(e @ (RecordError::Empty | RecordError::Damaged(_) | RecordError::DamagedJson(_))) => {
+                        metrics::counter!(UNREADABLE, "topic" => self.settings.topics.panes.clone())
+                            .increment(1);
+                        tracing::error!(partition, offset, error = %e, "a panes record that is not ours was passed over");
                     }
                 }
                 part.next = Some(offset + 1);

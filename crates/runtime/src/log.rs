@@ -324,6 +324,15 @@ pub trait Log: Clone + Send + Sync + 'static {
     /// [`LogError::NotFound`] when it does not exist.
     fn ends(&self, at: &TopicPartition) -> Result<Ends, LogError>;
 
+    /// As [`Log::ends`], for who asks from time to time and has others to serve: one that does not answer is not waited
+    /// for long, nor asked again at once.
+    ///
+    /// # Errors
+    /// As [`Log::ends`], and without asking for some time after that.
+    fn ends_soon(&self, at: &TopicPartition) -> Result<Ends, LogError> {
+        self.ends(at)
+    }
+
     /// What a group has committed, in the order asked; `None` where nothing.
     ///
     /// # Errors

@@ -42,6 +42,7 @@ pub const CANARY: &str = "tocsin_canary_records_total";
 pub const ACCESS: &str = "tocsin_access_total";
 pub const INBOUND: &str = "tocsin_inbound_total";
 pub const DATA_GAPS: &str = "tocsin_data_gaps_total";
+pub const UNREADABLE: &str = "tocsin_records_unreadable_total";
 
 /// Names every metric to the recorder; call once, after it is installed.
 pub fn describe() {
@@ -86,6 +87,7 @@ pub fn describe() {
         "Configs that this process put in the place of another in a panes partition"
     );
     describe_gauge!(CONFIG_INFO, "1 for the digest of the config that judges a panes partition, else 0");
+    describe_counter!(UNREADABLE, "Records of tocsin's own topics that are damaged or not ours, by topic");
     describe_counter!(DATA_GAPS, "Partitions whose committed offset had expired, by topic");
     describe_escalation();
 }

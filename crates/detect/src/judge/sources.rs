@@ -24,13 +24,13 @@ struct Source {
     /// Another one woke since it said that it is idle: does that still hold? It is waited for until it speaks.
     #[serde(default)]
     asked: bool,
-    /// Nothing was heard of it for too long; it is not waited for until it speaks again.
+    /// Nothing was heard of it for too long; it is not waited for until it gets on.
     given_up: bool,
     heard: bool,
 }
 
 impl Sources {
-    /// Takes in what a source said. True if it had been given up.
+    /// Takes in what a source said. True if it had been given up and gets on again.
     pub(super) fn progress(&mut self, progress: &Progress) -> bool {
         if !progress.sources.is_empty() {
             self.known.retain(|id, _| progress.sources.contains(id) || *id == progress.source);
@@ -39,7 +39,11 @@ impl Sources {
             self.known.entry(id.clone()).or_default();
         }
         let source = self.known.entry(progress.source.clone()).or_default();
-        let was_given_up = std::mem::take(&mut source.given_up);
+        // Its collector may go on saying where it stopped: were it waited for again, so would it be given up again.
+        let gets_on =
+            progress.idle || progress.caught_up || progress.watermark > source.watermark || !source.heard;
+        let was_given_up = source.given_up && gets_on;
+        source.given_up &= !gets_on;
         let woke = source.idle && !progress.idle;
         source.watermark = source.watermark.max(progress.watermark);
         source.idle = progress.idle;
@@ -59,7 +63,7 @@ impl Sources {
         others.for_each(|(_, source)| source.asked = true);
     }
 
-    /// Stops waiting for a source until it speaks again. True if it was waited for.
+    /// Stops waiting for a source until it gets on. True if it was waited for.
     pub(super) fn give_up(&mut self, id: &SourceId) -> bool {
         let source = self.known.entry(id.clone()).or_default();
         let news = !source.given_up;
@@ -176,5 +180,21 @@ mod tests {
         sources.progress(&says(0, Some(8), false));
         assert_eq!(sources.reached(), Some(at(5)), "and is waited for again");
         assert!(!sources.lacks(at(5)));
+    }
+
+    #[test]
+    fn a_given_up_source_that_says_where_it_stopped_is_not_waited_for() {
+        let mut sources = Sources::default();
+        sources.progress(&says(1, Some(2), false));
+        sources.give_up(&id(1));
+        assert!(!sources.progress(&says(1, Some(2), false)));
+        sources.progress(&says(0, Some(8), false));
+        assert_eq!(sources.reached(), Some(at(8)));
+        assert!(sources.lacks(at(8)));
+        let mut all_read = sources.clone();
+        assert!(all_read.progress(&Progress { caught_up: true, ..says(1, Some(2), false) }));
+        assert!(sources.progress(&says(1, Some(3), false)));
+        sources.progress(&says(0, Some(9), false));
+        assert_eq!((sources.reached(), sources.lacks(at(9))), (Some(at(8)), false), "it gets on");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use detect::judge::{Effects, Judge};
-use detect::progress::SourceId;
+use detect::progress::{Progress, SourceId};
 use detect::record::PanesRecord;
 use wire::Timestamp;
 
@@ -34,7 +34,7 @@ pub(super) struct Part<L: Log> {
     state: Parts,
     /// Records for this panes partition that wait for the next commit.
     pub(super) inject: Vec<PanesRecord>,
-    /// When each source last spoke, on the monotonic clock, and how far it had come.
+    /// When each source last got on, on the monotonic clock.
     heard: BTreeMap<SourceId, Heard>,
     pub(super) last_commit: Duration,
     /// What is known of the end of its partition.
@@ -43,13 +43,24 @@ pub(super) struct Part<L: Log> {
 
 #[derive(Clone, Copy, Debug)]
 struct Heard {
+    /// Watermark and read position as it last said.
+    said: Option<(Option<Timestamp>, i64)>,
     /// When its silence began: a time before a poll that brought nothing of it. `None` until the next poll.
     silent_since: Option<Duration>,
     gave_up: bool,
 }
 
 impl Heard {
-    const NOW: Self = Self { silent_since: None, gave_up: false };
+    const NOW: Self = Self { said: None, silent_since: None, gave_up: false };
+
+    /// A collector goes on saying how far it is when its partition does not answer any more: that alone is silence.
+    fn takes_in(&mut self, p: &Progress) {
+        let moved = self.said.is_none_or(|(watermark, to)| p.watermark > watermark || p.read_to > to);
+        self.said = Some((p.watermark, p.read_to));
+        if moved || p.caught_up || p.idle {
+            (self.silent_since, self.gave_up) = (None, false);
+        }
+    }
 
     fn is_missed(&self, now: Now, hold_max: Duration) -> bool {
         !self.gave_up && self.silent_since.is_some_and(|since| now.mono >= since + hold_max)
@@ -64,7 +75,7 @@ impl<L: Log> Part<L> {
         state: Parts,
         now: Now,
     ) -> Self {
-        // A source that speaks no more must be missed by a new owner too.
+        // A source that gets on no more must be missed by a new owner too.
         Self {
             heard: judge.known_sources().map(|source| (source.clone(), Heard::NOW)).collect(),
             end: End::default(),
@@ -87,14 +98,19 @@ impl<L: Log> Part<L> {
         }
     }
 
+    /// The log gives no answer: nobody could be heard.
+    pub(super) fn listen_anew(&mut self) {
+        self.heard.values_mut().for_each(|heard| heard.silent_since = None);
+    }
+
     pub(super) fn judge_one(&mut self, offset: Offset, record: PanesRecord) {
         if let PanesRecord::Progress(p) = &record {
-            for source in &p.sources {
+            for source in p.sources.iter().chain([&p.source]) {
                 if !self.heard.contains_key(source) {
                     self.heard.insert(source.clone(), Heard::NOW);
                 }
             }
-            self.heard.insert(p.source.clone(), Heard::NOW);
+            self.heard.entry(p.source.clone()).or_insert(Heard::NOW).takes_in(p);
         }
         self.judge.handle(offset, record);
     }
@@ -151,7 +167,7 @@ impl<L: Log> Part<L> {
     }
 
     /// Whether somebody was silent for `hold_max` while a pane is open: measured on this process's monotonic clock since it
-    /// last spoke, so that no clocks are compared. With no pane open nobody waits for it, and it may still speak in time.
+    /// last got on, so that no clocks are compared. With no pane open nobody waits for it, and it may still speak in time.
     pub(super) fn misses_somebody(&self, now: Now, hold_max: Duration) -> bool {
         self.judge.oldest_open().is_some() && self.heard.values().any(|heard| heard.is_missed(now, hold_max))
     }

@@ -6,6 +6,7 @@
 mod clients;
 mod consumer;
 mod errors;
+mod mute;
 mod producer;
 mod reader;
 mod slots;
@@ -20,12 +21,13 @@ use std::time::Duration;
 pub use consumer::KafkaConsumer;
 pub use transaction::KafkaTransaction;
 
-use super::clock::Deadline;
+use super::clock::{Deadline, monotonic};
 use super::{
     ConsumerSpec, Ends, Isolation, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec,
 };
 use clients::Client;
 use errors::{lift, moved, unknown};
+use mute::Mute;
 use producer::Producer;
 
 /// How to reach a Kafka cluster.
@@ -91,6 +93,7 @@ struct Inner {
     readers: [Mutex<Vec<Client>>; 2],
     /// Clients that ask for a group's offsets.
     groups: Mutex<BTreeMap<String, Arc<Client>>>,
+    mute: Mutex<Mute>,
 }
 
 /// A client that asked the wrong broker needs about so long to find out who leads a partition now.
@@ -120,6 +123,7 @@ impl KafkaLog {
             partitions: Mutex::default(),
             readers: [Mutex::default(), Mutex::default()],
             groups: Mutex::default(),
+            mute: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -139,6 +143,15 @@ impl KafkaLog {
 
     /// Start and end of a partition as a client sees them.
     fn watermarks(&self, at: &TopicPartition, isolation: Isolation) -> Result<(Offset, Offset), LogError> {
+        self.watermarks_by(at, isolation, Deadline::after(self.config().timeout))
+    }
+
+    fn watermarks_by(
+        &self,
+        at: &TopicPartition,
+        isolation: Isolation,
+        deadline: Deadline,
+    ) -> Result<(Offset, Offset), LogError> {
         if self.count(&at.topic, at.partition)?.is_none_or(|count| at.partition >= count) {
             return Err(LogError::not_found(format_args!("partition {at}")));
         }
@@ -147,7 +160,6 @@ impl KafkaLog {
             Isolation::Committed => &self.inner.committed,
         };
         client.drain();
-        let deadline = Deadline::after(self.config().timeout);
         let mut is_gone = false;
         loop {
             let error = match client.watermarks(at, deadline.left()) {
@@ -165,6 +177,14 @@ impl KafkaLog {
                 return Err(lift(error, &format!("cannot ask for the ends of {at}")));
             }
         }
+    }
+
+    /// Each of the two questions may take so long.
+    fn ends_within(&self, at: &TopicPartition, patience: Duration) -> Result<Ends, LogError> {
+        // The stable end first: it is then at or below the high one, whatever is written in between.
+        let (_, stable) = self.watermarks_by(at, Isolation::Committed, Deadline::after(patience))?;
+        let (start, high) = self.watermarks_by(at, Isolation::Uncommitted, Deadline::after(patience))?;
+        Ok(Ends { start, stable, high })
     }
 
     /// How many partitions a topic has. Asked again for one that it did not have when it was last asked: topics grow.
@@ -234,10 +254,20 @@ impl Log for KafkaLog {
     }
 
     fn ends(&self, at: &TopicPartition) -> Result<Ends, LogError> {
-        // The stable end first: it is then at or below the high one, whatever is written in between.
-        let (_, stable) = self.watermarks(at, Isolation::Committed)?;
-        let (start, high) = self.watermarks(at, Isolation::Uncommitted)?;
-        Ok(Ends { start, stable, high })
+        self.ends_within(at, self.config().timeout)
+    }
+
+    fn ends_soon(&self, at: &TopicPartition) -> Result<Ends, LogError> {
+        let Some(patience) = lock(&self.inner.mute).patience(at, monotonic()) else {
+            return Err(LogError::retriable(format!("{at} gave no answer a moment ago")));
+        };
+        let ends = self.ends_within(at, patience.min(self.config().timeout));
+        let mut mute = lock(&self.inner.mute);
+        match &ends {
+            Ok(_) => mute.answered(at),
+            Err(_) => mute.gave_no_answer(at, monotonic()),
+        }
+        ends
     }
 
     fn committed(&self, group: &str, at: &[TopicPartition]) -> Result<Vec<Option<Offset>>, LogError> {

@@ -90,8 +90,10 @@ fn expire(shared: &Shared, target: &mut Target) -> Result<(), LogError> {
     head.dirty = head.dirty.min(head.bytes);
     changes.heads.push((target.id, head));
     // First the start, so that a reader who misses the records knows that they are gone.
+    let before = target.head;
     set(shared, target, head);
-    shared.store.commit(&changes)
+    // What is still there must be found again by the next look, or it would stay for good.
+    shared.store.commit(&changes).inspect_err(|_| set(shared, target, before))
 }
 
 /// Keeps the last record of each key, and drops tombstones once they are old.

@@ -248,6 +248,8 @@ pub(super) fn viewer(config: &KafkaConfig, isolation: Isolation) -> Result<Clien
 pub(super) fn ranger(config: &KafkaConfig, isolation: Isolation) -> Result<Client, LogError> {
     let mut client = consumer(config, "range", isolation);
     client.set("fetch.wait.max.ms", "5");
+    // From the leader: where a follower ends may be short of where the leader says that the partition does.
+    client.set("client.rack", "");
     // Never joined, yet the client library wants a group's name for any assignment.
     client.set("group.id", format!("{}-range", config.client_id));
     Client::create(client)

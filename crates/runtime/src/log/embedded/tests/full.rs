@@ -56,6 +56,43 @@ impl StorageBackend for SmallDisk {
 }
 
 #[test]
+fn what_retention_could_not_drop_for_want_of_room_is_dropped_later() {
+    let disk = SmallDisk {
+        bytes: Arc::default(),
+        taken: Arc::default(),
+        blocks: Arc::new(AtomicU64::new(u64::MAX)),
+    };
+    let config = EmbeddedConfig { partition_bytes: 100_000, ..EmbeddedConfig::memory() };
+    let log = EmbeddedLog::with(Store::on(disk.clone(), &config).expect("opens"), config).expect("opens");
+    let topic = TopicSpec::new("a", 1, Cleanup::Delete { retention_ms: None });
+    log.ensure_topics(&[topic], true).expect("made");
+    // Sooner than it cleans up by itself.
+    for _ in 0..20 {
+        log.append(&[NewRecord::new("a", vec![7; 20_000])]).expect("written");
+    }
+    let before = log.ends(&at("a")).expect("can be asked");
+    assert_eq!(before.start, 0);
+    disk.taken.lock().expect("whole").clear();
+    disk.blocks.store(0, Ordering::SeqCst);
+    assert!(matches!(log.clean(), Err(LogError::Retriable { .. })));
+    disk.blocks.store(u64::MAX, Ordering::SeqCst);
+    assert_eq!(log.ends(&at("a")).expect("can be asked"), before, "nothing was dropped");
+    log.append(&[NewRecord::new("a", vec![7; 20_000])]).expect("written");
+    log.clean().expect("there is room");
+    let (id, head) = log.shared.state().head(&at("a")).expect("it exists");
+    assert!(head.start > 0);
+    let mut bytes = 0;
+    let snapshot = log.shared.store.snapshot().expect("can be read");
+    snapshot
+        .batches(id, 0, &mut |_, batch| {
+            bytes += batch.len() as u64;
+            Ok(true)
+        })
+        .expect("can be read");
+    assert!(bytes == head.bytes && bytes <= 100_000, "{bytes} in the file, {} known", head.bytes);
+}
+
+#[test]
 fn a_full_disk_is_said_and_when_there_is_room_it_goes_on() {
     let disk =
         SmallDisk { bytes: Arc::default(), taken: Arc::default(), blocks: Arc::new(AtomicU64::new(900)) };
