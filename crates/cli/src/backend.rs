@@ -1,6 +1,7 @@
 //! What lies behind the listener: the log, the views, the receivers' inbox.
 
 mod audit;
+mod elsewhere;
 mod inbound;
 mod letters;
 mod people;
@@ -8,8 +9,8 @@ mod silences;
 mod tail;
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use detect::collect::CollectConfig;
 use detect::decode::{Attributes, Decoded, Kind as RecordKind};
@@ -60,6 +61,7 @@ pub(crate) struct Backend<L: Log> {
     metrics: PrometheusHandle,
     clock: Clock,
     tail: tail::Tail,
+    recent: Mutex<inbound::Recent>,
 }
 
 impl<L: Log> Backend<L> {
@@ -91,6 +93,7 @@ impl<L: Log> Backend<L> {
             metrics,
             clock,
             tail,
+            recent: Mutex::default(),
         }
     }
 
@@ -108,7 +111,8 @@ impl<L: Log> Backend<L> {
 
     /// The incident whose id is this, or begins so.
     fn find(&self, id: &str) -> Result<(IncidentId, Arc<Shown>), BackendError> {
-        self.here()?;
+        let [here, of] = self.here()?;
+        let was_whole = elsewhere::is_whole(self, id);
         if let Some(found) = self.views.incidents.get(&IncidentId::new(id)) {
             return Ok((found.key().clone(), Arc::clone(found.value())));
         }
@@ -121,7 +125,10 @@ impl<L: Log> Backend<L> {
             .collect();
         match found.len() {
             1 => Ok(found.swap_remove(0)),
-            0 => Err(BackendError::NotFound { what: "incident" }),
+            0 if was_whole && elsewhere::is_whole(self, id) => {
+                Err(BackendError::NotFound { what: "incident" })
+            }
+            0 => Err(BackendError::Elsewhere { here, of }),
             n => Err(BackendError::Ambiguous(n)),
         }
     }
@@ -186,7 +193,16 @@ impl<L: Log> http_api::Backend for Backend<L> {
     fn command(&self, mut new: NewCommand) -> Result<CommandReceipt, BackendError> {
         let (incident_id, shown) = self.find(&new.incident)?;
         if let Action::Merge { into, .. } = &mut new.action {
-            *into = self.find(into.as_str())?.0;
+            *into = match self.find(into.as_str()) {
+                Ok((found, _)) => found,
+                // What is merged need not be in one process.
+                Err(BackendError::Elsewhere { .. })
+                    if elsewhere::open(&self.log, &self.settings, into)?.is_some() =>
+                {
+                    into.clone()
+                }
+                Err(error) => return Err(error),
+            };
         }
         if let Some(command_id) = new.command_id.clone()
             && self.views.answer_to(&command_id).is_some()
@@ -214,6 +230,10 @@ impl<L: Log> http_api::Backend for Backend<L> {
         };
         self.log.append(&[runtime::command_record(&self.settings, &command)]).map_err(unavailable)?;
         Ok(CommandReceipt { command_id, incident_id, repeated: false })
+    }
+
+    fn hand_on(&self, command: NewCommand, generation: u32) -> Result<CommandReceipt, BackendError> {
+        elsewhere::hand_on(self, command, generation)
     }
 
     fn raise(&self, new: NewIncident) -> Result<CommandReceipt, BackendError> {
@@ -266,13 +286,13 @@ impl<L: Log> http_api::Backend for Backend<L> {
         // Latest first; the id settles what opened in the same pane.
         found.sort_by(|a, b| (b.0, &b.1).cmp(&(a.0, &a.1)));
         let total = found.len() as u64;
-        let from = match &query.cursor {
-            Some(cursor) => found
-                .iter()
-                .position(|(opened, id, _)| format!("{opened}/{id}") == *cursor)
-                .map_or(found.len(), |i| i + 1),
-            None => 0,
+        // What the page before ended with may be in no list any more: what comes after it is.
+        let last = query.cursor.as_deref().map(|cursor| cursor.split_once('/').unwrap_or_default());
+        let last = last.map(|(opened, id)| (opened.parse::<Timestamp>().ok(), id));
+        let is_before = |(opened, id, _): &(Timestamp, IncidentId, _)| {
+            last.is_some_and(|last| (Some(*opened), id.as_str()) >= last)
         };
+        let from = found.partition_point(is_before);
         let page: Vec<_> = found.iter().skip(from).take(query.limit).collect();
         let more = from + page.len() < found.len();
         let next = page.last().filter(|_| more).map(|(opened, id, _)| format!("{opened}/{id}"));
@@ -404,3 +424,6 @@ fn unavailable(error: LogError) -> BackendError {
     }
     BackendError::Unavailable { why: error.to_string(), retry_after_s: 2 }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,12 +33,21 @@ pub trait Backend: Send + Sync + 'static {
     fn context(&self, records: Vec<ContextRecord>) -> Result<Ingested, BackendError>;
     /// Writes a command. Returns once it is durable; a repeat with the same id writes nothing.
     fn command(&self, command: NewCommand) -> Result<CommandReceipt, BackendError>;
+    /// Writes a command on an incident that is not shown here, since another process works on it: by its whole id, and
+    /// said of this generation. Returns once it is durable; whoever works on the incident answers it.
+    ///
+    /// For a backend to which no incident is another's it is a command as any.
+    fn hand_on(&self, command: NewCommand, generation: u32) -> Result<CommandReceipt, BackendError> {
+        _ = generation;
+        self.command(command)
+    }
     /// Makes an incident that no detector found durable; the incident that is open already if it is the same.
     fn raise(&self, new: NewIncident) -> Result<CommandReceipt, BackendError>;
     /// As [`raise`](Self::raise), of what another system knows by this key: the same key is the same incident while it is
     /// open, and another key is another, though it be about the same subject. One key has one family and one subject.
     fn import(&self, key: &str, new: NewIncident) -> Result<CommandReceipt, BackendError>;
-    /// Says that what was imported so is over: `was` as it was imported. Returns once that is durable.
+    /// Says that what was imported so is over: `was` as it was imported. Returns once that is durable. Too soon while what
+    /// was raised is on its way: what ends nothing yet would be lost.
     fn over(&self, key: &str, was: NewIncident, reason: String) -> Result<CommandReceipt, BackendError>;
     /// The incident that an alert at a receiver is of, as [`incident`](Self::incident) shows it.
     fn alerted(&self, key: &AlertKey) -> Result<Value, BackendError>;
@@ -111,6 +120,17 @@ pub enum BackendError {
         "this process has no partition of the role {role}: it does not run here, or others hold all of them"
     )]
     NotHere { role: &'static str },
+    /// It is not among what is shown here, and not all is: it may be another process's.
+    #[error(
+        "no such incident is shown here, and this process answers for {here} of {of} partitions: another process may have it, so ask again"
+    )]
+    Elsewhere { here: u32, of: u32 },
+    /// Said of an alert that is over: what is open now is another.
+    #[error("this is of an earlier alert: the incident came back since")]
+    EarlierAlert,
+    /// What it is about was raised a moment ago, or may have been, and is not there yet.
+    #[error("the incident was raised a moment ago, or may have been, and is not there yet: say it again")]
+    TooSoon { retry_after_s: u64 },
     /// A fault of tocsin. Logged with the id of the request; the caller is told only that id.
     #[error("{0}")]
     Internal(String),

@@ -29,7 +29,7 @@ use crate::ingest::media_type;
 use crate::layer::{Lane, Shared};
 use crate::limits::{read_body, too_many};
 use crate::problem::Problem;
-use render::{Around, Notice, current, incident, plain};
+use render::{Around, Notice, current, elsewhere, incident, plain};
 use shown::{Other, Others, Shown};
 
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -40,6 +40,9 @@ const OTHERS_MAX: usize = 100_000;
 /// How long a command is waited for before its page is shown without an answer.
 const ANSWER: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// As often as the page itself asks again.
+const ELSEWHERE_AGAIN_S: u64 = 2;
+const MAY_NOT: &str = "this link may not do that";
 
 type Token = Result<Path<String>, PathRejection>;
 
@@ -61,26 +64,28 @@ impl From<Problem> for Refusal {
 }
 
 pub(crate) async fn show(State(shared): State<Shared>, token: Token, uri: Uri) -> Response {
-    match shown(&shared, token, uri.query().unwrap_or_default()).await {
-        Ok(page) => answer(StatusCode::OK, page),
-        Err(refusal) => refuse(refusal),
-    }
+    shown(&shared, token, uri.query().unwrap_or_default()).await.unwrap_or_else(refuse)
 }
 
 pub(crate) async fn act(State(shared): State<Shared>, token: Token, request: Request) -> Response {
     acted(&shared, token, request).await.unwrap_or_else(refuse)
 }
 
-async fn shown(shared: &Shared, token: Token, query: &str) -> Result<String, Refusal> {
+async fn shown(shared: &Shared, token: Token, query: &str) -> Result<Response, Refusal> {
     let (_, link) = held(shared, token)?;
-    let shown = look(shared, &link).await?;
-    let notice = match Asked::read(query) {
+    let asked = Asked::read(query);
+    let Some(shown) = look(shared, &link).await? else {
+        let page = elsewhere(&link, asked.is_some(), &shared.next_id());
+        let again = [(RETRY_AFTER, HeaderValue::from(ELSEWHERE_AGAIN_S))];
+        return Ok((again, answer(StatusCode::SERVICE_UNAVAILABLE, page)).into_response());
+    };
+    let notice = match asked {
         Some(asked) => Some(asked.notice(&ask(shared, &asked.id).await?)),
         None => None,
     };
     let from = value_of(query, "others").and_then(|from| from.parse().ok()).unwrap_or(0);
     let others = others(shared, &shown, (&link, from)).await?;
-    Ok(incident(&shown, &around(shared, (&link, &others), notice.as_ref(), "")))
+    Ok(answer(StatusCode::OK, incident(&shown, &around(shared, (&link, &others), notice.as_ref(), ""))))
 }
 
 async fn acted(shared: &Shared, token: Token, request: Request) -> Result<Response, Refusal> {
@@ -88,14 +93,16 @@ async fn acted(shared: &Shared, token: Token, request: Request) -> Result<Respon
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, BODY_BYTES_MAX, shared.config.body_timeout).await?;
     let form = Form::read(&parts.headers, &body)?;
-    let shown = look(shared, &link).await?;
+    let Some(shown) = look(shared, &link).await? else {
+        return handed_on(shared, (&token, &link), &form).await;
+    };
     let others = others(shared, &shown, (&link, 0)).await?;
     let refused = |status: StatusCode, why: &str| {
         let notice = Notice::Refused(why.to_owned());
         Ok(answer(status, incident(&shown, &around(shared, (&link, &others), Some(&notice), &form.text))))
     };
     if !link.actions.may(form.action) {
-        return refused(StatusCode::FORBIDDEN, "this link may not do that");
+        return refused(StatusCode::FORBIDDEN, MAY_NOT);
     }
     if !current(&shown, &link) {
         return refused(StatusCode::CONFLICT, "this link is of an earlier alert");
@@ -104,7 +111,31 @@ async fn acted(shared: &Shared, token: Token, request: Request) -> Result<Respon
         Ok(action) => action,
         Err(why) => return refused(StatusCode::UNPROCESSABLE_ENTITY, &why),
     };
-    // Of all that was sent: the same form again is the same command, and one that was changed is another.
+    let (id, command) = command((&token, &link), &form, action);
+    match shared.call(shared.room(Lane::Call)?, |backend| backend.command(command)).await {
+        Ok(_) => (),
+        Err(problem) if problem.status == 404 => return Err(Refusal::Gone),
+        Err(problem) => return Err(problem.into()),
+    }
+    wait(shared, &id).await;
+    Ok(see(&form, &id))
+}
+
+/// What is said of an incident that another process has: durable here, answered there. What may not be done there is found
+/// out here as far as it can be without the incident.
+async fn handed_on(shared: &Shared, (token, link): (&str, &Link), form: &Form) -> Result<Response, Refusal> {
+    if !link.actions.may(form.action) {
+        return Err(Problem::new(403, "forbidden", MAY_NOT).into());
+    }
+    let action = form.action().map_err(|why| Problem::new(422, "invalid", why))?;
+    let (id, command) = command((token, link), form, action);
+    let generation = link.generation;
+    shared.call(shared.room(Lane::Call)?, move |backend| backend.hand_on(command, generation)).await?;
+    Ok(see(form, &id))
+}
+
+/// Its id is of all that was sent: the same form again is the same command, and one that was changed is another.
+fn command((token, link): (&str, &Link), form: &Form, action: Action) -> (CommandId, NewCommand) {
     let said = serde_json::to_vec(&action).expect("an action is plain data");
     let id = CommandId::of(&[b"link", token.as_bytes(), form.nonce.as_bytes(), &said]);
     let command = NewCommand {
@@ -113,16 +144,14 @@ async fn acted(shared: &Shared, token: Token, request: Request) -> Result<Respon
         principal: Principal { name: link.person.clone(), role: Role::Responder },
         action,
     };
-    match shared.call(shared.room(Lane::Call)?, |backend| backend.command(command)).await {
-        Ok(_) => (),
-        Err(problem) if problem.status == 404 => return Err(Refusal::Gone),
-        Err(problem) => return Err(problem.into()),
-    }
-    wait(shared, &id).await;
-    // To where we are, wherever a proxy has put it: the address is relative.
+    (id, command)
+}
+
+/// To where we are, wherever a proxy has put it: the address is relative.
+fn see(form: &Form, id: &CommandId) -> Response {
     let place = format!("?done={}&id={id}", form.action.name());
     let place = HeaderValue::from_str(&place).expect("words and letters of base32");
-    Ok((StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response())
+    (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response()
 }
 
 /// The token, and what it says. Guesses have a rate of their own, so that whoever makes them keeps nobody else out.
@@ -143,19 +172,21 @@ fn held(shared: &Shared, token: Token) -> Result<(String, Link), Refusal> {
     })
 }
 
-async fn look(shared: &Shared, link: &Link) -> Result<Shown, Refusal> {
+/// `None` where another process may have it.
+async fn look(shared: &Shared, link: &Link) -> Result<Option<Shown>, Refusal> {
     let id = link.incident_id.as_str().to_owned();
     let found = shared.call(shared.room(Lane::Call)?, move |backend| backend.incident(&id)).await;
     let view = match found {
         Ok(view) => view,
         Err(problem) if problem.status == 404 => return Err(Refusal::Gone),
+        Err(problem) if problem.is_elsewhere() => return Ok(None),
         Err(problem) => return Err(problem.into()),
     };
     let shown: Shown = serde_json::from_value(view).map_err(|e| {
         Problem::from(BackendError::Internal(format!("an incident's view cannot be shown: {e}")))
     })?;
     // An id is found by its first letters too: a token is for one incident and for no other.
-    if shown.incident.incident_id == link.incident_id { Ok(shown) } else { Err(Refusal::Gone) }
+    if shown.incident.incident_id == link.incident_id { Ok(Some(shown)) } else { Err(Refusal::Gone) }
 }
 
 /// What the message that led here told of beside this incident, from that place on, each with a link for the same reader.

@@ -95,6 +95,11 @@ impl Problem {
         self
     }
 
+    /// Whether another process can do what this one cannot.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self.kind.as_str(), "urn:tocsin:elsewhere" | "urn:tocsin:role-not-here")
+    }
+
     #[must_use]
     pub(crate) fn rejected(mut self, rejected: Vec<Rejected>) -> Self {
         self.0.rejected = rejected;
@@ -117,6 +122,15 @@ impl From<BackendError> for Problem {
             }
             BackendError::NotHere { role } => Self::new(503, "role-not-here", text)
                 .fix(format!("ask a process that runs with the role {role}")),
+            BackendError::Elsewhere { .. } => {
+                Self::new(503, "elsewhere", text).retry_after(2).fix("ask again, or ask the other processes")
+            }
+            BackendError::EarlierAlert => {
+                Self::new(409, "earlier-alert", text).fix("answer the later message")
+            }
+            BackendError::TooSoon { retry_after_s } => {
+                Self::new(503, "too-soon", text).retry_after(retry_after_s.max(1))
+            }
             BackendError::Internal(_) => {
                 tracing::error!(error = text, "a request failed");
                 Self::new(500, "internal", "tocsin made a mistake; its log says more under this request's id")

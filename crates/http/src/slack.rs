@@ -81,7 +81,7 @@ struct Press {
     receiver: String,
     person: String,
     incident: String,
-    generation: u64,
+    generation: u32,
     command_id: CommandId,
     reply_to: Option<String>,
 }
@@ -164,7 +164,10 @@ async fn carry_out(shared: &Shared, press: Press, kept: oneshot::Sender<()>) {
         Ok(title) => {
             // Nobody waits any more when it took too long.
             _ = kept.send(());
-            answered(shared, &press.command_id, &title).await
+            match title {
+                Some(title) => answered(shared, &press.command_id, &title).await,
+                None => "Kept, and handed on to the process that has the incident.".to_owned(),
+            }
         }
         Err(why) => format!("Not done: {why}. `tocsin ack {}` does the same.", press.incident),
     };
@@ -176,23 +179,32 @@ async fn carry_out(shared: &Shared, press: Press, kept: oneshot::Sender<()>) {
     }
 }
 
-/// Keeps the command; the title of its incident, or why not.
-async fn command(shared: &Shared, press: &Press) -> Result<String, String> {
+/// Keeps the command; the title of its incident, `None` where another process has it, or why not.
+async fn command(shared: &Shared, press: &Press) -> Result<Option<String>, String> {
     let told = |problem: Problem| problem.detail.clone();
     let id = press.incident.clone();
-    let view =
-        shared.call(shared.room(Lane::Call).map_err(told)?, move |b| b.incident(&id)).await.map_err(told)?;
-    if view.pointer("/incident/generation").and_then(serde_json::Value::as_u64) != Some(press.generation) {
-        return Err("this message is of an earlier alert: the incident came back since".into());
-    }
     let command = NewCommand {
         command_id: Some(press.command_id.clone()),
         incident: press.incident.clone(),
         principal: Principal { name: press.person.clone(), role: Role::Responder },
         action: Action::Acknowledge { for_s: None, note: None },
     };
+    let view = match shared.call(shared.room(Lane::Call).map_err(told)?, move |b| b.incident(&id)).await {
+        Ok(view) => view,
+        Err(problem) if problem.is_elsewhere() => {
+            let (room, generation) = (shared.room(Lane::Call).map_err(told)?, press.generation);
+            shared.call(room, move |b| b.hand_on(command, generation)).await.map_err(told)?;
+            return Ok(None);
+        }
+        Err(problem) => return Err(told(problem)),
+    };
+    let generation = view.pointer("/incident/generation").and_then(serde_json::Value::as_u64);
+    if generation != Some(u64::from(press.generation)) {
+        return Err("this message is of an earlier alert: the incident came back since".into());
+    }
     shared.call(shared.room(Lane::Call).map_err(told)?, move |b| b.command(command)).await.map_err(told)?;
-    Ok(view.pointer("/incident/title").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned())
+    let title = view.pointer("/incident/title").and_then(serde_json::Value::as_str);
+    Ok(Some(title.unwrap_or_default().to_owned()))
 }
 
 /// What became of it, in words.

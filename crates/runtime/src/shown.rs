@@ -12,8 +12,9 @@ pub struct Shown {
     pub severity: Severity,
     pub family: Family,
     pub source: Source,
-    /// Name of its subject.
+    /// The whole of its subject, as text.
     pub subject: Box<str>,
+    pub drill: bool,
     pub opened_at: Timestamp,
     /// Messages for several incidents that its pages carry or are folded into.
     pub folds: Box<[NotificationId]>,
@@ -33,12 +34,20 @@ impl Shown {
             severity: incident.severity,
             family: incident.family,
             source: incident.source,
-            subject: incident.subject.name.as_str().into(),
+            subject: incident.subject.to_string().into(),
+            drill: incident.drill,
             opened_at: incident.opened_at,
             folds: view.pages.iter().filter_map(|page| page.fold.clone()).collect(),
             responses: view.timeline.len(),
             json: serde_json::to_string(view).expect("a view is plain data").into(),
         }
+    }
+
+    /// Cost: as [`value`](Self::value), since it is kept nowhere else.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let view = self.value();
+        view.pointer("/incident/title").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
     /// All of it. Cost: some 20 µs.

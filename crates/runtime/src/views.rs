@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::log::{Offset, TopicPartition};
 use crate::metrics::{CONFIG_INFO, DATA_GAPS};
 use crate::shown::Shown;
-use dashmap::DashMap;
 use dashmap::mapref::multiple::RefMulti;
+use dashmap::{DashMap, DashSet};
 use escalate::Answer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
@@ -124,6 +124,8 @@ pub struct Views {
     folds: DashMap<NotificationId, BTreeSet<IncidentId>>,
     /// Bound: [`VERSIONS_MAX`].
     models: DashMap<(String, String), ModelView>,
+    /// Partitions of incidents that are shown whole: what is of one of these and not in `incidents` is not known any more.
+    whole: DashSet<u32>,
     /// What became of the latest commands, with the partition of the incident.
     answers: DashMap<CommandId, (u32, Answer)>,
     /// Names of people by partition and pseudonym, as long as the state knows them.
@@ -161,6 +163,7 @@ impl Default for Views {
             incidents: DashMap::new(),
             folds: DashMap::new(),
             models: DashMap::new(),
+            whole: DashSet::new(),
             answers: DashMap::new(),
             people: DashMap::new(),
             roles: DashMap::new(),
@@ -254,7 +257,8 @@ impl Views {
         self.answers.get(id).map(|known| known.1.clone())
     }
 
-    /// Takes in the names of people; `None` for one that is forgotten.
+    /// Takes in the names of people; `None` for one that is forgotten. Comes after the incidents and the answers of a
+    /// partition: from then on it is shown whole.
     pub fn meet(&self, partition: u32, people: Vec<(String, Option<String>)>) {
         for (pseudonym, name) in people {
             match name {
@@ -262,6 +266,14 @@ impl Views {
                 None => drop(self.people.remove(&(partition, pseudonym))),
             }
         }
+        self.whole.insert(partition);
+    }
+
+    /// Whether all incidents of a partition are shown. Ask before and after a look that found nothing: it may come and
+    /// go meanwhile.
+    #[must_use]
+    pub fn shows_all_of(&self, partition: u32) -> bool {
+        self.whole.contains(&partition)
     }
 
     /// The name behind a pseudonym in a partition, if it is known here.
@@ -272,6 +284,8 @@ impl Views {
 
     /// Drops what is shown of a partition that another process works on.
     pub fn forget(&self, partition: u32, its: &dyn Fn(&IncidentId) -> bool) {
+        // First, so that nobody takes for ended what is only gone from here.
+        self.whole.remove(&partition);
         self.incidents.retain(|id, _| !its(id));
         self.folds.retain(|_, of| {
             of.retain(|id| !its(id));
@@ -482,6 +496,18 @@ mod tests {
         assert_eq!(views.watermark(), at(5));
         views.set_watermark(1, None);
         assert_eq!(views.watermark(), at(7));
+    }
+
+    #[test]
+    fn a_partition_is_shown_whole_until_another_process_works_on_it() {
+        let views = Views::default();
+        views.show(Vec::new());
+        views.answer(3, Vec::new());
+        assert!(!views.shows_all_of(3));
+        views.meet(3, Vec::new());
+        assert!(views.shows_all_of(3) && !views.shows_all_of(2));
+        views.forget(3, &|_| true);
+        assert!(!views.shows_all_of(3));
     }
 
     fn pane(model: &str, minute: i64) -> History {

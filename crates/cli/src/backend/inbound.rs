@@ -1,6 +1,8 @@
 //! What other systems say: that something is wrong, that it is over, and what was done about a page of ours there.
 
-use std::sync::Arc;
+mod recent;
+
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use http_api::{BackendError, CommandReceipt, NewIncident};
 use runtime::log::Log;
@@ -9,19 +11,27 @@ use runtime::shown::Shown;
 use runtime::views::Views;
 use serde_json::Value;
 use wire::command::{Action, Command, Principal, Raised};
-use wire::{AlertKey, CommandId, Incident, IncidentId, Source, Timestamp};
+use wire::{AlertKey, CommandId, Incident, IncidentId, Source, Subject, Timestamp};
 
-use super::{Backend, unavailable};
+use super::{Backend, elsewhere, unavailable};
+pub(super) use recent::Recent;
 
 /// Most incidents among which an alert is looked for: some two seconds.
 const LOOKED_MAX: usize = 100_000;
+/// As much of a title and of a name as an incident keeps, in bytes.
+const TITLE_BYTES_MAX: usize = 300;
+const NAME_BYTES_MAX: usize = 200;
+/// From when it is on the open topic the escalation worker has it too, or is about to.
+const TAKEN_IN_MS: i64 = 2_000;
+/// How long who ends something too soon is asked to wait.
+const AGAIN_S: u64 = 5;
 
 pub(super) fn count(from: &'static str, outcome: &'static str, count: u64) {
     metrics::counter!(INBOUND, "from" => from, "outcome" => outcome).increment(count);
 }
 
 /// Makes an incident durable that no detector found, unless it is open already. With a key, that is the same incident which
-/// has it; without, one of the same source, family and name.
+/// has it; without, see [`repeats`].
 pub(super) fn raise<L: Log>(
     here: &Backend<L>,
     key: Option<&str>,
@@ -39,7 +49,13 @@ pub(super) fn raise<L: Log>(
     let namespace = &here.settings.namespace;
     let incident_id = match key {
         Some(key) => id_of_key(namespace, source, key, opened_at),
-        None => Incident::id_of(namespace, source, &subject, family, opened_at),
+        // Two troubles of one subject may open at the same time.
+        None => IncidentId::of(&[
+            Incident::id_of(namespace, source, &subject, family, opened_at).as_str().as_bytes(),
+            title.as_bytes(),
+            severity.name().as_bytes(),
+            &[u8::from(drill)],
+        ]),
     };
     let command_id =
         command_id.unwrap_or_else(|| CommandId::of(&[b"raise", incident_id.as_str().as_bytes()]));
@@ -49,6 +65,9 @@ pub(super) fn raise<L: Log>(
     if key.is_some() && known() {
         return Ok(CommandReceipt { command_id, incident_id, repeated: true });
     }
+    if let Some(key) = key {
+        recent(here).raised(key, &incident_id, here.clock.now().mono);
+    }
     let raised = Raised { source, severity, family, subject, title, owner, opened_at, drill };
     write(here, (command_id, incident_id), principal, Action::Raise(Box::new(raised)))
 }
@@ -56,18 +75,23 @@ pub(super) fn raise<L: Log>(
 /// Ends what was raised under a key.
 ///
 /// It is written also where no such incident is shown here, since it may be another process's: whoever works on its
-/// partition refuses what it does not know.
+/// partition refuses what it does not know. So not while what was raised may be on its way there.
 pub(super) fn over<L: Log>(
     here: &Backend<L>,
     key: &str,
     was: NewIncident,
     reason: String,
 ) -> Result<CommandReceipt, BackendError> {
-    here.here()?;
-    let (incident_id, is_open) = match (same(here, Some(key), &was), was.opened_at) {
-        (Some(open), _) => (open, true),
-        (None, Some(at)) => (id_of_key(&here.settings.namespace, was.source, key, at), false),
-        (None, None) => return Err(BackendError::NotFound { what: "incident that is open" }),
+    let [partitions, of] = here.here()?;
+    let now = here.clock.now();
+    let (incident_id, is_open) = match same(here, Some(key), &was) {
+        Some(open) => (open, true),
+        None => {
+            let raised = recent(here).id(key, now.mono).cloned();
+            let named = || Some(id_of_key(&here.settings.namespace, was.source, key, was.opened_at?));
+            let id = raised.or_else(named).ok_or(BackendError::NotFound { what: "incident that is open" })?;
+            (id, false)
+        }
     };
     let command_id =
         was.command_id.unwrap_or_else(|| CommandId::of(&[b"over", incident_id.as_str().as_bytes()]));
@@ -75,10 +99,29 @@ pub(super) fn over<L: Log>(
     if ended || here.views.answer_to(&command_id).is_some() {
         return Ok(CommandReceipt { command_id, incident_id, repeated: true });
     }
+    if !is_open && !is_taken_in(here, &incident_id, now.wall)? {
+        let left = recent(here).left(key, partitions < of, now.mono);
+        if let Some(left) = left {
+            return Err(BackendError::TooSoon { retry_after_s: left.as_secs().min(AGAIN_S) });
+        }
+    }
     write(here, (command_id, incident_id), was.principal, Action::Clear { reason: Some(reason) })
 }
 
-fn write<L: Log>(
+/// Whether another process has an incident that is not shown here.
+fn is_taken_in<L: Log>(here: &Backend<L>, id: &IncidentId, now: Timestamp) -> Result<bool, BackendError> {
+    if elsewhere::is_whole(here, id.as_str()) {
+        return Ok(false);
+    }
+    let open = elsewhere::open(&here.log, &here.settings, id)?;
+    Ok(open.is_some_and(|(_, written_at)| now.since_ms(written_at) >= TAKEN_IN_MS))
+}
+
+fn recent<L: Log>(here: &Backend<L>) -> MutexGuard<'_, Recent> {
+    here.recent.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn write<L: Log>(
     here: &Backend<L>,
     (command_id, incident_id): (CommandId, IncidentId),
     principal: Principal,
@@ -99,15 +142,43 @@ fn write<L: Log>(
 /// The open incident that raising this would repeat.
 fn same<L: Log>(here: &Backend<L>, key: Option<&str>, new: &NewIncident) -> Option<IncidentId> {
     let namespace = &here.settings.namespace;
+    let subject = kept_subject(&new.subject).to_string();
     let is_same = |id: &IncidentId, shown: &Shown| {
         shown.is_open
             && (shown.source, shown.family) == (new.source, new.family)
-            && *shown.subject == *new.subject.name
-            // By the time at which it opened, whichever time is said now: a restart there may begin it anew.
-            && key.is_none_or(|key| *id == id_of_key(namespace, new.source, key, shown.opened_at))
+            && *shown.subject == *subject
+            && match key {
+                // By the time at which it opened, whichever time is said now: a restart there may begin it anew.
+                Some(key) => *id == id_of_key(namespace, new.source, key, shown.opened_at),
+                None => repeats(new, shown),
+            }
     };
     let found = here.views.incidents.iter().find(|shown| is_same(shown.key(), shown));
     found.map(|shown| shown.key().clone())
+}
+
+/// Whether what is said without a key of the same subject and family is open already. An exercise is none of the real ones,
+/// what is worse is news, and people say by the title what they mean.
+fn repeats(new: &NewIncident, shown: &Shown) -> bool {
+    // `sev1` is the least.
+    (new.drill || new.source == Source::Drill) == shown.drill
+        && new.severity >= shown.severity
+        && (new.source != Source::Human
+            || shown.title() == kept(&wire::text::printable(&new.title), TITLE_BYTES_MAX))
+}
+
+fn kept(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+fn kept_subject(said: &Subject) -> Subject {
+    let name = |text: &str| kept(text, NAME_BYTES_MAX).to_owned();
+    Subject {
+        kind: said.kind,
+        name: name(&said.name),
+        version: said.version.as_deref().map(name),
+        segment: said.segment.as_deref().map(name),
+    }
 }
 
 /// As [`Incident::id_of`], by another system's key in place of subject and family: two alerts about one model are two.

@@ -88,6 +88,29 @@ pub(super) fn plain(title: &str, text: &str) -> String {
     end(page)
 }
 
+/// The page of an incident that another process has. Nothing is typed here, so that asking again loses nothing.
+pub(super) fn elsewhere(link: &Link, said: bool, nonce: &str) -> String {
+    let mut page = Html::default();
+    begin(&mut page, "Another process has this incident", true);
+    if said {
+        page.raw("<p class=\"notice good\" role=\"status\">Kept, and handed on to the process that has the incident. \
+                  What became of it is shown there.</p>");
+    }
+    page.raw("<header><h1>Another process has this incident</h1><p>It may well be open: the process that answered cannot show it. \
+              This page asks again every two seconds.</p></header>");
+    if link.actions.may(LinkAction::Acknowledge) && !said {
+        page.raw(
+            "<section><form method=\"post\" action=\"?\"><input type=\"hidden\" name=\"nonce\" value=\"",
+        );
+        page.text(nonce).raw("\"><button class=\"first\" name=\"do\" value=\"");
+        page.raw(LinkAction::Acknowledge.name()).raw("\">Acknowledge: I have it</button></form>");
+        page.raw("<p class=\"soft\">It is handed on to the process that has the incident.</p></section>");
+    }
+    page.raw("<footer><p>You act as <b>").text(&link.person).raw("</b>.</p><p>tocsin · incident ");
+    page.text(link.incident_id.as_str()).raw("</p></footer>");
+    end(page)
+}
+
 /// Whether the link is of the alert that is open now.
 pub(super) fn current(shown: &Shown, link: &Link) -> bool {
     shown.incident.generation == link.generation

@@ -281,11 +281,9 @@ async fn without_keys_there_are_no_links() {
 }
 
 #[tokio::test]
-async fn an_incident_elsewhere_can_be_asked_for_again() {
+async fn what_cannot_be_shown_now_can_be_asked_for_again() {
     let running = running("").await;
-    for (id, status, part) in
-        [("elsewhere", 503, "has no partition"), ("later", 503, "catching up"), ("broken", 500, "a mistake")]
-    {
+    for (id, status, part) in [("later", 503, "catching up"), ("broken", 500, "a mistake")] {
         let got = running.get(&path(&Link { incident_id: IncidentId::new(id), ..link() })).await;
         let page = String::from_utf8(got.body).unwrap();
         assert!(
@@ -293,6 +291,47 @@ async fn an_incident_elsewhere_can_be_asked_for_again() {
             "{id}: {page}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_incident_of_another_process_can_be_taken_here() {
+    let running = running("").await;
+    for id in ["elsewhere", "theirs"] {
+        let link = Link { incident_id: IncidentId::new(id), ..link() };
+        let got = running.get(&path(&link)).await;
+        assert_eq!((got.status, got.headers["retry-after"].as_str()), (503, "2"), "{id}");
+        let page = String::from_utf8(got.body).unwrap();
+        assert!(
+            page.contains("Another process has this incident") && page.contains("http-equiv=\"refresh\"")
+        );
+        assert!(page.contains("value=\"acknowledge\"") && !page.contains("is over"), "{page}");
+
+        let got = running.post(&path(&link), FORM, "do=acknowledge&nonce=1").await;
+        assert_eq!(got.status, 303, "{got:?}");
+        let (command, generation) = running.memory.handed_on.lock().unwrap().pop().expect("durable by now");
+        assert_eq!((command.incident.as_str(), command.principal.name.as_str(), generation), (id, "ada", 3));
+        assert_eq!(command.action, Action::Acknowledge { for_s: None, note: None });
+        let there = format!("{}{}", path(&link), got.headers["location"]);
+        let page = String::from_utf8(running.get(&there).await.body).unwrap();
+        assert!(page.contains("Kept, and handed on") && !page.contains("<form"), "{page}");
+
+        // As with an incident that is shown: a link does what it may, of the alert that it is of.
+        let may_not = Link { actions: LinkActions::of(&[LinkAction::Note]), ..link.clone() };
+        let earlier = Link { generation: 2, ..link.clone() };
+        for (link, form, status, part) in [
+            (&may_not, "do=acknowledge", 403, "may not do that"),
+            (&earlier, "do=acknowledge", 409, "an earlier alert"),
+            (&link, "do=note", 422, "note"),
+        ] {
+            let got = running.post(&path(link), FORM, form).await;
+            let page = String::from_utf8(got.body).unwrap();
+            assert!(got.status == status && page.contains(part), "{form}: {} {page}", got.status);
+        }
+        let page = String::from_utf8(running.get(&path(&may_not)).await.body).unwrap();
+        assert!(!page.contains("<form"), "it offers what it may");
+    }
+    assert!(running.memory.commands.lock().unwrap().is_empty());
+    assert!(running.memory.handed_on.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

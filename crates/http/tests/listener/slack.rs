@@ -101,6 +101,22 @@ async fn a_press_is_an_acknowledgement_by_who_pressed() {
 }
 
 #[tokio::test]
+async fn a_press_on_what_another_process_has_is_handed_on() {
+    let running = running().await;
+    let mut theirs = payload();
+    theirs["actions"][0]["value"] = "theirs:3".into();
+    press(&running, now(), SLACK_SECRET, &body(&theirs)).await;
+    let (command, generation) = running.memory.handed_on.lock().unwrap().pop().expect("durable by now");
+    assert_eq!((command.incident.as_str(), generation), ("theirs", 3));
+    assert_eq!(command.principal.name, "slack:U2CERLKJA/ada");
+    assert!(told(&running).await[2].contains("handed on"));
+    theirs["actions"][0]["value"] = "theirs:2".into();
+    press(&running, now(), SLACK_SECRET, &body(&theirs)).await;
+    let text = told(&running).await[2].clone();
+    assert!(text.starts_with("Not done: ") && text.contains("an earlier alert"), "{text}");
+}
+
+#[tokio::test]
 async fn what_slack_did_not_sign_just_now_is_nothing() {
     let running = running().await;
     let text = body(&payload());

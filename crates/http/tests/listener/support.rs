@@ -31,6 +31,8 @@ pub(crate) struct Memory {
     pub(crate) ingested: Mutex<Vec<IngestRecord>>,
     pub(crate) context: Mutex<Vec<ContextRecord>>,
     pub(crate) commands: Mutex<Vec<NewCommand>>,
+    /// On incidents of other processes, with the generation that was meant.
+    pub(crate) handed_on: Mutex<Vec<(NewCommand, u32)>>,
     pub(crate) raised: Mutex<Vec<NewIncident>>,
     /// What was imported under which key, and whether it is open.
     pub(crate) imported: Mutex<Vec<(String, NewIncident, bool)>>,
@@ -68,6 +70,15 @@ impl Backend for Memory {
         let command_id = command.command_id.clone().unwrap_or_else(|| CommandId::new("made"));
         let incident_id = IncidentId::new(command.incident.clone());
         self.commands.lock().unwrap().push(command);
+        Ok(CommandReceipt { command_id, incident_id, repeated: false })
+    }
+    fn hand_on(&self, command: NewCommand, generation: u32) -> Result<CommandReceipt, BackendError> {
+        if generation < 3 {
+            return Err(BackendError::EarlierAlert);
+        }
+        let command_id = command.command_id.clone().unwrap_or_else(|| CommandId::new("made"));
+        let incident_id = IncidentId::new(command.incident.clone());
+        self.handed_on.lock().unwrap().push((command, generation));
         Ok(CommandReceipt { command_id, incident_id, repeated: false })
     }
     fn raise(&self, incident: NewIncident) -> Result<CommandReceipt, BackendError> {
@@ -166,6 +177,7 @@ impl Backend for Memory {
             "invalid" => Err(BackendError::Invalid("never".into())),
             "later" => Err(BackendError::Unavailable { why: "catching up".into(), retry_after_s: 7 }),
             "elsewhere" => Err(BackendError::NotHere { role: "escalate" }),
+            "theirs" => Err(BackendError::Elsewhere { here: 1, of: 2 }),
             "broken" => Err(BackendError::Internal("the inner secret".into())),
             "panic" => panic!("the inner secret"),
             id => Ok(json!({"incident_id": id})),
