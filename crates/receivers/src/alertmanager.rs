@@ -6,26 +6,29 @@
 //!   ends by itself within `hold_s`. Values, times and owners are annotations.
 //! - `endsAt` lies `hold_s` ahead and moves on with each sending: the runtime repeats the last page of an open alert
 //!   every `resend_s`. If tocsin is gone for longer than `hold_s`, Alertmanager ends the alert, as it does for any client.
-//! - every peer gets every alert, since peers do not pass alerts on to each other.
+//! - every peer gets every alert, since peers pass on silences and what they have notified of, not alerts. One that took
+//!   it is enough to notify; what others missed they hear by the next sending.
 
 mod render;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
 use wire::Timestamp;
 use wire::outbox::Outcome;
 use wire::page::Page;
 
 use crate::client::guard::Guard;
 use crate::client::tls::{self, TlsError};
-use crate::client::{Client, authorization};
+use crate::client::{Answer, Client, Failure, authorization};
 use crate::config::{checked_ca_file, checked_timeout, schema_as_written, timeout_s};
 use crate::endpoint::Endpoint;
 use crate::secret::{Secret, SecretSource};
@@ -34,6 +37,10 @@ use crate::{RequestParts, outcome};
 const PATH: &str = "/api/v2/alerts";
 const PEERS_MAX: usize = 16;
 const LABELS_MAX: usize = 32;
+/// How long the others are waited for once a peer has taken an alert: one that hangs must not hold up the page.
+const OTHERS_WAIT: Duration = Duration::from_secs(1);
+/// How often it is said that a peer takes no alerts, while that lasts.
+const TOLD_EVERY_MS: i64 = 10 * 60_000;
 
 /// Settings of an Alertmanager.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -160,12 +167,43 @@ fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), String> {
 
 /// A cluster of Alertmanagers, ready to send.
 pub struct Alertmanager {
-    peers: Vec<Arc<Client>>,
+    peers: Vec<Arc<Peer>>,
     labels: BTreeMap<String, String>,
     token: Option<Secret>,
     resend: Duration,
     hold_ms: i64,
     timeout: Duration,
+}
+
+struct Peer {
+    client: Client,
+    /// When it was last said that it takes no alerts, in ms; 0 while it does.
+    told_ms: AtomicI64,
+}
+
+impl Peer {
+    /// Says, now and then, that it missed an alert that another took, and when that is over.
+    fn tell(&self, outcome: &Outcome, now: Timestamp) {
+        let peer = self.client.endpoint();
+        let told_ms = self.told_ms.load(Ordering::Relaxed);
+        match outcome {
+            Outcome::Delivered { .. } => {
+                if self.told_ms.swap(0, Ordering::Relaxed) != 0 {
+                    tracing::info!(%peer, "this Alertmanager takes alerts again");
+                }
+            }
+            Outcome::RetryAfter { reason, .. }
+            | Outcome::Retry { reason }
+            | Outcome::Unknown { reason }
+            | Outcome::Config { reason }
+            | Outcome::Reject { reason } => {
+                if told_ms == 0 || now.as_ms() - told_ms >= TOLD_EVERY_MS {
+                    self.told_ms.store(now.as_ms().max(1), Ordering::Relaxed);
+                    tracing::warn!(%peer, reason, "this Alertmanager did not take an alert that another took");
+                }
+            }
+        }
+    }
 }
 
 impl Alertmanager {
@@ -180,7 +218,10 @@ impl Alertmanager {
         let secure = config.urls.iter().any(|url| url.tls);
         let tls = secure.then(|| tls::connector(config.ca_file.as_deref())).transpose()?;
         let timeout = Duration::from_secs(config.timeout_s);
-        let peer = |url: &Endpoint| Arc::new(Client::new(url.clone(), Guard::Open, tls.clone(), timeout));
+        let peer = |url: &Endpoint| {
+            let client = Client::new(url.clone(), Guard::Open, tls.clone(), timeout);
+            Arc::new(Peer { client, told_ms: AtomicI64::new(0) })
+        };
         Ok(Self {
             peers: config.urls.iter().map(peer).collect(),
             labels: config.labels.clone(),
@@ -220,55 +261,67 @@ impl Alertmanager {
         for (i, peer) in self.peers.iter().enumerate() {
             let (peer, headers, body) = (Arc::clone(peer), headers.clone(), body.clone());
             sends.spawn(async move {
-                let path = peer.endpoint().path.clone();
-                (i, peer.post(&path, headers, body).await)
+                let path = peer.client.endpoint().path.clone();
+                (i, peer.client.post(&path, headers, body).await)
             });
         }
-        let mut outcomes = BTreeMap::new();
-        while let Some(sent) = sends.join_next().await {
-            // A task that panicked is missing here, and counts as a peer that must be tried again.
-            if let Ok((i, answer)) = sent {
-                let secrets: Vec<_> = self.token.iter().collect();
-                outcomes.insert(i, outcome::of(answer, self.peers[i].endpoint(), &secrets, now));
-            }
+        let silent = |peer: &Arc<Peer>| Outcome::Unknown {
+            reason: format!("{}: no answer in time", peer.client.endpoint()),
+        };
+        let mut outcomes: Vec<_> = self.peers.iter().map(silent).collect();
+        while !outcomes.iter().any(is_taken)
+            && let Some(sent) = sends.join_next().await
+        {
+            self.hear(sent, page, now, &mut outcomes);
         }
-        combine(outcomes.into_values().collect(), self.peers.len())
+        let others = async {
+            while let Some(sent) = sends.join_next().await {
+                self.hear(sent, page, now, &mut outcomes);
+            }
+        };
+        // Of a request that is cut off here nothing leaves any more: it would come behind a later page.
+        drop(timeout(OTHERS_WAIT, others).await);
+        if outcomes.iter().any(is_taken) {
+            self.peers.iter().zip(&outcomes).for_each(|(peer, outcome)| peer.tell(outcome, now));
+        }
+        combine(outcomes)
+    }
+
+    fn hear(
+        &self,
+        sent: Result<(usize, Result<Answer, Failure>), JoinError>,
+        page: &Page,
+        now: Timestamp,
+        outcomes: &mut [Outcome],
+    ) {
+        // A task that panicked may have sent something: its peer has not answered.
+        let Ok((i, answer)) = sent else { return };
+        let secrets: Vec<_> = self.token.iter().collect();
+        let outcome = outcome::of(answer, self.peers[i].client.endpoint(), &secrets, now);
+        outcomes[i] = match &page.link {
+            Some(link) => outcome::without_link(outcome, link),
+            None => outcome,
+        };
     }
 }
 
-/// One outcome for all peers: delivered when every peer took it.
-///
-/// Some took it, some did not: retry (sending it again to the others changes nothing there). None did: what leaves most
-/// hope, so that one peer that is set up wrong does not give up the page.
-fn combine(outcomes: Vec<Outcome>, peers: usize) -> Outcome {
+const fn is_taken(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Delivered { .. })
+}
+
+/// One outcome for all peers: delivered when one took it, since that one notifies, and a peer that is away for days must
+/// not make every page a failed one. None did: what leaves most hope, so that one peer that is set up wrong does not give
+/// up the page.
+fn combine(outcomes: Vec<Outcome>) -> Outcome {
     let rank = |outcome: &Outcome| match outcome {
-        Outcome::RetryAfter { .. } => 0,
-        Outcome::Unknown { .. } => 1,
-        Outcome::Retry { .. } => 2,
-        Outcome::Config { .. } => 3,
-        Outcome::Reject { .. } => 4,
-        Outcome::Delivered { .. } => 5,
+        Outcome::Delivered { .. } => 0,
+        Outcome::RetryAfter { .. } => 1,
+        Outcome::Unknown { .. } => 2,
+        Outcome::Retry { .. } => 3,
+        Outcome::Config { .. } => 4,
+        Outcome::Reject { .. } => 5,
     };
-    let heard = outcomes.len();
-    let taken = outcomes.iter().filter(|o| matches!(o, Outcome::Delivered { .. })).count();
-    let Some(first) = outcomes.into_iter().min_by_key(rank) else {
-        return Outcome::Retry { reason: "no peer was reached".into() };
-    };
-    if taken == peers {
-        return first;
-    }
-    if taken == 0 && heard == peers {
-        return first;
-    }
-    let part = format!("{taken} of {peers} peers took it");
-    match first {
-        Outcome::RetryAfter { ms, reason } => Outcome::RetryAfter { ms, reason: format!("{part}; {reason}") },
-        Outcome::Retry { reason }
-        | Outcome::Unknown { reason }
-        | Outcome::Config { reason }
-        | Outcome::Reject { reason } => Outcome::Retry { reason: format!("{part}; {reason}") },
-        Outcome::Delivered { .. } => Outcome::Retry { reason: part },
-    }
+    outcomes.into_iter().min_by_key(rank).expect("the config names a peer at least")
 }
 
 #[cfg(test)]
@@ -283,28 +336,22 @@ mod tests {
         let config = || Outcome::Config { reason: "c".into() };
         let reject = || Outcome::Reject { reason: "r".into() };
         let after = || Outcome::RetryAfter { ms: 7, reason: "a".into() };
-        let part = |why: &str| Outcome::Retry { reason: format!("1 of 2 peers took it; {why}") };
-        for (outcomes, peers, want) in [
-            (vec![delivered()], 1, delivered()),
-            (vec![delivered(), delivered()], 2, delivered()),
-            (vec![delivered(), retry()], 2, part("b")),
-            (vec![unknown(), delivered()], 2, part("u")),
-            (vec![delivered(), config()], 2, part("c")),
-            (vec![delivered(), reject()], 2, part("r")),
-            (
-                vec![delivered(), after()],
-                2,
-                Outcome::RetryAfter { ms: 7, reason: "1 of 2 peers took it; a".into() },
-            ),
-            (vec![config(), retry()], 2, retry()),
-            (vec![config(), config()], 2, config()),
-            (vec![reject(), config()], 2, config()),
-            (vec![retry(), unknown()], 2, unknown()),
-            (vec![delivered()], 2, Outcome::Retry { reason: "1 of 2 peers took it".into() }),
-            (vec![], 2, Outcome::Retry { reason: "no peer was reached".into() }),
+        for (outcomes, want) in [
+            (vec![delivered()], delivered()),
+            (vec![delivered(), delivered()], delivered()),
+            (vec![delivered(), retry()], delivered()),
+            (vec![unknown(), delivered()], delivered()),
+            (vec![delivered(), config()], delivered()),
+            (vec![reject(), delivered()], delivered()),
+            (vec![after(), delivered()], delivered()),
+            (vec![retry(), after()], after()),
+            (vec![config(), retry()], retry()),
+            (vec![config(), config()], config()),
+            (vec![reject(), config()], config()),
+            (vec![retry(), unknown()], unknown()),
         ] {
-            let shown = format!("{outcomes:?} of {peers}");
-            assert_eq!(combine(outcomes, peers), want, "{shown}");
+            let shown = format!("{outcomes:?}");
+            assert_eq!(combine(outcomes), want, "{shown}");
         }
     }
 }

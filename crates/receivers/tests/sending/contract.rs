@@ -190,7 +190,25 @@ async fn nothing_is_lost_without_a_word() {
 
 /// Everything that was logged on this thread.
 #[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    /// Until the guard goes.
+    pub(crate) fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let logged = Self::default();
+        let writer = logged.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (logged, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Logged {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -205,13 +223,7 @@ impl Write for Logged {
 
 #[tokio::test]
 async fn no_kind_tells_a_secret() {
-    let logged = Logged::default();
-    let writer = logged.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _until_the_end = tracing::subscriber::set_default(subscriber);
+    let (logged, _until_the_end) = Logged::start();
     let key = |secret: &'static str| secret.strip_prefix("whsec_").unwrap();
     let secrets = [key(KEY), key(OLD_KEY), TOKEN, BOT, ROUTING_KEY, GENIE, SIG, PASSWORD, "sekret-path"];
     let clean = |what: &str, text: &str| {
@@ -259,7 +271,7 @@ async fn no_kind_tells_a_secret() {
         let error = Receiver::build("r", &config, &|_| Ok(Secret::new(&wrong))).expect_err("no secret");
         clean("error", &format!("{error} {error:?} {config:?}"));
     }
-    let log = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
+    let log = logged.text();
     assert!(log.contains("Slack does not say"), "something was logged: {log}");
     clean("log", &log);
 }

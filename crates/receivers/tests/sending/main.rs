@@ -8,6 +8,7 @@ mod made;
 mod mail;
 mod mailbox;
 mod opsgenie;
+mod peers;
 mod server;
 mod teams;
 
@@ -24,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use wire::outbox::Outcome;
-use wire::page::{Page, PageKind};
+use wire::page::Page;
 
 use made::{
     KEY, OLD_KEY, TOKEN, alertmanager, closed_port, now, page, page_to_team, pagerduty, receiver, slack,
@@ -248,32 +249,6 @@ async fn a_failed_handshake_is_a_retry() {
     ));
     let got = hook.send(&page(), 1, now()).await;
     assert_eq!(got.class(), "retry", "{got:?}");
-}
-
-#[tokio::test]
-async fn every_peer_gets_the_alert() {
-    let (a, b) =
-        (Server::start(vec![status(200)]).await, Server::start(vec![status(503), status(200)]).await);
-    let am = alertmanager(&[a.port, b.port]);
-    assert_eq!(am.resend_every(), Some(Duration::from_secs(60)));
-    let got = am.send(&page(), 1, now()).await;
-    assert!(
-        matches!(&got, Outcome::Retry { reason } if reason.contains("1 of 2") && reason.contains("503")),
-        "{got:?}"
-    );
-    assert_eq!(am.send(&page(), 2, now()).await.class(), "delivered");
-    let resolve = Page { kind: PageKind::Resolve, ..page() };
-    assert_eq!(am.send(&resolve, 1, now().plus_ms(5000)).await.class(), "delivered");
-    for server in [&a, &b] {
-        let seen = server.seen();
-        assert_eq!(seen.len(), 3);
-        assert!(seen.iter().all(|s| s.target == "POST /prefix/api/v2/alerts HTTP/1.1"));
-        let alerts: Vec<serde_json::Value> =
-            seen.iter().map(|s| serde_json::from_slice(&s.body).unwrap()).collect();
-        assert_eq!(alerts[0][0]["labels"], alerts[2][0]["labels"], "trigger and resolve are one alert");
-        assert_eq!(alerts[0][0]["endsAt"], "2026-03-02T10:06:02.900Z");
-        assert_eq!(alerts[2][0]["endsAt"], "2026-03-02T10:01:07.900Z");
-    }
 }
 
 #[tokio::test]
