@@ -368,3 +368,27 @@ fn killed_at_work(home: &Home, story: &Story) -> usize {
     }
     cut_short
 }
+
+/// A list goes on where it stood, though what it stood at is in it no more.
+#[test]
+fn incidents_are_listed_page_by_page() {
+    let home = home!("lists");
+    let process = Process::start(&home, &[]);
+    let declare = |n: usize| home.ok(&["declare", &format!("trouble {n}"), "--severity", "sev4"]);
+    wait::until("incidents can be raised", || home.run(&["incidents"]).status.success().then_some(()));
+    for n in 0..5 {
+        declare(n);
+    }
+    let all = incidents(&home, &[]);
+    assert_eq!(all.len(), 5);
+    let id = |n: usize| all[n]["incident"]["incident_id"].as_str().expect("an id");
+    let shown = home.ok(&["incidents", "--limit", "2"]);
+    assert!(shown.ends_with("And 3 older ones: --limit shows more.\n"), "{shown}");
+    assert_eq!(incidents(&home, &["--limit", "2"]), all[..2]);
+    let first = process.json("/v1/incidents?limit=2");
+    home.ok(&["clear", id(1), "--reason", "it is over"]);
+    wait::until("it is over", || (incidents(&home, &[]).len() == 4).then_some(()));
+    let next = first["next"].as_str().expect("there are more").replace('/', "%2F").replace(':', "%3A");
+    let second = process.json(&format!("/v1/incidents?limit=2&cursor={next}"));
+    assert_eq!(second["incidents"].as_array().expect("a list")[..], all[2..4]);
+}

@@ -333,6 +333,9 @@ pub(crate) struct IncidentsArgs {
     /// Those whose signal has cleared too
     #[arg(long)]
     pub all: bool,
+    /// How many at most, the newest first; without it 200, and all with --json
+    #[arg(long, value_name = "N")]
+    pub limit: Option<std::num::NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]

@@ -182,3 +182,9 @@ impl Client {
         Err(Failure::new(kind, message))
     }
 }
+
+/// As a value of a query.
+pub(crate) fn query_value(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wire::{Change, Incident};
 
 use crate::args::{ExplainArgs, Global};
-use crate::client::Client;
+use crate::client::{Client, query_value};
 use crate::config;
 use crate::failure::{Failure, Kind};
 use crate::input::Input;
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &ExplainArgs, global: &Global, out: &Out) -> Result<(), 
 
 /// Why somebody was paged, or was not: the running process knows.
 fn pages(id: &str, person: Option<&str>, global: &Global, out: &Out) -> Result<(), Failure> {
-    let person = person.map(|person| format!("?person={}", percent(person))).unwrap_or_default();
+    let person = person.map(|person| format!("?person={}", query_value(person))).unwrap_or_default();
     let why = Client::new(global)?.get(&format!("/v1/incidents/{id}/why{person}"))?;
     if out.json {
         out.json(&why);
@@ -76,12 +76,6 @@ fn pages(id: &str, person: Option<&str>, global: &Global, out: &Out) -> Result<(
         out.line(visible(line));
     }
     Ok(())
-}
-
-/// As a value of a query.
-fn percent(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 #[derive(Serialize)]

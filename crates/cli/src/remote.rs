@@ -1,5 +1,6 @@
 //! The commands that ask the running process: incidents, show, ack, resolve, close, note, tail.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use http_api::TailEvent;
@@ -10,10 +11,15 @@ use crate::args::{
     AckArgs, AssignArgs, ClearArgs, CloseArgs, DeclareArgs, Global, IdArgs, IncidentsArgs, MergeArgs,
     NoteArgs, ResolveArgs, SnoozeArgs, TailArgs,
 };
-use crate::client::Client;
+use crate::client::{Client, query_value};
 use crate::demo::screen;
 use crate::failure::{Failure, Kind};
-use crate::term::{Look, Out, visible};
+use crate::term::{Look, Out, thousands, visible};
+
+/// A page of the server's has no more.
+const INCIDENTS_MAX: usize = 200;
+/// What people are shown unless they ask for more.
+const INCIDENTS_SHOWN: usize = 200;
 
 /// How long a command is waited for. A worker that has just taken over may need a few seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
@@ -23,8 +29,8 @@ const ANSWER_ASK: Duration = Duration::from_millis(50);
 /// When the server does not answer, or refuses.
 pub(crate) fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     let state = if args.all { "all" } else { "open" };
-    let answer = Client::new(global)?.get(&format!("/v1/incidents?state={state}&limit=200"))?;
-    let list = answer.get("incidents").and_then(Value::as_array).cloned().unwrap_or_default();
+    let limit = args.limit.map_or(if out.json { usize::MAX } else { INCIDENTS_SHOWN }, NonZeroUsize::get);
+    let (answer, list) = list_incidents(&Client::new(global)?, state, limit)?;
     if out.json {
         list.iter().for_each(|i| out.json(i));
         return Ok(());
@@ -65,7 +71,27 @@ pub(crate) fn incidents(args: &IncidentsArgs, global: &Global, out: &Out) -> Res
             if cleared { " (cleared)" } else { "" }
         ));
     }
+    let total = answer["total"].as_u64().unwrap_or(0);
+    if let more @ 1.. = total.saturating_sub(list.len() as u64) {
+        out.line(out.paint(Look::Dim, format!("And {} older ones: --limit shows more.", thousands(more))));
+    }
     Ok(())
+}
+
+/// The newest incidents, up to so many, and the last answer of which they are: page by page, as the server gives them.
+fn list_incidents(client: &Client, state: &str, limit: usize) -> Result<(Value, Vec<Value>), Failure> {
+    let (mut list, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let wanted = (limit - list.len()).min(INCIDENTS_MAX);
+        let mut answer = client.get(&format!("/v1/incidents?state={state}&limit={wanted}{cursor}"))?;
+        if let Some(Value::Array(page)) = answer.get_mut("incidents").map(Value::take) {
+            list.extend(page);
+        }
+        match answer["next"].as_str() {
+            Some(next) if list.len() < limit => cursor = format!("&cursor={}", query_value(next)),
+            _ => return Ok((answer, list)),
+        }
+    }
 }
 
 /// Where other processes hold some of the incidents, that is said.

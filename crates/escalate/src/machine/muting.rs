@@ -128,6 +128,9 @@ impl IncidentState {
         match (self.muter().cloned(), desk.verdict(&self.incident)) {
             (Some(by), Verdict::Pages) => {
                 self.unmute(desk, &format!("it changed, and {by} mutes it no more"));
+                if let Muter::Silence(_) = by {
+                    self.over(desk);
+                }
             }
             _ => self.look_again(desk),
         }
@@ -181,7 +184,7 @@ impl IncidentState {
         self.upstream = told;
     }
 
-    /// Says of every silence that mutes it that there is nothing to mute.
+    /// Says to every silence in which it has a place that there is nothing to mute.
     pub(super) fn over(&self, desk: &mut Desk) {
         for silence_id in desk.mutes.that_have(self.id()) {
             desk.tell(Control::Over(Over { silence_id, incident_id: self.id().clone(), at: desk.now }));

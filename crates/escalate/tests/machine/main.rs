@@ -14,6 +14,7 @@ mod oncall;
 mod pace;
 mod people;
 mod raising;
+mod reachable;
 mod rebuilt;
 mod responding;
 mod samples;

@@ -245,6 +245,26 @@ fn a_silence_that_matches_nothing_any_more_ends_early_if_that_was_asked() {
     assert_eq!((ended.at, ended.why.as_deref()), (at(260_000), Some("nothing matched it any more")));
 }
 
+/// What became another than it was for is nothing that it matches, however long that stays open.
+#[test]
+fn a_silence_whose_incident_became_worse_than_it_was_for_matches_nothing() {
+    let fraud = opened("fraud", Sev2);
+    let worse = next(&fraud, Change::Updated, Sev1);
+    let of = Matches { severity: vec![Sev2], ..of("fraud") };
+    let new = NewSilence { unmatched_s: Some(60), ..wanted(of, 3_000, 5, &[]) };
+    let script = Script::new(ONE)
+        .silence(0, make("s", new))
+        .push(10_000, &fraud)
+        .push(100_000, &worse)
+        .want(100_000..=100_100, Trigger, "pager/ana")
+        .ask(101_000, command("c1", &fraud.incident_id, "ana", acknowledge(None)))
+        .want(101_000..=101_100, Acknowledge, "pager/ana")
+        .run(300_000);
+    let ended = script.audit.iter().find(|r| r.action == "silence.ended").expect("it ended");
+    assert_eq!(ended.why.as_deref(), Some("nothing matched it any more"));
+    assert!((160_000..161_000).contains(&ended.at.since_ms(at(0))), "{}", ended.at);
+}
+
 #[test]
 fn what_nobody_should_ask_for_is_refused_with_what_would_be_right() {
     let fraud = opened("fraud", Sev2);
