@@ -77,7 +77,6 @@ fn muted(home: &Home) -> BTreeMap<String, String> {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one story from a preview to a silence that is full")]
 fn a_silence_mutes_what_its_preview_listed_or_is_refused_with_what_is_new() {
     let (home, pager) = (home!("preview"), Pager::start());
     home.hook(&pager);

@@ -127,20 +127,19 @@ impl Pipeline {
 
     /// Partitions that were given up, in order.
     fn given_up(&self) -> Vec<u32> {
-        let given_up = |record| match record {
-            PanesRecord::GaveUp { source, .. } => Some(source.partition),
-            _ => None,
+        let given_up = |record| {
+            if let PanesRecord::GaveUp { source, .. } = record { Some(source.partition) } else { None }
         };
         self.panes().into_iter().filter_map(given_up).collect()
     }
 
     /// The last word of each partition on how far it is.
     fn progress(&self, partition: u32) -> Progress {
-        let progress = |record| match record {
-            PanesRecord::Progress(p) if p.source.partition == partition => Some(p),
-            _ => None,
+        let progress = |record| {
+            if let PanesRecord::Progress(said) = record { Some(said) } else { None }
         };
-        self.panes().into_iter().filter_map(progress).last().unwrap()
+        let of_it = |said: &Progress| said.source.partition == partition;
+        self.panes().into_iter().rev().filter_map(progress).find(of_it).unwrap()
     }
 
     fn changes(&self) -> Vec<&'static str> {
