@@ -75,9 +75,10 @@ impl Process {
     }
 
     pub(super) fn commands(&self) -> Vec<Command> {
-        let command = |bytes: Vec<u8>| match serde_json::from_slice(&bytes).unwrap() {
-            Commanded::OnIncident(command) => command,
-            other => panic!("{other:?}"),
+        let command = |bytes: Vec<u8>| {
+            let said = serde_json::from_slice(&bytes).unwrap();
+            let Commanded::OnIncident(command) = said else { panic!("{said:?}") };
+            command
         };
         self.written(&self.backend.settings.topics.commands).into_iter().map(command).collect()
     }

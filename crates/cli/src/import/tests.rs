@@ -457,6 +457,11 @@ fn goalert_moves() {
     );
     assert_eq!(moved.policies["fraud"].repeat, 3);
     assert_eq!(moved.routes[0].owner, ["Fraud API", "fraud-api"]);
+}
+
+#[test]
+fn goalert_leaves() {
+    let (moved, _) = all_of(Pager::Goalert, &of_goalert());
     left(&moved, "person ada-lovelace", "sms");
     left(&moved, "person cy", "webhook of their own");
     left(&moved, "person ada-lovelace", "email at once, sms after 300 s");
