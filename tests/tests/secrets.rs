@@ -254,10 +254,11 @@ class Web(socketserver.StreamRequestHandler):
         heard.write(said)
         beside = rb'[^\s"/=&]*' if parted else rb'[^\s"]*'
         words = b" ".join(re.findall(beside + b"(?:" + mark + b"|/i/)" + beside, said))
+        status = self.server.status
         if parted and b" /api/" in said:
-            self.server.status, words = 200, b'{"ok":false,"error":"%s"}' % words
+            status, words = 200, b'{"ok":false,"error":"%s"}' % words
         head = b"HTTP/1.1 %d x\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.wfile.write(head % (self.server.status, len(words)) + words)
+        self.wfile.write(head % (status, len(words)) + words)
 class Mail(socketserver.StreamRequestHandler):
     def say(self, line):
         self.wfile.write(line + b"\r\n")
@@ -410,11 +411,11 @@ fn run_everything(corpus: &mut Corpus, id: &str) {
     }
 }
 
-/// All files of a home but keys, and all records of its log.
+/// All files of a home but keys and the config, whose addresses may be secrets, and all records of its log.
 fn look_at_what_is_kept(corpus: &mut Corpus) {
     for entry in std::fs::read_dir(corpus.home.folder()).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_file() && path.extension().is_none_or(|end| end != "key") {
+        if path.is_file() && path.extension().is_none_or(|end| end != "key" && end != "toml") {
             corpus.look(&path.file_name().unwrap().to_string_lossy(), &std::fs::read(&path).unwrap());
         }
     }
@@ -448,11 +449,12 @@ fn configure(corpus: &mut Corpus, echo: &Echo) -> Vec<String> {
     }
     let steps = targets.chunks(20).map(|these| format!("{{ targets = {these:?}, delay_s = 1 }}"));
     let steps = steps.chain(["{ targets = [\"inbox/lead\"], delay_s = 3600 }".to_owned()]);
+    corpus.home.configure(&format!("[http]\ntoken = {token}"));
     // What it says of its own receivers would call all of them again.
     corpus.home.configure(&format!(
-        "route = [{{ source = [\"self\"], policy = \"tickets\" }}, {{ policy = \"default\" }}]\n{tables}\n\
-         [http]\ntoken = {token}\n[escalate]\nfold_s = 0\n[policy.default]\nfallback = \"inbox/on-call\"\n\
-         steps = [{}]\n[heartbeat]\nreceiver = \"heartbeat-rejects\"\nevery_s = 1\n",
+        "route = [{{ source = [\"self\"], policy = \"own\" }}, {{ policy = \"default\" }}]\n{tables}\n\
+         [escalate]\nfold_s = 0\n[policy.default]\nfallback = \"inbox/on-call\"\n\
+         steps = [{}]\n[policy.own]\nsteps = [{{ targets = [\"inbox/lead\"], delay_s = 3600 }}]\n[heartbeat]\nreceiver = \"heartbeat-rejects\"\nevery_s = 1\n",
         steps.collect::<Vec<_>>().join(", ")
     ));
     targets.iter().map(|target| target.split('/').next().unwrap().to_owned()).collect()
@@ -472,9 +474,9 @@ fn raise(corpus: &mut Corpus, receivers: &[String]) -> (String, Value) {
     (id, incident)
 }
 
-fn nothing_is_told(by: By, seed: u64) {
+fn nothing_is_told(by: By, seed: u64, parted: bool) {
     let mut corpus = Corpus::new(home!("secrets"), by, seed);
-    let Some(echo) = Echo::start(&corpus.home, false) else { return };
+    let Some(echo) = Echo::start(&corpus.home, parted) else { return };
     let receivers = configure(&mut corpus, &echo);
     let (process, token) = (corpus.start(), corpus.token.clone());
     let (address, shown) = (process.address.clone(), format!("authorization: Bearer {token}\r\n"));
@@ -504,7 +506,7 @@ fn nothing_is_told(by: By, seed: u64) {
     corpus.exact.extend(links.iter().map(|link| link[link.len() - 12..].to_owned()));
     run_everything(&mut corpus, &id);
     let (ended, said) = process.terminate();
-    assert!(ended.success() && said.contains("no sign of life"), "{ended}: {said}");
+    assert!(ended.success() && said.contains("a sign of life did not reach"), "{ended}: {said}");
     corpus.look("what the process said", said.as_bytes());
     corpus.look("GET /v1/tail", tail.join().unwrap().as_bytes());
     look_at_what_is_kept(&mut corpus);
@@ -540,10 +542,10 @@ fn what_is_planted_is_found(corpus: &mut Corpus) {
 
 #[test]
 fn no_secret_from_a_file_is_told() {
-    nothing_is_told(By::File, 1);
+    nothing_is_told(By::File, 1, false);
 }
 
 #[test]
 fn no_secret_from_the_environment_is_told() {
-    nothing_is_told(By::Env, 2);
+    nothing_is_told(By::Env, 2, true);
 }

@@ -125,11 +125,13 @@ pub(crate) fn without_link(outcome: Outcome, link: &PageLink) -> Outcome {
 
 const WORDS_BYTES_MAX: usize = 200;
 
-/// `reason` with the start of what was said, without what must not be told: secrets wherever they stand, and who is paged
-/// where that is a word of its own.
+/// `reason` with the start of what was said, without what must not be told: secrets and parts of them wherever they stand,
+/// and who is paged where that is a word of its own.
 pub(crate) fn with_words(reason: String, said: &[u8], secrets: &[&str], names: &[&str]) -> String {
     let mut words = String::from_utf8_lossy(said).into_owned();
-    for (hidden, alone) in secrets.iter().map(|s| (s, false)).chain(names.iter().map(|n| (n, true))) {
+    let whole = secrets.iter().map(|secret| (*secret, false));
+    let parts = secrets.iter().flat_map(|secret| parts(secret)).map(|part| (part, false));
+    for (hidden, alone) in whole.chain(parts).chain(names.iter().map(|name| (*name, true))) {
         if !hidden.is_empty() {
             words = without(&words, hidden, alone);
         }
@@ -138,6 +140,14 @@ pub(crate) fn with_words(reason: String, said: &[u8], secrets: &[&str], names: &
         words.split(char::is_whitespace).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
     let words = text::printable(&words);
     if words.is_empty() { reason } else { format!("{reason}: {}", text::clip(&words, WORDS_BYTES_MAX)) }
+}
+
+/// What of a secret gives it away by itself: a step of an address, what stands behind `token=` or `xoxb-`. Words are left,
+/// since they say what is wrong.
+fn parts(secret: &str) -> impl Iterator<Item = &str> {
+    let gives_away =
+        |part: &&str| part.len() >= 6 && part.bytes().any(|b| b.is_ascii_digit()) || part.len() >= 12;
+    secret.split(|c: char| !c.is_ascii_alphanumeric()).filter(gives_away)
 }
 
 /// Every `hidden` becomes `…`, in upper or lower case; if `alone`, only where no letter or digit is beside it.
@@ -220,6 +230,9 @@ mod tests {
     fn words_of_a_refusal_hold_no_secret() {
         let got = with_words("x answered 400".into(), b"bad\n\x1b[31m key   hunter2!", &["hunter2"], &[]);
         assert_eq!(got, "x answered 400: bad \u{fffd}[31m key …!");
+        let address = "/v1/alerts/T0c4fe11?token=abcdef123&to=everybody";
+        let got = with_words("x".into(), b"no ABCDEF123 in T0c4fe11, alerts to everybody", &[address], &[]);
+        assert_eq!(got, "x: no … in …, alerts to everybody");
         let long = with_words("x".into(), "ü".repeat(5000).as_bytes(), &[], &[]);
         assert!(long.len() <= WORDS_BYTES_MAX + 10, "{}", long.len());
         assert_eq!(with_words("x".into(), b"", &[], &[]), "x");

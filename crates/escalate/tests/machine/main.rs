@@ -11,6 +11,7 @@ mod histories;
 mod laws;
 mod muting;
 mod oncall;
+mod order;
 mod pace;
 mod people;
 mod raising;

@@ -40,10 +40,12 @@ pub(super) fn read(body: &[u8]) -> Result<Value, String> {
 
 /// What such a word means. One that is not known here is taken as a refusal of this message alone.
 pub(super) fn call_failed(error: &str, who: &str) -> Outcome {
-    // A word, whatever else came.
-    let word: String = error.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(64).collect();
+    // Whatever else came may be anything: our token, or part of it.
+    let is_word = error.len() <= 64 && error.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let word = if is_word { error } else { "" };
     let reason = format!("{who} answered {word}");
-    match word.as_str() {
+    match word {
+        "" if !error.is_empty() => Outcome::Reject { reason: format!("{who} answered no word of Slack's") },
         "" => Outcome::Unknown { reason: format!("{who} answered something that is not Slack's") },
         "ratelimited" | "rate_limited" | "message_limit_exceeded" => {
             Outcome::RetryAfter { ms: 30_000, reason }
@@ -95,8 +97,10 @@ mod tests {
         ] {
             assert_eq!(call_failed(word, "Slack").class(), want, "{word}");
         }
-        let Outcome::Reject { reason } = call_failed("<script>\n\u{1b}xoxb-1", "Slack") else { panic!() };
-        assert_eq!(reason, "Slack answered scriptxoxb1");
+        for other in ["<script>", "xoxb-1", "Xoxb", "a\nb", &"a".repeat(65)] {
+            let Outcome::Reject { reason } = call_failed(other, "Slack") else { panic!("{other}") };
+            assert_eq!(reason, "Slack answered no word of Slack's");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) struct Reply {
 /// What no reason may hold.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hidden<'a> {
-    pub(super) secrets: Vec<&'a str>,
+    pub(super) secrets: Vec<String>,
     /// Of the recipient.
     pub(super) names: Vec<&'a str>,
 }
@@ -118,7 +118,7 @@ pub(super) fn outcome_of(stage: Stage, reply: &Reply, who: &str, hidden: &Hidden
             reason = with_words(
                 format!("{reason} {}", stage.name()),
                 words.as_bytes(),
-                &hidden.secrets,
+                &hidden.secrets.iter().map(String::as_str).collect::<Vec<_>>(),
                 &hidden.names,
             );
         }
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn neither_who_it_was_for_nor_the_login_is_told() {
-        let hidden = Hidden { secrets: vec!["hunter2"], names: vec!["ann@example.org", "ann"] };
+        let hidden = Hidden { secrets: vec!["hunter2".into()], names: vec!["ann@example.org", "ann"] };
         let told = |stage, text: &str| format!("{:?}", outcome_of(stage, &reply(550, text), "x", &hidden));
         for stage in [Stage::Recipient, Stage::Auth] {
             let got = told(stage, "5.1.1 <ANN@example.org> (Ann Smith) unknown, AUTH AGFubgBodW50ZXIy");

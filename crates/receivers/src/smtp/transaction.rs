@@ -18,6 +18,19 @@ pub(super) struct Login {
     pub(super) password: Secret,
 }
 
+impl Login {
+    /// As AUTH PLAIN sends it.
+    fn plain(&self) -> String {
+        STANDARD.encode(format!("\0{}\0{}", self.name, self.password.reveal()))
+    }
+
+    /// The password in every form in which a server is told it, and so may repeat it.
+    fn forms(&self) -> [String; 3] {
+        let password = self.password.reveal();
+        [password.to_owned(), STANDARD.encode(password), self.plain()]
+    }
+}
+
 /// What is to be sent.
 pub(super) struct Mail<'a> {
     pub(super) from: &'a str,
@@ -66,7 +79,7 @@ impl Smtp {
         };
         let dialogue = self.connect().await.map_err(failed)?;
         let hidden = Hidden {
-            secrets: self.login.iter().map(|login| login.password.reveal()).collect(),
+            secrets: self.login.iter().flat_map(Login::forms).collect(),
             names: vec![mail.to, mail.to.split('@').next().unwrap_or_default()],
         };
         let mut server = Server { dialogue, who: &who, hidden };
@@ -128,7 +141,7 @@ impl Smtp {
 async fn log_in(server: &mut Server<'_>, offers: &Reply, login: &Login) -> Result<(), Outcome> {
     let (name, password) = (&login.name, login.password.reveal());
     let last = if offers.offers("AUTH", "PLAIN") {
-        let both = STANDARD.encode(format!("\0{name}\0{password}"));
+        let both = login.plain();
         server.ask(Stage::Auth, &format!("AUTH PLAIN {both}")).await?
     } else if offers.offers("AUTH", "LOGIN") {
         let mut reply = server.ask(Stage::Auth, "AUTH LOGIN").await?;
