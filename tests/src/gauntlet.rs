@@ -20,7 +20,7 @@ pub use cluster::Cluster;
 pub use owners::{Gap, Owners, Work};
 pub use runtime::points::{Call, Side};
 use rustix::process::{Signal, getpid, kill_process};
-pub use telemetry::Telemetry;
+pub use telemetry::{Telemetry, append, keyed};
 
 /// Names the file of orders to a process under test.
 pub const ORDERS: &str = "TOCSIN_TEST_ORDERS";

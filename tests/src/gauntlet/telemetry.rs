@@ -73,7 +73,12 @@ impl Telemetry {
     }
 }
 
-fn keyed(topic: &Arc<str>, lines: &[u8]) -> Vec<NewRecord> {
+/// Lines of telemetry as records, those of one prediction in one partition.
+///
+/// # Panics
+/// When one is no telemetry.
+#[must_use]
+pub fn keyed(topic: &Arc<str>, lines: &[u8]) -> Vec<NewRecord> {
     let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let records = lines.map(|line| {
         let record: Value = serde_json::from_slice(line).expect("the fleet writes JSON");
@@ -84,7 +89,10 @@ fn keyed(topic: &Arc<str>, lines: &[u8]) -> Vec<NewRecord> {
 }
 
 /// As a producer that never gives up: what was written twice is seen by all readers alike.
-fn append(log: &KafkaLog, records: &[NewRecord]) {
+///
+/// # Panics
+/// When it is refused for good.
+pub fn append(log: &KafkaLog, records: &[NewRecord]) {
     while let Err(error) = log.append(records) {
         assert!(matches!(error, LogError::Retriable { .. }), "telemetry is refused: {error}");
         std::thread::sleep(Duration::from_millis(200));
