@@ -264,6 +264,9 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
         });
         without.push(clock.now().mono - killed.mono);
     }
+    wait::until("the hand-over is over, and some are called after it", || {
+        (clock.now().wall > handover.plus_ms(10_000)).then_some(())
+    });
     let written = flood.end();
     wait::until("every page has left", || none_under_way(&log, &namespace).then_some(()));
     let all = || [hook.shown(), plain.shown()].concat();
