@@ -83,7 +83,10 @@ pub(super) fn what_is_said_to_have_ended_has(told: &Seen, _: &Seen) -> Result<()
                 && record.action == "incident.muted"
                 && record.incident_id.as_ref() == Some(&page.incident.incident_id)
         });
-        let since = muted.map_or(0, |(at, _)| *at);
+        let muted_at = muted.map_or(0, |(at, _)| *at);
+        // Whoever muted it may not have read by then that it was over: since that was said by which it was muted.
+        let opened = words.iter().rev().find(|(at, word)| *at <= muted_at && word.is_some());
+        let since = opened.map_or(muted_at, |(at, _)| *at);
         let was_over = words.iter().any(|(at, word)| (since..commit).contains(at) && word.is_none());
         if !was_over && until(control).is_none_or(|until| until > page.decided_at) {
             return Err(format!("{} says that {by} is over, and it is not", page.notification_id));
