@@ -206,3 +206,46 @@ fn what_is_wrong_with_when_nobody_is_paged_is_named() {
     let refused = toml::from_str::<escalate::Bundle>(&unknown).expect_err("no such condition").to_string();
     assert!(refused.contains("modell"), "{refused}");
 }
+
+#[test]
+fn each_condition_of_a_route_is_asked() {
+    let routed = |condition: &str, change: &dyn Fn(&mut wire::Incident)| {
+        let settings = format!(
+            "namespace = \"default\"\n[[route]]\n{condition}\npolicy = \"special\"\n[[route]]\npolicy = \"rest\"\n\
+             [policy.special]\nsteps = [{{ targets = [\"pager/a\"], delay_s = 60 }}]\n\
+             [policy.rest]\nsteps = [{{ targets = [\"pager/b\"], delay_s = 60 }}]\n"
+        );
+        let mut incident = opened("fraud", Severity::Sev2);
+        incident.context.tier = Some(2);
+        incident.context.owner = Some("risk".into());
+        let before = policy(&settings).route(&incident).to_owned();
+        change(&mut incident);
+        (before, policy(&settings).route(&incident).to_owned())
+    };
+    type Change = fn(&mut wire::Incident);
+    let cases: [(&str, Change); 12] = [
+        ("severity = [\"sev1\"]", |i| i.severity = Severity::Sev1),
+        ("family = [\"drift\", \"traffic\"]", |i| i.family = Family::Traffic),
+        ("model = [\"rank*\"]", |i| i.subject.name = "ranker".into()),
+        ("subject = [\"dependency:*\"]", |i| i.subject.kind = wire::SubjectKind::Dependency),
+        ("subject = [\"model:rank@v1\"]", |i| i.subject.name = "rank".into()),
+        ("segment = [\"region=*\"]", |i| i.subject.segment = Some("region=emea".into())),
+        ("owner = [\"search\"]", |i| i.context.owner = Some("search".into())),
+        ("tier = [1, 3]", |i| i.context.tier = Some(3)),
+        ("source = [\"import\"]", |i| i.source = Source::Import),
+        ("drill = true", |i| i.drill = true),
+        // All of them must hold.
+        ("tier = [1]\nsegment = [\"region=emea\"]", |i| {
+            (i.context.tier, i.subject.segment) = (Some(1), Some("region=emea".into()));
+        }),
+        ("tier = [1]\nmodel = [\"fraud\"]", |i| i.context.tier = Some(1)),
+    ];
+    for (condition, change) in cases {
+        let want = ("rest".to_owned(), "special".to_owned());
+        assert_eq!(routed(condition, &change), want, "{condition}");
+    }
+    let (_, half) = routed("tier = [1]\nsegment = [\"region=emea\"]", &|i| i.context.tier = Some(1));
+    assert_eq!(half, "rest", "one of two conditions");
+    let (_, unknown) = routed("tier = [2]\nmodel = [\"fraud\"]", &|i| i.context.tier = None);
+    assert_eq!(unknown, "rest", "a tier that nobody knows is none");
+}
