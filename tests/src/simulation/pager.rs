@@ -163,7 +163,7 @@ pub fn another_bundle() -> Bundle {
 /// Shorter than a lease and than a step, so that what waits to go with others meets both.
 const FOLD_S: u32 = 4;
 
-/// The second step calls whoever of two is on call; their turns are an hour each.
+/// The second step calls whoever of two is on call; their turns are an hour each, and one ends in the midst of the story.
 fn bundle_of([first, second, desk]: [&str; 3]) -> Bundle {
     let step =
         |target: String| StepConfig { targets: vec![target], delay_s: DELAY_S, ..StepConfig::default() };
@@ -176,7 +176,8 @@ fn bundle_of([first, second, desk]: [&str; 3]) -> Bundle {
     let layer = LayerConfig {
         people: two.iter().cloned().map(TurnConfig::One).collect(),
         turn: "1 hour".into(),
-        handover: "2026-01-01 00:00".into(),
+        // Half a minute into the story.
+        handover: "2026-01-01 00:00:30".into(),
         ..LayerConfig::default()
     };
     let rota = ScheduleConfig { layer: vec![layer], ..ScheduleConfig::default() };
