@@ -24,7 +24,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use wire::Timestamp;
 use wire::outbox::Outcome;
-use wire::page::Page;
+use wire::page::{Page, PageKind};
 
 use crate::client::guard::Guard;
 use crate::client::tls::{self, TlsError};
@@ -284,7 +284,8 @@ impl Alertmanager {
         if outcomes.iter().any(is_taken) {
             self.peers.iter().zip(&outcomes).for_each(|(peer, outcome)| peer.tell(outcome, now));
         }
-        combine(outcomes)
+        let missed = missed_end(page, now, self.hold_ms, &outcomes);
+        missed.unwrap_or_else(|| combine(outcomes))
     }
 
     fn hear(
@@ -307,6 +308,22 @@ impl Alertmanager {
 
 const fn is_taken(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Delivered { .. })
+}
+
+/// An end that a peer missed is said again, since no reminder follows it: until the alert has ended there by itself.
+fn missed_end(page: &Page, now: Timestamp, hold_ms: i64, outcomes: &[Outcome]) -> Option<Outcome> {
+    if page.kind != PageKind::Resolve || now >= page.decided_at.plus_ms(hold_ms) {
+        return None;
+    }
+    let taken = outcomes.iter().filter(|outcome| is_taken(outcome)).count();
+    let why = outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::RetryAfter { reason, .. } | Outcome::Retry { reason } | Outcome::Unknown { reason } => {
+            Some(reason)
+        }
+        Outcome::Delivered { .. } | Outcome::Config { .. } | Outcome::Reject { .. } => None,
+    })?;
+    let reason = format!("{taken} of {} peers took the end; {why}", outcomes.len());
+    (taken > 0).then_some(Outcome::Retry { reason })
 }
 
 /// One outcome for all peers: delivered when one took it, since that one notifies, and a peer that is away for days must

@@ -129,25 +129,50 @@ const WORDS_BYTES_MAX: usize = 200;
 /// and who is paged where that is a word of its own.
 pub(crate) fn with_words(reason: String, said: &[u8], secrets: &[&str], names: &[&str]) -> String {
     let mut words = String::from_utf8_lossy(said).into_owned();
-    let whole = secrets.iter().map(|secret| (*secret, false));
-    let parts = secrets.iter().flat_map(|secret| parts(secret)).map(|part| (part, false));
-    for (hidden, alone) in whole.chain(parts).chain(names.iter().map(|name| (*name, true))) {
+    // What is far beyond what is told need not be looked at.
+    words.truncate(words.floor_char_boundary(WORDS_BYTES_MAX * 20));
+    for (hidden, alone) in secrets.iter().map(|s| (s, false)).chain(names.iter().map(|n| (n, true))) {
         if !hidden.is_empty() {
             words = without(&words, hidden, alone);
         }
     }
+    let words = secrets.iter().fold(words, |words, secret| without_pieces(&words, secret));
     let words: String =
         words.split(char::is_whitespace).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
     let words = text::printable(&words);
     if words.is_empty() { reason } else { format!("{reason}: {}", text::clip(&words, WORDS_BYTES_MAX)) }
 }
 
-/// What of a secret gives it away by itself: a step of an address, what stands behind `token=` or `xoxb-`. Words are left,
-/// since they say what is wrong.
-fn parts(secret: &str) -> impl Iterator<Item = &str> {
-    let gives_away =
-        |part: &&str| part.len() >= 6 && part.bytes().any(|b| b.is_ascii_digit()) || part.len() >= 12;
-    secret.split(|c: char| !c.is_ascii_alphanumeric()).filter(gives_away)
+/// Letters and digits in a row by which a piece of a secret is known; more where no digit is among them, since words are left:
+/// they say what is wrong.
+const PIECE: usize = 6;
+const PIECE_OF_LETTERS: usize = 10;
+
+/// Words of `said` become `…` that have a piece of the secret: a step of an address, what stands behind `token=`, the start
+/// of a key. Cost: the length of the secret times that of the words.
+fn without_pieces(said: &str, secret: &str) -> String {
+    let secret = secret.to_ascii_lowercase();
+    let is_inside = |b: u8| b.is_ascii_alphanumeric();
+    let pieces: Vec<&[u8]> = [PIECE, PIECE_OF_LETTERS]
+        .into_iter()
+        .flat_map(|n| secret.as_bytes().windows(n).map(move |piece| (n, piece)))
+        .filter(|(n, piece)| {
+            let has_digit = piece.iter().any(u8::is_ascii_digit);
+            piece.iter().all(|b| is_inside(*b)) && has_digit == (*n == PIECE)
+        })
+        .map(|(_, piece)| piece)
+        .collect();
+    let mut out = String::new();
+    for word in said.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let end = word.len()
+            - word.chars().next_back().filter(|c| !c.is_ascii_alphanumeric()).map_or(0, char::len_utf8);
+        let lower = word[..end].to_ascii_lowercase();
+        let gives_away =
+            pieces.iter().any(|piece| lower.as_bytes().windows(piece.len()).any(|part| part == *piece));
+        out.push_str(if gives_away { "…" } else { &word[..end] });
+        out.push_str(&word[end..]);
+    }
+    out
 }
 
 /// Every `hidden` becomes `…`, in upper or lower case; if `alone`, only where no letter or digit is beside it.
@@ -233,6 +258,15 @@ mod tests {
         let address = "/v1/alerts/T0c4fe11?token=abcdef123&to=everybody";
         let got = with_words("x".into(), b"no ABCDEF123 in T0c4fe11, alerts to everybody", &[address], &[]);
         assert_eq!(got, "x: no … in …, alerts to everybody");
+        // The start of one, and one of letters.
+        for (said, secret, want) in [
+            ("invalid key \"kx93ab...\"", "Kx93abQ7pLm2", "invalid key \"…...\""),
+            ("no xoxb-QwErTyUiOpAs here", "xoxb-QwErTyUiOpAs", "no … here"),
+            ("got {\"k\":\"QwErTyUiOpA\"}", "QwErTyUiOpAsDf", "got {\"k\":\"…\"}"),
+            ("Zq 12345 is not right", "a-12345678-b", "Zq 12345 is not right"),
+        ] {
+            assert_eq!(with_words("x".into(), said.as_bytes(), &[secret], &[]), format!("x: {want}"));
+        }
         let long = with_words("x".into(), "ü".repeat(5000).as_bytes(), &[], &[]);
         assert!(long.len() <= WORDS_BYTES_MAX + 10, "{}", long.len());
         assert_eq!(with_words("x".into(), b"", &[], &[]), "x");

@@ -280,7 +280,9 @@ impl<L: Log> CollectLoop<L> {
             let Some(labels) = &part.labels else { continue };
             let wait = part.collector.labels_wait();
             switch(&mut self.consumer, labels, &mut part.labels_paused, wait)?;
-            let wait = part.collector.predictions_wait(part.labels_end.delivered);
+            // Of labels that give no answer it is not known whether there are more: they are not waited for for ever.
+            let no_more = part.labels_end.delivered || part.labels_given_up;
+            let wait = part.collector.predictions_wait(no_more);
             switch(&mut self.consumer, &part.predictions, &mut part.predictions_paused, wait)?;
         }
         Ok(())

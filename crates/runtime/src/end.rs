@@ -29,11 +29,6 @@ impl End {
         self.mute = None;
     }
 
-    /// Whether the log gave no answer when it was last asked.
-    pub(crate) fn is_mute(&self) -> bool {
-        self.mute.is_some()
-    }
-
     /// For how long the log has given no answer.
     pub(crate) fn mute_for(&self) -> Duration {
         self.mute.map_or(Duration::ZERO, |(first, last)| last - first)

@@ -135,8 +135,9 @@ impl<L: Log> JudgeLoop<L> {
         self.held.refusal()?;
         if self.look.is_due(now) {
             self.tables();
-            for at in gauges::lag(&self.log, &self.consumer, &self.look, &self.views, ROLE) {
-                self.parts.get_mut(&at.partition).into_iter().for_each(Part::listen_anew);
+            let mute = gauges::lag(&self.log, &self.consumer, &self.look, &self.views, ROLE);
+            for (partition, part) in &mut self.parts {
+                part.answers(!mute.iter().any(|at| at.partition == *partition));
             }
             for (partition, part) in &self.parts {
                 gauges::judge(*partition, &part.judge.counters());
@@ -155,8 +156,6 @@ impl<L: Log> JudgeLoop<L> {
             let at = TopicPartition::new(self.settings.topics.panes.as_str(), *partition);
             if part.end.all_read(&self.log, &self.consumer, &at, now.mono) {
                 part.give_up_on_the_silent(*partition, now, hold_max);
-            } else if part.end.is_mute() {
-                part.listen_anew();
             }
         }
     }

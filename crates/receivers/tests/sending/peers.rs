@@ -83,3 +83,20 @@ async fn a_peer_that_misses_alerts_is_told_of_now_and_then() {
         assert!(text.contains(&format!("127.0.0.1:{} answered 503", b.port)), "{text}");
     }
 }
+
+#[tokio::test]
+async fn an_end_is_said_again_until_every_peer_has_taken_it_or_the_alert_has_ended_there() {
+    let a = Server::start(vec![status(200)]).await;
+    let b = Server::start(vec![status(503), status(200), status(503)]).await;
+    let am = alertmanager(&[a.port, b.port]);
+    let resolve = Page { kind: PageKind::Resolve, ..page() };
+    let at = |s: i64| resolve.decided_at.plus_ms(s * 1000);
+    let missed = am.send(&resolve, 1, at(1)).await;
+    assert!(
+        matches!(&missed, Outcome::Retry { reason } if reason.starts_with("1 of 2 peers took the end; ")),
+        "{missed:?}"
+    );
+    assert_eq!(am.send(&resolve, 2, at(3)).await.class(), "delivered");
+    assert_eq!(am.send(&resolve, 3, at(299)).await.class(), "retry");
+    assert_eq!(am.send(&resolve, 4, at(300)).await.class(), "delivered", "by now it has ended there");
+}

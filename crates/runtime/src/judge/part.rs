@@ -39,6 +39,8 @@ pub(super) struct Part<L: Log> {
     pub(super) last_commit: Duration,
     /// What is known of the end of its partition.
     pub(super) end: End,
+    /// How many looks in a row found that its partition gives no answer.
+    mute_looks: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,7 @@ impl<L: Log> Part<L> {
         Self {
             heard: judge.known_sources().map(|source| (source.clone(), Heard::NOW)).collect(),
             end: End::default(),
+            mute_looks: 0,
             transaction,
             judge,
             next: None,
@@ -95,6 +98,14 @@ impl<L: Log> Part<L> {
     pub(super) fn listen(&mut self, now: Now) {
         for heard in self.heard.values_mut() {
             heard.silent_since.get_or_insert(now.mono);
+        }
+    }
+
+    /// Whether its partition gave an answer, from time to time: one question that came to nothing says little.
+    pub(super) fn answers(&mut self, answers: bool) {
+        self.mute_looks = if answers { 0 } else { self.mute_looks + 1 };
+        if self.mute_looks >= 2 {
+            self.listen_anew();
         }
     }
 

@@ -8,7 +8,7 @@ use crate::log::TopicPartition;
 /// How long an answer is waited for while at most [`FEW`] partitions give none …
 const PATIENT: Duration = Duration::from_secs(2);
 /// … and while more do: a broker is gone, and with it all that it led.
-const IMPATIENT: Duration = Duration::from_millis(300);
+const IMPATIENT: Duration = Duration::from_millis(100);
 const FEW: usize = 2;
 /// How long one that gave no answer is not asked again.
 const REST: Duration = Duration::from_secs(5);
@@ -87,7 +87,7 @@ mod tests {
             }
             if round == 0 {
                 // Each is met once.
-                assert!(waited < Duration::from_secs(40), "{waited:?}");
+                assert!(waited < Duration::from_secs(20), "{waited:?}");
                 waited = Duration::ZERO;
             } else {
                 most = most.max(waited - before);
