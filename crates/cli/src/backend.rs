@@ -62,6 +62,7 @@ pub(crate) struct Backend<L: Log> {
     clock: Clock,
     tail: tail::Tail,
     recent: Mutex<inbound::Recent>,
+    followed: Mutex<elsewhere::Followed>,
 }
 
 impl<L: Log> Backend<L> {
@@ -94,6 +95,7 @@ impl<L: Log> Backend<L> {
             clock,
             tail,
             recent: Mutex::default(),
+            followed: Mutex::default(),
         }
     }
 
@@ -196,11 +198,7 @@ impl<L: Log> http_api::Backend for Backend<L> {
             *into = match self.find(into.as_str()) {
                 Ok((found, _)) => found,
                 // What is merged need not be in one process.
-                Err(BackendError::Elsewhere { .. })
-                    if elsewhere::open(&self.log, &self.settings, into)?.is_some() =>
-                {
-                    into.clone()
-                }
+                Err(BackendError::Elsewhere { .. }) if elsewhere::open(self, into)?.is_some() => into.clone(),
                 Err(error) => return Err(error),
             };
         }

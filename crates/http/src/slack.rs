@@ -166,7 +166,10 @@ async fn carry_out(shared: &Shared, press: Press, kept: oneshot::Sender<()>) {
             _ = kept.send(());
             match title {
                 Some(title) => answered(shared, &press.command_id, &title).await,
-                None => "Kept, and handed on to the process that has the incident.".to_owned(),
+                None => format!(
+                    "Kept, and handed on to the process that has the incident. `tocsin show {}` says what became of it.",
+                    press.incident
+                ),
             }
         }
         Err(why) => format!("Not done: {why}. `tocsin ack {}` does the same.", press.incident),

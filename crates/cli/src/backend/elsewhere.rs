@@ -1,10 +1,12 @@
 //! Incidents of partitions that other processes work on: what the log has of them, and commands that are handed on.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use http_api::{BackendError, CommandReceipt, NewCommand};
-use runtime::log::{Isolation, Log, TopicPartition};
-use runtime::settings::Settings;
+use runtime::log::{Isolation, Log, Offset, Record, TopicPartition};
 use wire::{CommandId, Incident, IncidentId, Timestamp};
 
 use super::{Backend, inbound, unavailable};
@@ -21,30 +23,62 @@ pub(super) fn is_whole<L: Log>(here: &Backend<L>, id: &str) -> bool {
     here.views.shows_all_of(wire::partition::of_incident(&IncidentId::new(id), of))
 }
 
-/// The last word of an incident whose signal is open, whichever process works on it, and when it was written.
+/// The last word of an incident whose signal is open, whichever process works on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) generation: u32,
+    pub(super) written_at: Timestamp,
+}
+
+/// What the open topic has, by partition, as far as it was read: each question reads on from there.
 ///
-/// Cost: it reads the incident's partition of the open topic whole.
-pub(super) fn open<L: Log>(
-    log: &L,
-    settings: &Settings,
-    id: &IncidentId,
-) -> Result<Option<(Incident, Timestamp)>, BackendError> {
-    let partition = wire::partition::of_incident(id, settings.escalate_partitions);
-    let at = TopicPartition::new(settings.topics.open.as_str(), partition);
-    let ends = log.ends(&at).map_err(unavailable)?;
-    let mut found = None;
-    if ends.start < ends.stable {
-        log.read(&at, ends.start, Some(ends.stable), Isolation::Committed, &mut |record| {
-            if record.key == Some(id.as_str().as_bytes()) {
-                let incident = record.value.and_then(|value| serde_json::from_slice(value).ok());
-                let written_at = Timestamp::from_ms(record.timestamp_ms).unwrap_or(Timestamp::EPOCH);
-                found = incident.map(|incident| (incident, written_at));
+/// Bound: the incidents that are open.
+#[derive(Debug, Default)]
+pub(crate) struct Followed(BTreeMap<u32, Part>);
+
+#[derive(Debug, Default)]
+struct Part {
+    next: Offset,
+    /// When it was last read, on the monotonic clock.
+    read_at: Duration,
+    open: HashMap<IncidentId, Open>,
+}
+
+/// What was not looked at for longer is read anew: that an incident ended may be compacted away by then.
+const READ_ANEW: Duration = Duration::from_secs(3600);
+
+/// Cost: the first question about a partition reads all that is open in it, others what was written since.
+pub(super) fn open<L: Log>(here: &Backend<L>, id: &IncidentId) -> Result<Option<Open>, BackendError> {
+    let partition = wire::partition::of_incident(id, here.settings.escalate_partitions);
+    let at = TopicPartition::new(here.settings.topics.open.as_str(), partition);
+    let ends = here.log.ends(&at).map_err(unavailable)?;
+    let now = here.clock.now().mono;
+    let mut followed = here.followed.lock().unwrap_or_else(PoisonError::into_inner);
+    let part = followed.0.entry(partition).or_default();
+    if now > part.read_at + READ_ANEW || ends.stable < part.next {
+        *part = Part::default();
+    }
+    part.read_at = now;
+    let from = part.next.max(ends.start);
+    if from < ends.stable {
+        let Part { next, open, .. } = part;
+        let mut take = |record: Record<'_>| {
+            *next = record.offset + 1;
+            let id = record.key.and_then(|key| std::str::from_utf8(key).ok()).map(IncidentId::new);
+            let Some(id) = id else { return ControlFlow::Continue(()) };
+            match record.value.and_then(|value| serde_json::from_slice::<Incident>(value).ok()) {
+                Some(Incident { generation, .. }) => {
+                    let written_at = Timestamp::from_ms(record.timestamp_ms).unwrap_or(Timestamp::EPOCH);
+                    open.insert(id, Open { generation, written_at });
+                }
+                None => drop(open.remove(&id)),
             }
             ControlFlow::Continue(())
-        })
-        .map_err(unavailable)?;
+        };
+        let read_to = here.log.read(&at, from, Some(ends.stable), Isolation::Committed, &mut take);
+        *next = read_to.map_err(unavailable)?.max(*next);
     }
-    Ok(found)
+    Ok(part.open.get(id).copied())
 }
 
 /// Writes the command, for whoever works on the incident. Of what came back since it is not the one that was meant.
@@ -55,7 +89,7 @@ pub(super) fn hand_on<L: Log>(
 ) -> Result<CommandReceipt, BackendError> {
     let NewCommand { command_id, incident, principal, action } = new;
     let incident_id = IncidentId::new(incident);
-    if open(&here.log, &here.settings, &incident_id)?.is_some_and(|(is, _)| is.generation != generation) {
+    if open(here, &incident_id)?.is_some_and(|open| open.generation != generation) {
         return Err(BackendError::EarlierAlert);
     }
     let command_id = command_id.unwrap_or_else(|| {

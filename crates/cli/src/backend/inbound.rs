@@ -113,8 +113,8 @@ fn is_taken_in<L: Log>(here: &Backend<L>, id: &IncidentId, now: Timestamp) -> Re
     if elsewhere::is_whole(here, id.as_str()) {
         return Ok(false);
     }
-    let open = elsewhere::open(&here.log, &here.settings, id)?;
-    Ok(open.is_some_and(|(_, written_at)| now.since_ms(written_at) >= TAKEN_IN_MS))
+    let open = elsewhere::open(here, id)?;
+    Ok(open.is_some_and(|open| now.since_ms(open.written_at) >= TAKEN_IN_MS))
 }
 
 fn recent<L: Log>(here: &Backend<L>) -> MutexGuard<'_, Recent> {

@@ -91,13 +91,13 @@ pub(super) fn plain(title: &str, text: &str) -> String {
 /// The page of an incident that another process has. Nothing is typed here, so that asking again loses nothing.
 pub(super) fn elsewhere(link: &Link, said: bool, nonce: &str) -> String {
     let mut page = Html::default();
-    begin(&mut page, "Another process has this incident", true);
+    begin(&mut page, "This process does not show the incident", true);
     if said {
-        page.raw("<p class=\"notice good\" role=\"status\">Kept, and handed on to the process that has the incident. \
-                  What became of it is shown there.</p>");
+        page.raw("<p class=\"notice good\" role=\"status\">Kept, and handed on to the process that has the incident, \
+                  if it is still open. What became of it is shown once a process answers that has it.</p>");
     }
-    page.raw("<header><h1>Another process has this incident</h1><p>It may well be open: the process that answered cannot show it. \
-              This page asks again every two seconds.</p></header>");
+    page.raw("<header><h1>This process does not show the incident</h1><p>It may well be open: another process has it, or this one \
+              has just started. This page asks again every two seconds.</p></header>");
     if link.actions.may(LinkAction::Acknowledge) && !said {
         page.raw(
             "<section><form method=\"post\" action=\"?\"><input type=\"hidden\" name=\"nonce\" value=\"",

@@ -302,7 +302,8 @@ async fn an_incident_of_another_process_can_be_taken_here() {
         assert_eq!((got.status, got.headers["retry-after"].as_str()), (503, "2"), "{id}");
         let page = String::from_utf8(got.body).unwrap();
         assert!(
-            page.contains("Another process has this incident") && page.contains("http-equiv=\"refresh\"")
+            page.contains("This process does not show the incident")
+                && page.contains("http-equiv=\"refresh\"")
         );
         assert!(page.contains("value=\"acknowledge\"") && !page.contains("is over"), "{page}");
 

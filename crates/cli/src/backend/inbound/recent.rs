@@ -7,7 +7,9 @@ use wire::IncidentId;
 
 /// How long that is waited for. It takes far less, unless the worker has just been taken over.
 pub(super) const WAIT: Duration = Duration::from_secs(30);
-/// Keys that are remembered; beyond it every key may be one of them.
+/// Who asks again within this is not made to wait again.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+/// Keys that are remembered; beyond it the oldest go.
 const KEYS_MAX: usize = 10_000;
 
 /// Times are those of the monotonic clock, from the start of the process on.
@@ -41,7 +43,8 @@ impl Recent {
 
     /// How long what is not there yet may be on its way. Where others may have raised it, from when it is first asked for.
     pub(super) fn left(&mut self, key: &str, others_may: bool, now: Duration) -> Option<Duration> {
-        let until = match self.keys.get(key) {
+        let known = self.keys.get(key).filter(|(at, _)| now < *at + FORGOTTEN);
+        let until = match known {
             Some((at, _)) => *at + WAIT,
             None if others_may => {
                 self.hear(key, None, now);
@@ -55,22 +58,28 @@ impl Recent {
     fn hear(&mut self, key: &str, id: Option<&IncidentId>, now: Duration) {
         if let Some((at, known)) = self.keys.get_mut(key) {
             // Said again while it is waited for, it does not begin anew.
-            if id.is_some() && (known.as_ref() != id || now >= *at + WAIT) {
+            if now >= *at + FORGOTTEN || id.is_some() && (known.as_ref() != id || now >= *at + WAIT) {
                 (*at, *known) = (now, id.cloned());
             }
             return;
         }
         if self.keys.len() >= self.keys_max {
-            // What was waited for is known for a while more, so that who asks again is not made to wait again.
-            self.keys.retain(|_, (at, _)| now < *at + 2 * WAIT);
+            self.keys.retain(|_, (at, _)| now < *at + FORGOTTEN);
         }
-        if self.keys.len() < self.keys_max {
-            self.keys.insert(key.to_owned(), (now, id.cloned()));
-        } else {
-            let most = self.keys_max;
-            tracing::warn!(most, "more was raised than is remembered: what ends in the next seconds waits");
-            self.unsure_until = now + WAIT;
+        if self.keys.len() >= self.keys_max {
+            let oldest = self.keys.iter().min_by_key(|(_, (at, _))| *at);
+            let Some((oldest, at)) = oldest.map(|(key, (at, _))| (key.clone(), *at)) else { return };
+            self.keys.remove(&oldest);
+            if now < at + WAIT {
+                let most = self.keys_max;
+                tracing::warn!(
+                    most,
+                    "more was raised than is remembered: what ends in the next seconds waits"
+                );
+                self.unsure_until = self.unsure_until.max(at + WAIT);
+            }
         }
+        self.keys.insert(key.to_owned(), (now, id.cloned()));
     }
 }
 
@@ -105,15 +114,26 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_comes_back_much_later_is_waited_for_again() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.left("a", true, 40 * S), Some(WAIT));
+        assert_eq!(recent.left("a", true, 600 * S), None);
+        assert_eq!(recent.left("a", true, 640 * S), Some(WAIT), "it may have been raised anew");
+        assert_eq!(recent.left("a", true, 670 * S), None);
+    }
+
+    #[test]
     fn what_is_not_remembered_may_be_any() {
         let mut recent = Recent { keys_max: 2, ..Recent::default() };
         let id = IncidentId::of(&[b"a"]);
-        for key in ["a", "b", "c"] {
-            recent.raised(key, &id, 40 * S);
+        for (key, at) in [("a", 40), ("b", 41), ("c", 42)] {
+            recent.raised(key, &id, at * S);
         }
-        assert_eq!((recent.keys.len(), recent.left("c", false, 50 * S)), (2, Some(20 * S)));
-        recent.raised("d", &id, 100 * S);
-        assert_eq!(recent.keys.len(), 1, "the others are long there");
-        assert_eq!(recent.left("c", false, 100 * S), None);
+        assert_eq!(recent.keys.keys().collect::<Vec<_>>(), ["b", "c"], "the oldest goes");
+        assert_eq!(recent.left("a", false, 50 * S), Some(20 * S), "as long as it might be on its way");
+        assert_eq!(recent.left("a", false, 70 * S), None);
+        // Asked for again and again, what others may have raised waits once, however full it is.
+        assert_eq!(recent.left("d", true, 100 * S), Some(WAIT));
+        assert_eq!(recent.left("d", true, 130 * S), None);
     }
 }
