@@ -137,9 +137,10 @@ pub struct ExpectConfig {
     /// `person:NAME`, a page at each place where they are reached, or `receiver/target`, one page.
     #[serde(default)]
     pub to: Vec<String>,
-    /// Who is told by `stakeholders.toml`, in the same words. A test that says nothing of them does not look at them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<String>,
+    /// Who is told by `stakeholders.toml`, in the same words; none, if it is empty. A test that says nothing of them does not
+    /// look at them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Vec<String>>,
     /// Name of the incident that it is about; any, without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
@@ -231,7 +232,10 @@ pub fn run(policy: &Arc<Policy>, test: &TrialConfig) -> Result<Verdict, BadTrial
     let opens = cast.opens().map(|(after_s, i)| (after_s, Event::Opens(i)));
     let then = test.then.iter().enumerate().map(|(i, then)| (then.after_s, Event::Then(i, then)));
     let mut events: Vec<(u32, Event<'_>)> = opens.chain(then).collect();
-    events.retain(|(after_s, _)| *after_s <= until_s);
+    if let Some((after_s, event)) = events.iter().find(|(after_s, _)| *after_s > until_s) {
+        let (key, nth) = event.place();
+        return Err(bad(key, format!("after_s = {after_s} is beyond until_s = {until_s}")).nth(nth));
+    }
     // What opens then does so before anything happens to it.
     events.sort_by_key(|(after_s, _)| *after_s);
     let mut rehearsal = Rehearsal::new(Arc::clone(policy), from);
@@ -256,6 +260,17 @@ pub fn run(policy: &Arc<Policy>, test: &TrialConfig) -> Result<Verdict, BadTrial
 enum Event<'a> {
     Opens(usize),
     Then(usize, &'a ThenConfig),
+}
+
+impl Event<'_> {
+    /// The list that it stands in, and where.
+    const fn place(self) -> (&'static str, usize) {
+        match self {
+            // The first one opens with the test.
+            Self::Opens(i) => ("also", i.saturating_sub(1)),
+            Self::Then(i, _) => ("then", i),
+        }
+    }
 }
 
 fn from(policy: &Policy, test: &TrialConfig) -> Result<Timestamp, BadTrial> {

@@ -99,11 +99,11 @@ pub(super) fn over<L: Log>(
     if ended || here.views.answer_to(&command_id).is_some() {
         return Ok(CommandReceipt { command_id, incident_id, repeated: true });
     }
-    if !is_open && !is_taken_in(here, &incident_id, now.wall)? {
-        let left = recent(here).left(key, partitions < of, now.mono);
-        if let Some(left) = left {
-            return Err(BackendError::TooSoon { retry_after_s: left.as_secs().min(AGAIN_S) });
-        }
+    let left = if is_open { None } else { recent(here).left(key, partitions < of, now.mono) };
+    if let Some(left) = left
+        && !is_taken_in(here, &incident_id, now.wall)?
+    {
+        return Err(BackendError::TooSoon { retry_after_s: left.as_secs().min(AGAIN_S) });
     }
     write(here, (command_id, incident_id), was.principal, Action::Clear { reason: Some(reason) })
 }

@@ -65,7 +65,7 @@ impl<'a> Wanted<'a> {
         let of = of.as_deref().map(|name| cast.id(name, "expect")).transpose()?;
         let ids = |names: &'a Vec<String>| names.iter().map(|name| cast.id(name, "expect")).collect();
         let with: Option<BTreeSet<_>> = with.as_ref().map(ids).transpose()?;
-        let both = to.iter().map(|text| (text, true)).chain(told.iter().map(|text| (text, false)));
+        let both = to.iter().map(|text| (text, true)).chain(told.iter().flatten().map(|text| (text, false)));
         let wanted = both.map(|(text, calls)| {
             let whom = Whom::of(policy, text).ok_or_else(|| {
                 let why = format!("{text:?} is neither `person:NAME` of people.toml nor `receiver/target`");
@@ -175,7 +175,7 @@ pub(super) fn compare(
     wanted.sort_by_key(Wanted::rank);
 
     // A test that says nothing of who is told does not look at them.
-    let asks_of_told = test.expect.iter().any(|expect| !expect.told.is_empty());
+    let asks_of_told = test.expect.iter().any(|expect| expect.told.is_some());
     let asked = |s: &&Sent| s.page.kind == PageKind::Trigger && (s.page.calls() || asks_of_told);
     let seconds = |at: Timestamp| u32::try_from(at.since_ms(from) / 1000).unwrap_or(u32::MAX);
     let came = sent.iter().filter(asked);

@@ -158,6 +158,10 @@ fn what_is_wrong_with_a_test_is_named() {
         ),
         (format!("{right}expect = [{{ after_s = 0, to = [\"ada\"] }}]"), "expect: \"ada\" is neither"),
         (format!("{right}until_s = 9999999"), "until_s: 9999999 s, and the most is"),
+        (
+            format!("{right}until_s = 5\nthen = [{{ after_s = 6, note = \"ada\" }}]"),
+            "then: after_s = 6 is beyond until_s = 5",
+        ),
     ] {
         assert!(verdict(&text).expect_err("refused").to_string().starts_with(want), "{want}");
     }
@@ -166,6 +170,33 @@ fn what_is_wrong_with_a_test_is_named() {
     ));
     let why = check(&twice.expect("it is TOML").test).expect_err("refused").to_string();
     assert_eq!(why, "name: \"a\" is the name of another test");
+}
+
+/// Who is only told is looked at where a test names them, if it names nobody too.
+#[test]
+fn a_test_that_tells_nobody_says_so() {
+    let bundle = BUNDLE.to_owned()
+        + r#"
+        [stakeholders]
+        audiences = ["engineer"]
+        tell.sev1.engineer = { to = ["board/all"] }
+        tell.sev2.engineer = { to = ["board/all"] }
+        tell.sev3.engineer = { nobody = "tickets" }
+        tell.sev4.engineer = { nobody = "for the record" }
+        "#;
+    let bundle: Bundle = toml::from_str(&bundle).expect("it is TOML");
+    let receivers = ["pager", "phone", "board"].map(String::from).into();
+    let policy = Policy::new(bundle, &receivers).expect("it is right");
+    let unexpected = |told: &str| {
+        let text = format!(
+            "at = \"2026-03-07 03:00\"\nincident = {{ severity = \"sev2\" }}\n\
+             expect = [{{ after_s = 0, to = [\"person:ada\"]{told} }}]"
+        );
+        verdict_under(policy.clone(), &text).expect("it is right").unexpected
+    };
+    assert_eq!(unexpected(""), []);
+    assert_eq!(unexpected(", told = [\"board/all\"]"), []);
+    assert_eq!(unexpected(", told = []"), [(0, "board/all (told)".to_owned())]);
 }
 
 #[test]
