@@ -264,9 +264,7 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
         });
         without.push(clock.now().mono - killed.mono);
     }
-    wait::until("the hand-over is over, and some are called after it", || {
-        (clock.now().wall > handover.plus_ms(10_000)).then_some(())
-    });
+    until_some_are_called_after(handover, clock);
     let written = flood.end();
     wait::until("every page has left", || none_under_way(&log, &namespace).then_some(()));
     let all = || [hook.shown(), plain.shown()].concat();
@@ -295,6 +293,10 @@ fn a_flood_and_a_killer_lose_no_page_and_double_none() {
     report(written, &at_places, without, [repeats(&hook), elsewhere, under_way], quiet, folded);
     println!("{covered} of them had something upstream, and paged when that was over");
     println!("{} pages to who was on call before the hand-over, {} after it", handed_over[1], handed_over[0]);
+}
+
+fn until_some_are_called_after(handover: Timestamp, clock: Clock) {
+    wait::until("it is handed over", || (clock.now().wall > handover.plus_ms(10_000)).then_some(()));
 }
 
 fn assert_none_lost(written: u64, called: &BTreeSet<String>) {
