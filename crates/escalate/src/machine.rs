@@ -14,7 +14,7 @@ use crate::effect::{Effect, Input, Loaded};
 use crate::fold::Windows;
 use crate::index::Index;
 use crate::mutant::{self, Mutant};
-use crate::own::{INCIDENTS, Own, TIMERS};
+use crate::own::{INCIDENTS, Own};
 use crate::pace::Pace;
 use crate::policy::Policy;
 use crate::shelf::{Seen, Shelf};
@@ -41,9 +41,6 @@ pub(crate) use telling::Told;
 
 /// Incidents taken on by one tick; what is left is due at once again.
 const TICK_MAX: usize = 1000;
-
-/// A timer that fires so much later than it was due shows that the worker stood still.
-const STOOD_STILL_MS: i64 = 30_000;
 
 /// Room beyond `incidents_max` for tocsin's own incidents, one of which says that it was reached.
 const OWN_RESERVE: usize = 64;
@@ -343,22 +340,6 @@ impl Machine {
         }
         self.end_silences();
         self.desk.checkpoint_if_due();
-    }
-
-    /// A worker that stood still pages late; somebody should know why. What was due before it began is its predecessor's.
-    fn notice_late_timers(&mut self) {
-        let Some((at, started)) = self.index.timers.first().map(|(at, _)| *at).zip(self.desk.started_at)
-        else {
-            return;
-        };
-        let late_ms = self.desk.now.since_ms(at);
-        let (what, part) = (TIMERS.to_owned(), TIMERS.to_owned());
-        if at > started && late_ms >= STOOD_STILL_MS {
-            let why = format!("a timer fired {} s after it was due", late_ms / 1_000);
-            self.desk.health.push(Health::Broken { what, part, why });
-        } else if late_ms < STOOD_STILL_MS && self.own.contains_key(TIMERS) {
-            self.desk.health.push(Health::Fine { what, part });
-        }
     }
 
     /// A new owner: what was on its way may still be, and bundles that are gone are replaced.

@@ -9,7 +9,7 @@ use super::Machine;
 use crate::desk::{Desk, Health};
 use crate::effect::Effect;
 use crate::life::Stage;
-use crate::own::{INCIDENTS, Own};
+use crate::own::{INCIDENTS, Own, TIMERS};
 use crate::store;
 
 /// Within this time of clearing, the same trouble is the same incident in a later generation.
@@ -18,7 +18,26 @@ const REOPEN_MS: i64 = 3_600_000;
 /// Most parts remembered as broken; while more are, the incident clears too early rather than never.
 const PARTS_MAX: usize = 100;
 
+/// A timer that fires so much later than it was due shows that the worker stood still.
+const STOOD_STILL_MS: i64 = 30_000;
+
 impl Machine {
+    /// A worker that stood still pages late; somebody should know why. What was due before it began is its predecessor's.
+    pub(super) fn notice_late_timers(&mut self) {
+        let Some((at, started)) = self.index.timers.first().map(|(at, _)| *at).zip(self.desk.started_at)
+        else {
+            return;
+        };
+        let late_ms = self.desk.now.since_ms(at);
+        let (what, part) = (TIMERS.to_owned(), TIMERS.to_owned());
+        if at > started && late_ms >= STOOD_STILL_MS {
+            let why = format!("a timer fired {} s after it was due", late_ms / 1_000);
+            self.desk.health.push(Health::Broken { what, part, why });
+        } else if late_ms < STOOD_STILL_MS && self.own.contains_key(TIMERS) {
+            self.desk.health.push(Health::Fine { what, part });
+        }
+    }
+
     /// Opens and clears tocsin's own incidents by what was seen while the input was taken in.
     pub(crate) fn health(&mut self) {
         let desk = &mut self.desk;
