@@ -140,7 +140,7 @@ fn what_cannot_keep_up_falls_behind_and_comes_up_again() {
     let most_mb = memory.most_mb();
     println!("{behind} of {records} records behind; {calm_mb} MB of memory before, at most {most_mb} MB");
     assert!(most_mb < calm_mb + GROWTH_MAX_MB, "{calm_mb} MB, and then {most_mb} MB");
-    assert!(behind * 4.0 > records as f64, "it keeps up: {behind} of {records} are not read");
+    assert!(behind * 8.0 > records as f64, "it keeps up: {behind} of {records} are not read");
 
     let memory = Memory::watch(process.pid());
     cluster.hang();
