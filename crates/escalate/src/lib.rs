@@ -44,7 +44,7 @@ pub use counts::{Counters, Counts};
 pub use effect::{Effect, Input, Loaded};
 pub use fold::{ReadBy, Readers};
 pub use life::{Decision, Event, Signal, Stage};
-pub use machine::Machine;
+pub use machine::{Machine, kept_subject, kept_title};
 pub use mutes::{SilenceView, mutes, silences};
 pub use pace::Rates;
 pub use paging::{NextStep, Paging};

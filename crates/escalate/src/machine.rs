@@ -36,6 +36,7 @@ mod why;
 pub(crate) use acts::around;
 pub(crate) use folding::{Folds, Parted};
 pub(crate) use raise::said;
+pub use raise::{kept_subject, kept_title};
 pub(crate) use signal::schedule;
 pub(crate) use telling::Told;
 

@@ -3,6 +3,9 @@
 
 extern crate tocsin_runtime as runtime;
 
+#[path = "support/settings.rs"]
+mod settings;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -23,7 +26,6 @@ use runtime::settings::{Settings, Stepped};
 use runtime::topics::{Partitions, owned};
 use runtime::views::Views;
 use wire::page::Page;
-use wire::topic::Topics;
 use wire::{IncidentId, Timestamp};
 
 /// Not a multiple of anything that the loops do from time to time.
@@ -32,18 +34,7 @@ const HOLD_MAX: Duration = Duration::from_millis(31_370);
 const START: i64 = 1_780_000_000_000;
 
 fn settings() -> Settings {
-    Settings {
-        namespace: "default".into(),
-        instance: "test".into(),
-        topics: Arc::new(Topics::of("default")),
-        judge_partitions: 1,
-        escalate_partitions: 1,
-        collect_partitions: 1,
-        commit_every: COMMIT_EVERY,
-        progress_every: Duration::from_secs(60),
-        idle: Duration::from_secs(3600),
-        hold_max: HOLD_MAX,
-    }
+    settings::settings(COMMIT_EVERY, HOLD_MAX)
 }
 
 fn log() -> EmbeddedLog {

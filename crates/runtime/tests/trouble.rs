@@ -5,6 +5,8 @@ extern crate tocsin_runtime as runtime;
 
 #[path = "support/deaf.rs"]
 mod deaf;
+#[path = "support/settings.rs"]
+mod settings;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -25,7 +27,6 @@ use runtime::log::{EmbeddedLog, Isolation, Log, LogError, NewRecord, TopicPartit
 use runtime::settings::Settings;
 use runtime::topics::{Partitions, owned};
 use runtime::views::Views;
-use wire::topic::Topics;
 use wire::{Incident, Timestamp};
 
 const HOLD_MAX: Duration = Duration::from_secs(40);
@@ -43,18 +44,7 @@ struct Pipeline {
 }
 
 fn settings() -> Settings {
-    Settings {
-        namespace: "default".into(),
-        instance: "test".into(),
-        topics: Arc::new(Topics::of("default")),
-        judge_partitions: 1,
-        escalate_partitions: 1,
-        collect_partitions: 1,
-        commit_every: Duration::from_secs(1),
-        progress_every: Duration::from_secs(60),
-        idle: Duration::from_secs(3600),
-        hold_max: HOLD_MAX,
-    }
+    settings::settings(Duration::from_secs(1), HOLD_MAX)
 }
 
 impl Pipeline {

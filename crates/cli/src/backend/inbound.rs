@@ -11,16 +11,13 @@ use runtime::shown::Shown;
 use runtime::views::Views;
 use serde_json::Value;
 use wire::command::{Action, Command, Principal, Raised};
-use wire::{AlertKey, CommandId, Incident, IncidentId, Source, Subject, Timestamp};
+use wire::{AlertKey, CommandId, Incident, IncidentId, Source, Timestamp};
 
 use super::{Backend, elsewhere, unavailable};
 pub(super) use recent::Recent;
 
 /// Most incidents among which an alert is looked for: some two seconds.
 const LOOKED_MAX: usize = 100_000;
-/// As much of a title and of a name as an incident keeps, in bytes.
-const TITLE_BYTES_MAX: usize = 300;
-const NAME_BYTES_MAX: usize = 200;
 /// From when it is on the open topic the escalation worker has it too, or is about to.
 const TAKEN_IN_MS: i64 = 2_000;
 /// How long who ends something too soon is asked to wait.
@@ -142,7 +139,7 @@ pub(super) fn write<L: Log>(
 /// The open incident that raising this would repeat.
 fn same<L: Log>(here: &Backend<L>, key: Option<&str>, new: &NewIncident) -> Option<IncidentId> {
     let namespace = &here.settings.namespace;
-    let subject = kept_subject(&new.subject).to_string();
+    let subject = escalate::kept_subject(&new.subject).to_string();
     let is_same = |id: &IncidentId, shown: &Shown| {
         shown.is_open
             && (shown.source, shown.family) == (new.source, new.family)
@@ -163,22 +160,7 @@ fn repeats(new: &NewIncident, shown: &Shown) -> bool {
     // `sev1` is the least.
     (new.drill || new.source == Source::Drill) == shown.drill
         && new.severity >= shown.severity
-        && (new.source != Source::Human
-            || shown.title() == kept(&wire::text::printable(&new.title), TITLE_BYTES_MAX))
-}
-
-fn kept(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
-}
-
-fn kept_subject(said: &Subject) -> Subject {
-    let name = |text: &str| kept(text, NAME_BYTES_MAX).to_owned();
-    Subject {
-        kind: said.kind,
-        name: name(&said.name),
-        version: said.version.as_deref().map(name),
-        segment: said.segment.as_deref().map(name),
-    }
+        && (new.source != Source::Human || shown.title() == escalate::kept_title(&new.title))
 }
 
 /// As [`Incident::id_of`], by another system's key in place of subject and family: two alerts about one model are two.

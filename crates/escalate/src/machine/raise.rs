@@ -102,16 +102,29 @@ pub(crate) fn said(statistic: String, at: Timestamp) -> Evidence {
     }
 }
 
+/// As much of a title as an incident keeps of what is said.
+#[must_use]
+pub fn kept_title(said: &str) -> String {
+    cut(&wire::text::printable(said), TITLE_MAX).to_owned()
+}
+
+/// As much of the names of a subject as an incident keeps of what is said.
+#[must_use]
+pub fn kept_subject(said: &Subject) -> Subject {
+    Subject {
+        kind: said.kind,
+        name: short(&said.name),
+        version: said.version.as_deref().map(short),
+        segment: said.segment.as_deref().map(short),
+    }
+}
+
+fn short(name: &str) -> String {
+    cut(name, NAME_MAX).to_owned()
+}
+
 fn incident(desk: &Desk, incident_id: IncidentId, by: &str, raised: Raised) -> Incident {
     let Raised { source, severity, family, subject, title, owner, opened_at, drill } = raised;
-    let short = |text: &str| cut(text, NAME_MAX).to_owned();
-    let Subject { kind, name, version, segment } = subject;
-    let subject = Subject {
-        kind,
-        name: short(&name),
-        version: version.as_deref().map(short),
-        segment: segment.as_deref().map(short),
-    };
     Incident {
         incident_id,
         generation: 1,
@@ -121,10 +134,10 @@ fn incident(desk: &Desk, incident_id: IncidentId, by: &str, raised: Raised) -> I
         source,
         severity,
         family,
-        subject,
+        subject: kept_subject(&subject),
         opened_at,
         changed_at: opened_at,
-        title: cut(&wire::text::printable(&title), TITLE_MAX).to_owned(),
+        title: kept_title(&title),
         evidence: said(format!("said by {source}"), opened_at),
         context: Context {
             owner: owner.as_deref().map(short),

@@ -39,7 +39,10 @@ const BUNDLE: &str = r#"
 "#;
 
 fn policy() -> Policy {
-    let bundle: Bundle = toml::from_str(BUNDLE).expect("it is TOML");
+    policy_of(toml::from_str(BUNDLE).expect("it is TOML"))
+}
+
+fn policy_of(bundle: Bundle) -> Policy {
     let receivers = ["pager", "phone", "board"].map(String::from).into();
     Policy::new(bundle, &receivers).expect("it is right")
 }
@@ -184,9 +187,7 @@ fn a_test_that_tells_nobody_says_so() {
         tell.sev3.engineer = { nobody = "tickets" }
         tell.sev4.engineer = { nobody = "for the record" }
         "#;
-    let bundle: Bundle = toml::from_str(&bundle).expect("it is TOML");
-    let receivers = ["pager", "phone", "board"].map(String::from).into();
-    let policy = Policy::new(bundle, &receivers).expect("it is right");
+    let policy = policy_of(toml::from_str(&bundle).expect("it is TOML"));
     let unexpected = |told: &str| {
         let text = format!(
             "at = \"2026-03-07 03:00\"\nincident = {{ severity = \"sev2\" }}\n\
@@ -246,9 +247,7 @@ fn what_comes_at_other_times_of_a_second_comes_in_order() {
     let all: Vec<String> = (1..=20).map(|n| format!("board/{n:02}")).collect();
     let tickets = bundle.policy.get_mut("tickets").expect("a policy");
     tickets.steps[0].targets.clone_from(&all);
-    let receivers = ["pager", "phone", "board"].map(String::from).into();
-    let policy = Policy::new(bundle, &receivers).expect("it is right");
-    let policy = policy.with_rates([("board".to_owned(), 228)].into());
+    let policy = policy_of(bundle).with_rates([("board".to_owned(), 228)].into());
     let verdict = |lines: [&[String]; 2]| {
         let lines = lines.map(|to| format!("{{ after_s = 0, to = {to:?} }}")).join(", ");
         let text =
