@@ -92,7 +92,7 @@ fn lag(process: &Process) -> f64 {
 fn what_cannot_keep_up_falls_behind_and_comes_up_again() {
     let Some(port) = env("TOCSIN_TEST_ENDING_PORT") else {
         return not_tested(
-            "a slow core and a broker that hangs: TOCSIN_TEST_ENDING_PORT=29692, where it starts one",
+            "a slow core and a Kafka that hangs: TOCSIN_TEST_ENDING_PORT=29692, where it starts one",
         );
     };
     let cluster = Cluster::start(1, port.parse().expect("a port"));
