@@ -94,6 +94,8 @@ pub(crate) enum Command {
     Assign(AssignArgs),
     /// Say that an incident is the same trouble as another one, which is worked on in its place
     Merge(MergeArgs),
+    /// Let an incident follow the response bundle that is in force, in place of the one that it opened with
+    Repin(RepinArgs),
     /// Follow incidents, pages and answers as they happen
     Tail(TailArgs),
     /// List the records that could not be read, and why
@@ -570,6 +572,14 @@ pub(crate) struct MergeArgs {
     /// The incident that is worked on
     #[arg(long)]
     pub into: String,
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepinArgs {
+    #[command(flatten)]
+    pub id: IdArgs,
     #[arg(long)]
     pub reason: Option<String>,
 }

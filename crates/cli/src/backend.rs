@@ -61,7 +61,6 @@ pub(crate) struct Backend<L: Log> {
     metrics: PrometheusHandle,
     clock: Clock,
     tail: tail::Tail,
-    recent: Mutex<inbound::Recent>,
     followed: Mutex<elsewhere::Followed>,
 }
 
@@ -94,7 +93,6 @@ impl<L: Log> Backend<L> {
             metrics,
             clock,
             tail,
-            recent: Mutex::default(),
             followed: Mutex::default(),
         }
     }

@@ -96,6 +96,7 @@ fn dispatch(cli: Cli, out: &Out) -> Result<(), Failure> {
         Command::Silence(command) => silence::run(&command, global, out),
         Command::Assign(args) => remote::assign(&args, global, out),
         Command::Merge(args) => remote::merge(&args, global, out),
+        Command::Repin(args) => remote::repin(&args, global, out),
         Command::Tail(args) => remote::tail(&args, global, out),
         Command::Deadletters(args) => letters::list(&args, global, out),
         Command::Audit(AuditCommand::Verify(args)) => audited::verify(&args, global, out),

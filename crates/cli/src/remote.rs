@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args::{
     AckArgs, AssignArgs, ClearArgs, CloseArgs, DeclareArgs, Global, IdArgs, IncidentsArgs, MergeArgs,
-    NoteArgs, ResolveArgs, SnoozeArgs, TailArgs,
+    NoteArgs, RepinArgs, ResolveArgs, SnoozeArgs, TailArgs,
 };
 use crate::client::{Client, query_value};
 use crate::demo::screen;
@@ -233,6 +233,12 @@ pub(crate) fn assign(args: &AssignArgs, global: &Global, out: &Out) -> Result<()
 /// As [`ack`].
 pub(crate) fn merge(args: &MergeArgs, global: &Global, out: &Out) -> Result<(), Failure> {
     command(&args.id.id, "merge", &json!({"into": args.into, "reason": args.reason}), global, out)
+}
+
+/// # Errors
+/// As [`ack`].
+pub(crate) fn repin(args: &RepinArgs, global: &Global, out: &Out) -> Result<(), Failure> {
+    command(&args.id.id, "repin", &json!({"reason": args.reason}), global, out)
 }
 
 /// # Errors

@@ -58,6 +58,8 @@ pub enum Event {
     Snooze,
     Assign,
     Merge,
+    /// Follow the bundle that is in force.
+    Repin,
 }
 
 /// What to do about it.
@@ -91,6 +93,8 @@ pub enum Decision {
     Snooze,
     /// Whoever held it holds it no longer; somebody is paged by name, and if they do not take it as `PageAnew`.
     Assign,
+    /// It follows the bundle in force from now on; where somebody is being paged, as `PageAnew`.
+    Repin,
     /// Nothing changes, and the person is told why.
     Refuse(&'static str),
 }
@@ -152,6 +156,7 @@ const fn open(signal: Signal, event: Event) -> Decision {
         (E::Resolve, S::Open | S::Cleared) => D::Resolve,
         (E::Close, S::Open | S::Cleared) => D::Refuse("it is open: resolve it first"),
         (E::Note, S::Open | S::Cleared) => D::Note,
+        (E::Repin, S::Open | S::Cleared) => D::Repin,
         (E::WaitOver, S::Open | S::Cleared) => D::PageAnew,
         (E::Snooze, S::Open | S::Cleared) => D::Snooze,
         (E::Assign, S::Open | S::Cleared) => D::Assign,
@@ -187,6 +192,7 @@ const fn acknowledged(signal: Signal, event: Event) -> Decision {
         (E::Resolve, S::Open | S::Cleared) => D::Resolve,
         (E::Close, S::Open | S::Cleared) => D::Refuse("it is acknowledged: resolve it first"),
         (E::Note, S::Open | S::Cleared) => D::Note,
+        (E::Repin, S::Open | S::Cleared) => D::Repin,
         (E::Refreshed | E::Eased | E::Worsened | E::BecamePage, S::Cleared)
         | (E::Returned, S::Open)
         | (E::StepDue | E::WaitOver, S::Open | S::Cleared) => D::Ignore,
@@ -212,6 +218,7 @@ const fn mitigated(signal: Signal, event: Event) -> Decision {
         (E::Resolve, S::Open | S::Cleared) => D::Resolve,
         (E::Close, S::Open | S::Cleared) => D::Refuse("it is mitigated: resolve it first"),
         (E::Note, S::Open | S::Cleared) => D::Note,
+        (E::Repin, S::Open | S::Cleared) => D::Repin,
         (E::Snooze, S::Open | S::Cleared) => {
             D::Refuse("it is mitigated, and nobody is paged: mitigate it again to hold it for longer")
         }
@@ -238,6 +245,7 @@ const fn resolved(signal: Signal, event: Event) -> Decision {
         ) => D::Refuse("it is resolved already"),
         (E::Close, S::Open | S::Cleared) => D::Close,
         (E::Note, S::Open | S::Cleared) => D::Note,
+        (E::Repin, S::Open | S::Cleared) => D::Repin,
         (E::Refreshed | E::Eased | E::Worsened | E::BecamePage, S::Cleared)
         | (E::Returned, S::Open)
         | (E::StepDue | E::HoldExpired | E::ResponseDue | E::WaitOver, S::Open | S::Cleared) => D::Ignore,
@@ -257,6 +265,7 @@ const fn closed(signal: Signal, event: Event) -> Decision {
             S::Open | S::Cleared,
         ) => D::Refuse("it is closed already"),
         (E::Note, S::Open | S::Cleared) => D::Note,
+        (E::Repin, S::Open | S::Cleared) => D::Repin,
         (E::Refreshed | E::Eased | E::Worsened | E::BecamePage, S::Cleared)
         | (E::Returned, S::Open)
         | (E::StepDue | E::HoldExpired | E::ResponseDue | E::WaitOver, S::Open | S::Cleared) => D::Ignore,

@@ -168,7 +168,10 @@ impl Machine {
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
         self.desk.now = now;
         match input {
-            Input::Incident(incident) => self.incident(*incident),
+            Input::Incident(incident) => {
+                self.desk.count.incidents += 1;
+                self.incident(*incident);
+            }
             Input::Command(command) => self.command(command),
             Input::Forget(forget) => self.forget_person(*forget),
             Input::Silence(command) => self.silence(*command),
@@ -209,7 +212,6 @@ impl Machine {
 
     fn incident(&mut self, mut incident: Incident) {
         signal::make_finite(&mut incident);
-        self.desk.count.incidents += 1;
         let id = incident.incident_id.clone();
         if let Some(known) = self.incidents.get(&id) {
             let last = &known.incident;

@@ -102,8 +102,7 @@ fn read(headers: &HeaderMap, body: &Bytes) -> Result<Sent, Problem> {
     Ok(sent)
 }
 
-/// Takes one after the other. What may work later ends it: Alertmanager sends all of them again. What ends too soon holds
-/// up no other.
+/// Takes one after the other. What may work later ends it: Alertmanager sends all of them again.
 fn take(backend: &dyn Backend, principal: &Principal, sent: Sent) -> Result<Taken, BackendError> {
     let mut taken = Taken { truncated: sent.truncated.unwrap_or(0), ..Taken::default() };
     if taken.truncated > 0 {
@@ -112,7 +111,6 @@ fn take(backend: &dyn Backend, principal: &Principal, sent: Sent) -> Result<Take
             "Alertmanager left alerts out of a webhook, and nobody is paged about them: raise or remove max_alerts in its webhook_configs"
         );
     }
-    let mut too_soon = None;
     for (line, alert) in (1..).zip(sent.alerts) {
         let done = match alert::read(alert, principal) {
             Ok(Read { key, new, over: None }) => backend.import(&key, new).map(|r| (r, &mut taken.raised)),
@@ -127,12 +125,11 @@ fn take(backend: &dyn Backend, principal: &Principal, sent: Sent) -> Result<Take
             Err(error @ (BackendError::Invalid(_) | BackendError::NotFound { .. })) => {
                 taken.refuse(line, error.to_string());
             }
-            Err(error @ BackendError::TooSoon { .. }) => too_soon = Some(error),
             Err(error) => return Err(error),
         }
     }
     taken.count(backend);
-    too_soon.map_or(Ok(taken), Err)
+    Ok(taken)
 }
 
 impl Taken {

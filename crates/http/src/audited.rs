@@ -91,6 +91,7 @@ impl Accessed {
             | Endpoint::Snooze
             | Endpoint::Assign
             | Endpoint::Merge
+            | Endpoint::Repin
             | Endpoint::Why
             | Endpoint::SilencePreview
             | Endpoint::SilenceMake

@@ -46,8 +46,7 @@ pub trait Backend: Send + Sync + 'static {
     /// As [`raise`](Self::raise), of what another system knows by this key: the same key is the same incident while it is
     /// open, and another key is another, though it be about the same subject. One key has one family and one subject.
     fn import(&self, key: &str, new: NewIncident) -> Result<CommandReceipt, BackendError>;
-    /// Says that what was imported so is over: `was` as it was imported. Returns once that is durable. Too soon while what
-    /// was raised is on its way: what ends nothing yet would be lost.
+    /// Says that what was imported so is over: `was` as it was imported. Returns once that is durable.
     fn over(&self, key: &str, was: NewIncident, reason: String) -> Result<CommandReceipt, BackendError>;
     /// The incident that an alert at a receiver is of, as [`incident`](Self::incident) shows it.
     fn alerted(&self, key: &AlertKey) -> Result<Value, BackendError>;
@@ -128,9 +127,6 @@ pub enum BackendError {
     /// Said of an alert that is over: what is open now is another.
     #[error("this is of an earlier alert: the incident came back since")]
     EarlierAlert,
-    /// What it is about was raised a moment ago, or may have been, and is not there yet.
-    #[error("the incident was raised a moment ago, or may have been, and is not there yet: say it again")]
-    TooSoon { retry_after_s: u64 },
     /// A fault of tocsin. Logged with the id of the request; the caller is told only that id.
     #[error("{0}")]
     Internal(String),

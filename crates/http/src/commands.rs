@@ -79,9 +79,10 @@ struct Merged {
     reason: Option<String>,
 }
 
+/// What needs no more than why.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Cleared {
+struct Reasoned {
     #[serde(default)]
     reason: Option<String>,
 }
@@ -179,7 +180,7 @@ pub(crate) async fn clear(
     Extension(auth): Extension<Auth>,
     request: Request,
 ) -> Result<Response, Problem> {
-    write(&shared, id, auth, request, |Cleared { reason }| {
+    write(&shared, id, auth, request, |Reasoned { reason }| {
         Ok(Action::Clear { reason: checked_option("reason", reason)? })
     })
     .await
@@ -252,6 +253,18 @@ pub(crate) async fn merge(
     write(&shared, id, auth, request, |Merged { into, reason }| {
         let into = wire::IncidentId::new(checked_id(into)?);
         Ok(Action::Merge { into, reason: checked_option("reason", reason)? })
+    })
+    .await
+}
+
+pub(crate) async fn repin(
+    State(shared): State<Shared>,
+    Path(id): Id,
+    Extension(auth): Extension<Auth>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(&shared, id, auth, request, |Reasoned { reason }| {
+        Ok(Action::Repin { reason: checked_option("reason", reason)? })
     })
     .await
 }

@@ -128,9 +128,6 @@ impl From<BackendError> for Problem {
             BackendError::EarlierAlert => {
                 Self::new(409, "earlier-alert", text).fix("answer the later message")
             }
-            BackendError::TooSoon { retry_after_s } => {
-                Self::new(503, "too-soon", text).retry_after(retry_after_s.max(1))
-            }
             BackendError::Internal(_) => {
                 tracing::error!(error = text, "a request failed");
                 Self::new(500, "internal", "tocsin made a mistake; its log says more under this request's id")

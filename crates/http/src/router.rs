@@ -44,6 +44,7 @@ fn handler(route: &Route) -> MethodRouter<Shared> {
         Endpoint::Snooze => on(method, commands::snooze),
         Endpoint::Assign => on(method, commands::assign),
         Endpoint::Merge => on(method, commands::merge),
+        Endpoint::Repin => on(method, commands::repin),
         Endpoint::Why => on(method, views::why),
         Endpoint::Silences => on(method, silences::list),
         Endpoint::SilencePreview => on(method, silences::preview),

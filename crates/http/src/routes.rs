@@ -58,6 +58,7 @@ pub enum Endpoint {
     Snooze,
     Assign,
     Merge,
+    Repin,
     Why,
     Silences,
     SilencePreview,
@@ -160,6 +161,12 @@ pub const ROUTES: &[Route] = &[
         RESPONDER,
         Endpoint::Merge,
         "Work on another incident in its place: {into, reason?}",
+    ),
+    post(
+        "/v1/incidents/{id}/repin",
+        RESPONDER,
+        Endpoint::Repin,
+        "Follow the response bundle in force from now on: {reason?}",
     ),
     get(
         "/v1/incidents/{id}/why",

@@ -139,4 +139,10 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// It follows the response bundle that is in force, in place of the one that it opened with. Where somebody is being
+    /// paged, the first step of that one pages now; whoever has it keeps it.
+    Repin {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
 }

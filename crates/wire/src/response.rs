@@ -52,4 +52,6 @@ pub enum ResponseChange {
     Resolved,
     Closed,
     Noted,
+    /// It follows the response bundle in force from now on.
+    Repinned,
 }

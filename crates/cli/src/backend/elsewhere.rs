@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http_api::{BackendError, CommandReceipt, NewCommand};
 use runtime::log::{Isolation, Log, Offset, Record, TopicPartition};
-use wire::{CommandId, Incident, IncidentId, Timestamp};
+use wire::{CommandId, Incident, IncidentId};
 
 use super::{Backend, inbound, unavailable};
 
@@ -23,13 +23,6 @@ pub(super) fn is_whole<L: Log>(here: &Backend<L>, id: &str) -> bool {
     here.views.shows_all_of(wire::partition::of_incident(&IncidentId::new(id), of))
 }
 
-/// The last word of an incident whose signal is open, whichever process works on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Open {
-    pub(super) generation: u32,
-    pub(super) written_at: Timestamp,
-}
-
 /// What the open topic has, by partition, as far as it was read: each question reads on from there.
 ///
 /// Bound: the incidents that are open.
@@ -41,14 +34,17 @@ struct Part {
     next: Offset,
     /// When it was last read, on the monotonic clock.
     read_at: Duration,
-    open: HashMap<IncidentId, Open>,
+    /// With the generation in which its signal is open.
+    open: HashMap<IncidentId, u32>,
 }
 
 /// What was not looked at for longer is read anew: that an incident ended may be compacted away by then.
 const READ_ANEW: Duration = Duration::from_secs(3600);
 
+/// The generation in which the signal of an incident is open, whichever process works on it.
+///
 /// Cost: the first question about a partition reads all that is open in it, others what was written since.
-pub(super) fn open<L: Log>(here: &Backend<L>, id: &IncidentId) -> Result<Option<Open>, BackendError> {
+pub(super) fn open<L: Log>(here: &Backend<L>, id: &IncidentId) -> Result<Option<u32>, BackendError> {
     let partition = wire::partition::of_incident(id, here.settings.escalate_partitions);
     let at = TopicPartition::new(here.settings.topics.open.as_str(), partition);
     let ends = here.log.ends(&at).map_err(unavailable)?;
@@ -67,10 +63,7 @@ pub(super) fn open<L: Log>(here: &Backend<L>, id: &IncidentId) -> Result<Option<
             let id = record.key.and_then(|key| std::str::from_utf8(key).ok()).map(IncidentId::new);
             let Some(id) = id else { return ControlFlow::Continue(()) };
             match record.value.and_then(|value| serde_json::from_slice::<Incident>(value).ok()) {
-                Some(Incident { generation, .. }) => {
-                    let written_at = Timestamp::from_ms(record.timestamp_ms).unwrap_or(Timestamp::EPOCH);
-                    open.insert(id, Open { generation, written_at });
-                }
+                Some(Incident { generation, .. }) => drop(open.insert(id, generation)),
                 None => drop(open.remove(&id)),
             }
             ControlFlow::Continue(())
@@ -89,7 +82,7 @@ pub(super) fn hand_on<L: Log>(
 ) -> Result<CommandReceipt, BackendError> {
     let NewCommand { command_id, incident, principal, action } = new;
     let incident_id = IncidentId::new(incident);
-    if open(here, &incident_id)?.is_some_and(|open| open.generation != generation) {
+    if open(here, &incident_id)?.is_some_and(|open| open != generation) {
         return Err(BackendError::EarlierAlert);
     }
     let command_id = command_id.unwrap_or_else(|| {

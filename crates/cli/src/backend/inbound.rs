@@ -1,8 +1,6 @@
 //! What other systems say: that something is wrong, that it is over, and what was done about a page of ours there.
 
-mod recent;
-
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use http_api::{BackendError, CommandReceipt, NewIncident};
 use runtime::log::Log;
@@ -13,15 +11,10 @@ use serde_json::Value;
 use wire::command::{Action, Command, Principal, Raised};
 use wire::{AlertKey, CommandId, Incident, IncidentId, Source, Timestamp};
 
-use super::{Backend, elsewhere, unavailable};
-pub(super) use recent::Recent;
+use super::{Backend, unavailable};
 
 /// Most incidents among which an alert is looked for: some two seconds.
 const LOOKED_MAX: usize = 100_000;
-/// From when it is on the open topic the escalation worker has it too, or is about to.
-const TAKEN_IN_MS: i64 = 2_000;
-/// How long who ends something too soon is asked to wait.
-const AGAIN_S: u64 = 5;
 
 pub(super) fn count(from: &'static str, outcome: &'static str, count: u64) {
     metrics::counter!(INBOUND, "from" => from, "outcome" => outcome).increment(count);
@@ -62,33 +55,25 @@ pub(super) fn raise<L: Log>(
     if key.is_some() && known() {
         return Ok(CommandReceipt { command_id, incident_id, repeated: true });
     }
-    if let Some(key) = key {
-        recent(here).raised(key, &incident_id, here.clock.now().mono);
-    }
     let raised = Raised { source, severity, family, subject, title, owner, opened_at, drill };
     write(here, (command_id, incident_id), principal, Action::Raise(Box::new(raised)))
 }
 
 /// Ends what was raised under a key.
 ///
-/// It is written also where no such incident is shown here, since it may be another process's: whoever works on its
-/// partition refuses what it does not know. So not while what was raised may be on its way there.
+/// It is written also where no such incident is shown here, since it may be another process's, or just raised: whoever works
+/// on its partition reads it after what raised it, and refuses what it does not know.
 pub(super) fn over<L: Log>(
     here: &Backend<L>,
     key: &str,
     was: NewIncident,
     reason: String,
 ) -> Result<CommandReceipt, BackendError> {
-    let [partitions, of] = here.here()?;
-    let now = here.clock.now();
+    here.here()?;
+    let named = || Some(id_of_key(&here.settings.namespace, was.source, key, was.opened_at?));
     let (incident_id, is_open) = match same(here, Some(key), &was) {
         Some(open) => (open, true),
-        None => {
-            let raised = recent(here).id(key, now.mono).cloned();
-            let named = || Some(id_of_key(&here.settings.namespace, was.source, key, was.opened_at?));
-            let id = raised.or_else(named).ok_or(BackendError::NotFound { what: "incident that is open" })?;
-            (id, false)
-        }
+        None => (named().ok_or(BackendError::NotFound { what: "incident that is open" })?, false),
     };
     let command_id =
         was.command_id.unwrap_or_else(|| CommandId::of(&[b"over", incident_id.as_str().as_bytes()]));
@@ -96,26 +81,7 @@ pub(super) fn over<L: Log>(
     if ended || here.views.answer_to(&command_id).is_some() {
         return Ok(CommandReceipt { command_id, incident_id, repeated: true });
     }
-    let left = if is_open { None } else { recent(here).left(key, partitions < of, now.mono) };
-    if let Some(left) = left
-        && !is_taken_in(here, &incident_id, now.wall)?
-    {
-        return Err(BackendError::TooSoon { retry_after_s: left.as_secs().min(AGAIN_S) });
-    }
     write(here, (command_id, incident_id), was.principal, Action::Clear { reason: Some(reason) })
-}
-
-/// Whether another process has an incident that is not shown here.
-fn is_taken_in<L: Log>(here: &Backend<L>, id: &IncidentId, now: Timestamp) -> Result<bool, BackendError> {
-    if elsewhere::is_whole(here, id.as_str()) {
-        return Ok(false);
-    }
-    let open = elsewhere::open(here, id)?;
-    Ok(open.is_some_and(|open| now.since_ms(open.written_at) >= TAKEN_IN_MS))
-}
-
-fn recent<L: Log>(here: &Backend<L>) -> MutexGuard<'_, Recent> {
-    here.recent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn write<L: Log>(

@@ -84,12 +84,11 @@ impl Process {
     }
 
     /// As whoever finds it does, in the past.
-    pub(super) fn is_open_on_the_log(&self, incident: &Incident, written_ms_ago: i64) {
+    pub(super) fn is_open_on_the_log(&self, incident: &Incident) {
         let topic = self.backend.settings.topics.open.as_str();
         let mut record = NewRecord::new(topic, serde_json::to_vec(incident).unwrap());
         record.partition = Some(wire::partition::of_incident(&incident.incident_id, 2));
         record.key = Some(incident.incident_id.as_str().as_bytes().to_vec());
-        record.timestamp_ms = Some(self.backend.now().as_ms() - written_ms_ago);
         self.backend.log.append(&[record]).unwrap();
     }
 }
@@ -189,7 +188,7 @@ fn a_command_is_handed_on_unless_it_was_said_of_an_earlier_alert() {
         let elsewhere = Incident { generation: 3, ..incident(1) };
         let receipt = process.backend.hand_on(acknowledge(&elsewhere), 3).unwrap();
         assert_eq!((receipt.command_id.as_str(), receipt.repeated), ("k-1", false));
-        process.is_open_on_the_log(&elsewhere, 0);
+        process.is_open_on_the_log(&elsewhere);
         process.backend.hand_on(acknowledge(&elsewhere), 3).unwrap();
         let earlier = process.backend.hand_on(acknowledge(&elsewhere), 2);
         assert!(matches!(earlier, Err(BackendError::EarlierAlert)), "{earlier:?}");
@@ -211,7 +210,7 @@ fn what_is_merged_need_not_be_in_one_process() {
             .command(NewCommand { action: Action::Merge { into, reason: None }, ..acknowledge(&here) })
     };
     assert!(matches!(merge(), Err(BackendError::Elsewhere { .. })));
-    process.is_open_on_the_log(&elsewhere, 0);
+    process.is_open_on_the_log(&elsewhere);
     merge().unwrap();
     assert_eq!(process.commands().len(), 1);
 }
@@ -330,42 +329,33 @@ fn alert(process: &Process, s: i64) -> NewIncident {
 }
 
 #[test]
-fn what_ends_before_it_is_there_is_said_again() {
+fn what_ends_is_written_after_what_raised_it_whoever_has_it() {
+    // Here and not shown yet, or at another process.
+    for works_on in [&[0, 1][..], &[0], &[1]] {
+        let process = Process::start(works_on);
+        let alert = alert(&process, -60);
+        let over = |was: &NewIncident| process.backend.over("f1", was.clone(), "resolved".into());
+        let raised = process.backend.import("f1", alert.clone()).unwrap().incident_id;
+        let receipt = over(&alert).unwrap();
+        assert_eq!((receipt.incident_id, receipt.repeated), (raised, false));
+        let written: Vec<Action> = process.commands().into_iter().map(|command| command.action).collect();
+        assert!(matches!(written[..], [Action::Raise(_), Action::Clear { .. }]), "{written:?}");
+        let without_start = over(&NewIncident { opened_at: None, ..alert });
+        assert!(matches!(without_start, Err(BackendError::NotFound { .. })), "{without_start:?}");
+    }
+}
+
+#[test]
+fn what_has_ended_is_not_ended_again() {
     let process = Process::start(&[0, 1]);
     let alert = alert(&process, -60);
     let over = |was: &NewIncident| process.backend.over("f1", was.clone(), "resolved".into());
     process.backend.import("f1", alert.clone()).unwrap();
     let raised = process.commands().remove(0);
-    // Whichever start it names, and if it names none.
-    for opened_at in [alert.opened_at, alert.opened_at.map(|at| at.plus_ms(7)), None] {
-        let too_soon = over(&NewIncident { opened_at, ..alert.clone() });
-        assert!(matches!(too_soon, Err(BackendError::TooSoon { retry_after_s: 1..=5 })), "{too_soon:?}");
-    }
-    assert_eq!(process.commands().len(), 1, "what would be refused is not written");
     process.show(opened(&raised));
-    let receipt = over(&alert).unwrap();
-    assert_eq!((receipt.incident_id, receipt.repeated), (raised.incident_id.clone(), false));
-    assert!(matches!(process.commands()[1].action, Action::Clear { .. }));
+    // Another start of the same alert: a restart over there began it anew.
+    let later = NewIncident { opened_at: alert.opened_at.map(|at| at.plus_ms(7)), ..alert.clone() };
+    assert_eq!(over(&later).unwrap().incident_id, raised.incident_id);
     process.show(Incident { change: wire::Change::Cleared, ..opened(&raised) });
     assert!(over(&alert).unwrap().repeated, "it has ended");
-}
-
-#[test]
-fn what_another_process_has_is_ended_once_it_is_there() {
-    let process = Process::start(&[0]);
-    let (whole, alert) = (Process::start(&[0, 1]), alert(&process, -60));
-    let ids = (0_u8..).map(|key| {
-        let key = key.to_string();
-        (whole.backend.import(&key, alert.clone()).unwrap().incident_id, key)
-    });
-    let (id, key) =
-        ids.into_iter().find(|(id, _)| wire::partition::of_incident(id, 2) == 1).expect("half of them");
-    let over = || process.backend.over(&key, alert.clone(), "resolved".into());
-    assert!(matches!(over(), Err(BackendError::TooSoon { .. })), "they may have raised it a moment ago");
-    let incident = Incident { incident_id: id.clone(), ..incident(1) };
-    process.is_open_on_the_log(&incident, 0);
-    assert!(matches!(over(), Err(BackendError::TooSoon { .. })), "their worker may not have it yet");
-    process.is_open_on_the_log(&incident, 5_000);
-    assert_eq!(over().unwrap().incident_id, id);
-    assert_eq!(process.commands().len(), 1);
 }

@@ -69,6 +69,7 @@ pub(crate) fn show(out: &Out, event: &Event) {
                 ResponseChange::Muted => "muted",
                 ResponseChange::Assigned => "handed on",
                 ResponseChange::Merged => "merged",
+                ResponseChange::Repinned => "put under the policies of today",
             };
             let why = response.why.as_deref().map(|w| format!(": {}", visible(w))).unwrap_or_default();
             out.line(out.paint(

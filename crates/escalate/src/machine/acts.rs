@@ -195,6 +195,7 @@ impl IncidentState {
             | Decision::Note
             | Decision::Snooze
             | Decision::Assign
+            | Decision::Repin
             | Decision::Refuse(_) => (), // only the signal and people bring this about
         }
     }
@@ -430,6 +431,16 @@ impl IncidentState {
         let after = self.follows();
         if before != after {
             desk.note(self.id(), "policy.pinned", before, after, why.to_owned());
+        }
+    }
+
+    /// As `pin`, since somebody asked for it. Whoever has it keeps it, and what waits goes on waiting.
+    pub(crate) fn repin(&mut self, desk: &mut Desk) {
+        let why = "somebody asked for it";
+        self.pin(desk, why);
+        let waits = !matches!(self.people, People::Open { waits: Waits::NextStep, .. });
+        if !waits && !matches!(desk.verdict(&self.incident), Verdict::Muted(_)) {
+            self.page_anew(desk, why);
         }
     }
 

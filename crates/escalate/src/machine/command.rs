@@ -29,6 +29,7 @@ pub(crate) const fn name(action: &Action) -> &'static str {
         Action::Merge { .. } => "merge",
         Action::Raise(_) => "raise",
         Action::Clear { .. } => "clear",
+        Action::Repin { .. } => "repin",
     }
 }
 
@@ -41,6 +42,7 @@ pub(crate) fn text(action: &Action) -> Option<&str> {
         | Action::Snooze { reason: text, .. }
         | Action::Merge { reason: text, .. }
         | Action::Clear { reason: text }
+        | Action::Repin { reason: text }
         | Action::Resolve { reason: text, .. } => text.as_deref(),
         Action::Close { reason: text, .. } | Action::Note { text } => Some(text),
         Action::Raise(_) => None,
@@ -59,6 +61,7 @@ const fn event(action: &Action) -> Option<(Event, &'static str)> {
         Action::Snooze { .. } => (Event::Snooze, "command.snooze"),
         Action::Assign { .. } => (Event::Assign, "command.assign"),
         Action::Merge { .. } => (Event::Merge, "command.merge"),
+        Action::Repin { .. } => (Event::Repin, "command.repin"),
     })
 }
 
@@ -71,6 +74,7 @@ const fn is_not_actionable(action: &Action) -> bool {
         | Action::Snooze { .. }
         | Action::Assign { .. }
         | Action::Merge { .. }
+        | Action::Repin { .. }
         | Action::Raise(_)
         | Action::Clear { .. } => false,
     }
@@ -89,6 +93,7 @@ enum Doing {
     Resolve(ResponseChange),
     Close,
     Note,
+    Repin,
 }
 
 impl Doing {
@@ -101,7 +106,7 @@ impl Doing {
             Self::Assign { to, .. } => format!("{}, handed to {to}", Stage::Open.name()),
             Self::Resolve(_) => Stage::Resolved.name().into(),
             Self::Close => Stage::Closed.name().into(),
-            Self::Note => before.name().into(),
+            Self::Note | Self::Repin => before.name().into(),
         }
     }
 }
@@ -219,6 +224,10 @@ impl IncidentState {
                     self.has_responded();
                 }
             }
+            Doing::Repin => {
+                self.respond(desk, said(ResponseChange::Repinned));
+                self.repin(desk);
+            }
         }
         Answer::Accepted
     }
@@ -259,6 +268,10 @@ impl IncidentState {
             Action::Resolve { .. } => Doing::Resolve(ResponseChange::Resolved),
             Action::Close { .. } => Doing::Close,
             Action::Note { .. } => Doing::Note,
+            Action::Repin { .. } if self.bundle == *desk.current.digest() => {
+                return Err("it follows the bundle that is in force already".into());
+            }
+            Action::Repin { .. } => Doing::Repin,
             Action::Raise(_) | Action::Clear { .. } => return Err("it is about the signal".into()),
         })
     }

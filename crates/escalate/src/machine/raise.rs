@@ -25,7 +25,7 @@ const fn may_raise(source: Source) -> bool {
 }
 
 impl Machine {
-    /// Opens an incident on the topic, from where it comes back like any other.
+    /// Opens an incident, here and on the topic: what comes back from there is known, and what ends it finds it.
     pub(crate) fn raise(&mut self, id: &IncidentId, by: &str, raised: Raised) -> Result<Answer, String> {
         if !may_raise(raised.source) {
             return Err(format!("an incident cannot be raised in the name of {}", raised.source));
@@ -42,7 +42,8 @@ impl Machine {
             why: Some(incident.title.clone()),
             ..Entry::default()
         });
-        self.desk.effects.push(Effect::Incident(Box::new(incident)));
+        self.desk.effects.push(Effect::Incident(Box::new(incident.clone())));
+        self.incident(incident);
         Ok(Answer::Accepted)
     }
 

@@ -57,7 +57,8 @@ const fn action_of(event: Event) -> &'static str {
         | Event::Note
         | Event::Snooze
         | Event::Assign
-        | Event::Merge => "incident.changed",
+        | Event::Merge
+        | Event::Repin => "incident.changed",
     }
 }
 
@@ -82,7 +83,8 @@ const fn why_anew(event: Event) -> &'static str {
         | Event::Note
         | Event::Snooze
         | Event::Assign
-        | Event::Merge => "it changed",
+        | Event::Merge
+        | Event::Repin => "it changed",
     }
 }
 
@@ -177,6 +179,7 @@ impl IncidentState {
             | Decision::Note
             | Decision::Snooze
             | Decision::Assign
+            | Decision::Repin
             | Decision::Refuse(_) => {}
         }
     }

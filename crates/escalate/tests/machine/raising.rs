@@ -32,7 +32,7 @@ fn what_a_person_raises_pages_and_ends_when_they_say_so() {
     let (id, raise) = raised(Source::Human, Sev1);
     let script = Script::new(SETTINGS)
         .ask(0, command("c1", &id, "ana", raise))
-        .wants(10..=10, Trigger, &["pager/ana", "phone/chief"])
+        .wants(0..=0, Trigger, &["pager/ana", "phone/chief"])
         .ask(5_000, command("c2", &id, "bo", acknowledge(None)))
         .wants(5_000..=5_000, Acknowledge, &["pager/ana", "phone/chief"])
         .ask(9_000, command("c3", &id, "bo", resolve()))
@@ -60,13 +60,37 @@ fn what_a_system_raises_ends_when_it_says_so() {
     let over = Action::Clear { reason: Some("back".into()) };
     let script = Script::new(SETTINGS)
         .ask(0, command("c1", &id, "feature-store", raise))
-        .wants(10..=10, Trigger, &["pager/ana", "pager/bo"])
+        .wants(0..=0, Trigger, &["pager/ana", "pager/bo"])
         .ask(5_000, command("c2", &id, "feature-store", over.clone()))
         .wants(5_010..=5_010, Resolve, &["pager/ana", "pager/bo"])
         .ask(9_000, command("c3", &id, "feature-store", over))
         .run(60_000);
     let answer = script.machine().answer(&CommandId::new("c3"));
     assert!(matches!(answer, Some(Answer::Refused { why }) if why.contains("cleared already")), "{answer:?}");
+}
+
+#[test]
+fn what_is_over_before_it_came_back_through_the_topic_ends() {
+    let over = Action::Clear { reason: Some("back".into()) };
+    let (id, raise) = raised(Source::Import, Sev2);
+    let script = Script::new(SETTINGS)
+        .ask(0, command("c1", &id, "alertmanager", raise.clone()))
+        .wants(0..=0, Trigger, &["pager/ana", "pager/bo"])
+        .ask(5, command("c2", &id, "alertmanager", over.clone()))
+        // After the answers to what was on its way.
+        .wants(50..=50, Resolve, &["pager/ana", "pager/bo"])
+        .run(60_000);
+    let said: Vec<_> = script.own.iter().map(|i| (i.change, i.sequence)).collect();
+    assert_eq!(said, [(Change::Opened, 1), (Change::Cleared, 2)]);
+    assert!(script.machine().incident_view(&id).expect("known").ended_at.is_some());
+    // A process that ended before it read any of that knows it.
+    let script = Script::new(SETTINGS)
+        .ask(0, command("c1", &id, "alertmanager", raise))
+        .wants(0..=0, Trigger, &["pager/ana", "pager/bo"])
+        .crash(2, 1_000)
+        .ask(1_500, command("c2", &id, "alertmanager", over))
+        .run(1_505);
+    assert_eq!(script.machine().answer(&CommandId::new("c2")), Some(&Answer::Accepted));
 }
 
 #[test]

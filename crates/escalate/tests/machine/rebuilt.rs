@@ -173,7 +173,7 @@ fn op() -> impl Strategy<Value = Op> {
         prop_oneof![3 => prop::sample::select(Severity::ALL.to_vec()).prop_map(Some), 1 => Just(None)];
     prop_oneof![
         5 => (0..MODELS.len(), severity).prop_map(|(model, severity)| Op::Signal { model, severity }),
-        3 => (0..MODELS.len(), 0u8..7).prop_map(|(model, what)| Op::Ask { model, what }),
+        3 => (0..MODELS.len(), 0u8..9).prop_map(|(model, what)| Op::Ask { model, what }),
         5 => prop_oneof![0i64..2_000, 0i64..60_000, 0i64..500_000].prop_map(|ms| Op::Pass { ms }),
         2 => any_bundle().prop_map(|bundle| Op::Load(Box::new(bundle))),
         1 => Just(Op::Restart),
@@ -289,7 +289,8 @@ impl World {
                     3 => Action::Close { reason: "a bad rollout".into(), not_actionable: true },
                     4 => Action::Snooze { for_s: 40, reason: None },
                     5 => Action::Assign { to: "person:bo-m".into(), note: None },
-                    _ => Action::Note { text: "looking".into() },
+                    6 => Action::Note { text: "looking".into() },
+                    _ => Action::Repin { reason: None },
                 };
                 let id = opened(MODELS[model], Severity::Sev2).incident_id;
                 let command = command(&format!("c{}", self.commands), &id, "ana-l", action);

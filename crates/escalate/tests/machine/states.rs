@@ -7,7 +7,7 @@ use std::path::Path;
 
 use escalate::life::{Decision, Event, Signal, Stage, decide};
 
-const EVENTS: [(Event, &str); 19] = [
+const EVENTS: [(Event, &str); 20] = [
     (Event::Refreshed, "later numbers, the same severity"),
     (Event::Eased, "severity falls"),
     (Event::Worsened, "severity rises, within tickets or within pages"),
@@ -27,6 +27,7 @@ const EVENTS: [(Event, &str); 19] = [
     (Event::Snooze, "`snooze`"),
     (Event::Assign, "`assign`"),
     (Event::Merge, "`merge`"),
+    (Event::Repin, "`repin`"),
 ];
 
 /// Short form for the table, and what it means.
@@ -72,6 +73,10 @@ const fn word(decision: Decision) -> (&'static str, &'static str) {
             "assign",
             "whoever held it holds it no longer; a person, team or role is paged now, and if they do not take it in the time \
              of a first step, as *page anew*",
+        ),
+        Decision::Repin => (
+            "repin",
+            "it follows the bundle in force; where somebody is being paged, as *page anew*, else nobody notices",
         ),
         Decision::Refuse(_) => ("refuse", "nothing changes; the person is told why, and it is audited"),
     }
@@ -168,6 +173,7 @@ fn each_kind_of_event_brings_about_only_what_its_code_carries_out() {
                     Event::Resolve | Event::Merge => matches!(decision, D::Resolve | D::Refuse(_)),
                     Event::Close => matches!(decision, D::Close | D::Refuse(_)),
                     Event::Note => decision == D::Note,
+                    Event::Repin => decision == D::Repin,
                 };
                 assert!(fits, "{says} when {stage:?}, {signal:?}: {decision:?}");
             }

@@ -1,10 +1,13 @@
 //! Receivers that fail, processes that die, clocks that were away.
 
-use escalate::{Effect, Input, Machine};
+use escalate::{Answer, Effect, Input, Machine};
 use wire::Change::{Cleared, Opened, Updated};
+use wire::Incident;
 use wire::Severity::Sev2;
+use wire::command::Action;
 use wire::outbox::{OutboxState, Outcome};
 use wire::page::PageKind::{Acknowledge, Resolve, Trigger};
+use wire::response::ResponseChange;
 
 use crate::harness::Script;
 use crate::samples::{SETTINGS, acknowledge, at, command, next, opened, policy, resolve};
@@ -470,6 +473,50 @@ fn nothing_leaves_before_the_process_has_started() {
     assert_eq!(machine.deadline(), None);
     let effects = machine.handle(Input::Started { owner: "p".into() }, at(1));
     assert!(effects.iter().any(|e| matches!(e, Effect::Send { .. })));
+}
+
+#[test]
+fn who_asks_for_it_has_an_incident_follow_the_policy_of_today() {
+    let other = ONE.replace("pager/ana", "pager/ben").replace("phone/lead", "phone/new-lead");
+    let (paged, held, put_off) = (opened("fraud", Sev2), opened("ranking", Sev2), opened("search", Sev2));
+    let repin = |id: &str, of: &Incident, why: &str| {
+        command(id, &of.incident_id, "ana", Action::Repin { reason: Some(why.into()) })
+    };
+    let script = Script::new(ONE)
+        .push(0, &paged)
+        .push(0, &held)
+        .push(0, &put_off)
+        .wants(0..=0, Trigger, &["pager/ana"; 3])
+        .ask(1_000, command("c1", &held.incident_id, "ana", acknowledge(Some(100))))
+        .wants(1_000..=1_000, Acknowledge, &["pager/ana"])
+        .ask(1_000, command("c2", &put_off.incident_id, "ana", Action::Snooze { for_s: 200, reason: None }))
+        .ask(2_000, repin("c3", &paged, "nothing else to follow"))
+        .load(3_000, "b", "SIGHUP", &other)
+        .ask(4_000, repin("c4", &paged, "ana has left"))
+        .wants(4_000..=4_000, Trigger, &["pager/ben"])
+        .ask(4_000, repin("c5", &held, "ana has left"))
+        .ask(4_000, repin("c6", &put_off, "ana has left"))
+        .ask(5_000, repin("c7", &held, "again"))
+        // Who has it keeps it, and what is put off is put off: the bundle of today says who comes after them.
+        .wants(101_000..=101_000, Trigger, &["pager/ben"])
+        .wants(201_000..=201_000, Trigger, &["pager/ben"])
+        .wants(304_000..=304_000, Trigger, &["phone/new-lead"])
+        // In another process too.
+        .restart_with(305_000, &other)
+        .wants(401_000..=401_000, Trigger, &["phone/new-lead"])
+        .wants(501_000..=501_000, Trigger, &["phone/new-lead"])
+        .run(590_000);
+    let already = Answer::Refused { why: "it follows the bundle that is in force already".into() };
+    for (id, want) in
+        [("c3", &already), ("c4", &Answer::Accepted), ("c5", &Answer::Accepted), ("c7", &already)]
+    {
+        assert_eq!(script.machine().answer(&wire::CommandId::new(id)), Some(want), "{id}");
+    }
+    let pinned: Vec<_> = script.audit.iter().filter(|r| r.action == "policy.pinned").collect();
+    assert_eq!(pinned.len(), 3, "{pinned:?}");
+    assert!(pinned.iter().all(|r| r.before != r.after && r.why.as_deref() == Some("somebody asked for it")));
+    let told = script.responses.iter().filter(|r| r.change == ResponseChange::Repinned);
+    assert!(told.map(|r| r.why.as_deref()).eq([Some("ana has left"); 3]));
 }
 
 #[test]

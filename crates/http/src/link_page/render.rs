@@ -442,6 +442,7 @@ fn stepped(page: &mut Html, step: &Response) {
         ResponseChange::Muted => "muted",
         ResponseChange::Assigned => "handed over",
         ResponseChange::Merged => "merged",
+        ResponseChange::Repinned => "put under the policies of today",
         ResponseChange::AcknowledgementExpired => "the acknowledgement ran out",
         ResponseChange::Mitigated => "mitigated",
         ResponseChange::Resolved => "resolved",

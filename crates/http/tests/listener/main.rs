@@ -43,7 +43,11 @@ fn fine(route: &Route) -> (String, &'static str) {
         Endpoint::Alertmanager => {
             r#"{"version":"4","alerts":[{"status":"firing","labels":{"alertname":"A"}}]}"#
         }
-        Endpoint::Acknowledge | Endpoint::Mitigate | Endpoint::Resolve | Endpoint::AuditAnchors => "{}",
+        Endpoint::Acknowledge
+        | Endpoint::Mitigate
+        | Endpoint::Resolve
+        | Endpoint::Repin
+        | Endpoint::AuditAnchors => "{}",
         Endpoint::Status
         | Endpoint::Incidents
         | Endpoint::Incident
@@ -198,6 +202,7 @@ fn asked() -> Vec<(&'static str, &'static str, Action)> {
             r#"{"into":"abc","reason":"one cause"}"#,
             Action::Merge { into: wire::IncidentId::new("abc"), reason: note("one cause") },
         ),
+        ("repin", r#"{"reason":"ana left"}"#, Action::Repin { reason: note("ana left") }),
         ("note", "{\"text\":\"Größe\\nzwei\"}", Action::Note { text: "Größe\nzwei".into() }),
     ]
 }

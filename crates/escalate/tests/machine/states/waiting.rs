@@ -36,7 +36,7 @@ const WAITS: [(Wait, &str); 4] = [
 
 type Happens = fn(Script, &Incident) -> Script;
 
-const EVENTS: [(&str, Severity, Happens); 15] = [
+const EVENTS: [(&str, Severity, Happens); 16] = [
     ("later numbers, the same severity", Severity::Sev2, |s, i| {
         s.push(AT_MS, &next(i, Change::Updated, Severity::Sev2))
     }),
@@ -65,6 +65,13 @@ const EVENTS: [(&str, Severity, Happens); 15] = [
     ("`merge`", Severity::Sev2, |s, i| {
         says(s, i, Action::Merge { into: opened("other", Severity::Sev2).incident_id, reason: None })
     }),
+    ("another bundle is loaded, and `repin`", Severity::Sev2, |s, i| {
+        says(
+            s.load(AT_MS, "another", "file", &settings(["ana", "bo", "dee"])),
+            i,
+            Action::Repin { reason: None },
+        )
+    }),
     ("a restart", Severity::Sev2, |s, _| s.crash(AT_MS, 1_000)),
 ];
 
@@ -72,13 +79,15 @@ fn says(script: Script, incident: &Incident, action: Action) -> Script {
     script.ask(AT_MS, command("c1", &incident.incident_id, "ana", action))
 }
 
+fn settings(people: [&str; 3]) -> String {
+    let person = |who| format!("[people.person.{who}]\ncontact = {{ page = [\"pager/{who}\"] }}\n");
+    upstream() + &people.map(person).concat()
+}
+
 /// Nobody is paged about it since a while, and `incident` is its last record.
 fn waiting(wait: Wait, severity: Severity) -> (Script, Incident) {
     let fraud = Incident { severity, ..built_on_it("fraud") };
-    let people = ["ana", "bo", "cy"]
-        .map(|who| format!("[people.person.{who}]\ncontact = {{ page = [\"pager/{who}\"] }}\n"))
-        .concat();
-    let mut script = Script::new(&(upstream() + &people));
+    let mut script = Script::new(&settings(["ana", "bo", "cy"]));
     for kind in [Trigger, Update, Acknowledge, Resolve] {
         for to in ["pager/ana", "pager/bo", "pager/cy"] {
             script = script.may(0..=i64::MAX, kind, to);
