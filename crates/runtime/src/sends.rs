@@ -1,5 +1,6 @@
 //! Carrying pages out: requests run on tokio, outcomes come back to the loop that asked.
 
+mod pauses;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -57,6 +58,7 @@ pub struct Receivers {
     views: Arc<Views>,
     /// Writes the pages of topics; `None` where no log was given.
     append: Option<Arc<topic::Append>>,
+    pauses: Arc<pauses::Pauses>,
     sender: mpsc::Sender<Sent>,
     outcomes: mpsc::Receiver<Sent>,
     /// Makes the links by which the targets of pages answer.
@@ -80,8 +82,18 @@ impl Receivers {
         // One without pages is told of too.
         receivers.keys().for_each(|name| crate::gauges::pages_pending(name, 0.0, 0.0));
         let (sender, outcomes) = mpsc::channel();
-        let reminders = BTreeMap::new();
-        Self { receivers, handle, clock, views, append: None, sender, outcomes, links: None, reminders }
+        Self {
+            receivers,
+            handle,
+            clock,
+            views,
+            append: None,
+            pauses: Arc::default(),
+            sender,
+            outcomes,
+            links: None,
+            reminders: BTreeMap::new(),
+        }
     }
 
     /// Pages carry links from now on.
@@ -147,7 +159,7 @@ impl Sends for Receivers {
         };
         let (receiver, gate, views, clock) =
             (Arc::clone(receiver), Arc::clone(gate), Arc::clone(&self.views), self.clock);
-        let append = self.append.clone();
+        let (append, pauses) = (self.append.clone(), Arc::clone(&self.pauses));
         self.remember(&page, &receiver);
         // Here and no sooner: a link is in the message and in nothing that is kept.
         page.link = self.links.as_ref().and_then(|links| links.of(&page));
@@ -163,10 +175,14 @@ impl Sends for Receivers {
                 if until <= now.mono {
                     return Outcome::Retry { reason: "its turn came after the lease".into() };
                 }
+                if let Some(outcome) = pauses.instead(&page, now.mono) {
+                    return outcome;
+                }
                 match (receiver.topic(), append) {
                     (Some(topic), Some(append)) => topic::write(append, topic, &page, attempt, turn).await,
                     (_, _) => {
                         let outcome = receiver.send(&page, attempt, now.wall).await;
+                        pauses.heard(&page, &outcome, clock.now().mono);
                         drop(turn);
                         outcome
                     }

@@ -1,8 +1,11 @@
 //! Receivers of the real thing: a log that takes pages, and one that hangs.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use receivers::ReceiverConfig;
 use serde_json::json;
@@ -76,6 +79,61 @@ fn a_page_to_a_topic_is_a_record_of_the_log() {
     assert_eq!(found, [(b"alert-1".to_vec(), page(1, "log"))]);
     let spec = TopicSpec::new("pages", 1, Cleanup::Compact);
     assert!(log.ensure_topics(&[spec], true).is_err(), "made as a topic of events");
+}
+
+/// Answers each request with "ask again in so many seconds", and says how many there were.
+fn a_place_that_wants_to_be_left_alone(seconds: u64) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a caller");
+            let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).expect("a head") > 2 {
+                if let Some(of) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = of.trim().parse().expect("a length");
+                }
+                line.clear();
+            }
+            reader.read_exact(&mut vec![0; length]).expect("a body");
+            seen.fetch_add(1, Ordering::Relaxed);
+            let answer = format!("retry-after: {seconds}\r\ncontent-length: 0\r\nconnection: close");
+            let head = format!("HTTP/1.1 429 Slow Down\r\n{answer}\r\n\r\n");
+            stream.write_all(head.as_bytes()).expect("it listens");
+        }
+    });
+    (port, asked)
+}
+
+#[test]
+fn who_asks_to_wait_is_not_asked_again_for_another_page() {
+    let (port, asked) = a_place_that_wants_to_be_left_alone(2);
+    let tokio = tokio();
+    let config = json!({"type": "webhook", "url": format!("http://127.0.0.1:{port}/"), "secret_env": "HOOK", "allow_private": true});
+    let config: ReceiverConfig = serde_json::from_value(config).expect("a receiver");
+    let secret =
+        |_: &receivers::SecretSource| Ok(receivers::Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+    let hook = Receiver::build("hook", &config, &secret).expect("it can be built");
+    let mut sends =
+        Receivers::new([Arc::new(hook)], tokio.handle().clone(), Clock::start(), Arc::new(Views::default()));
+    let until = sends.clock.now().mono + Duration::from_secs(20);
+    let again = |n: usize| (format!("page-{n}"), "retry_after");
+    sends.start(page(0, "hook"), 1, until);
+    assert_eq!(outcomes(&mut sends, 1), [again(0)]);
+    for n in 1..9 {
+        sends.start(page(n, "hook"), 1, until);
+    }
+    assert_eq!(outcomes(&mut sends, 8), (1..9).map(again).collect::<Vec<_>>());
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "the others were not sent");
+    // Another place there has a limit of its own.
+    sends.start(Page { target: "elsewhere".into(), ..page(9, "hook") }, 1, until);
+    assert_eq!((outcomes(&mut sends, 1), asked.load(Ordering::Relaxed)), (vec![again(9)], 2));
+    std::thread::sleep(Duration::from_millis(2_100));
+    sends.start(page(1, "hook"), 2, until);
+    assert_eq!((outcomes(&mut sends, 1), asked.load(Ordering::Relaxed)), (vec![again(1)], 3));
 }
 
 #[test]
