@@ -85,6 +85,12 @@ impl Windows {
         (holds && severity >= window.worst).then_some(window.until)
     }
 
+    /// Pages to it that left within the last hour, as many as are remembered.
+    pub(crate) fn within_an_hour(&self, place: &Place, now: Timestamp) -> usize {
+        let sent = self.0.get(place).map(|window| window.sent.iter());
+        sent.into_iter().flatten().filter(|at| at.plus_ms(HOUR_MS) > now && **at <= now).count()
+    }
+
     /// A page to it had left.
     pub(crate) fn restore(&mut self, place: Place, left: Left) {
         let window = self.0.entry(place).or_insert_with(Window::over);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use wire::{Digest, Incident, Matches};
 
 use crate::checkpoint::Checkpoints;
-use crate::config::{Bundle, Class, ConfigErrors, EscalateConfig};
+use crate::config::{Bundle, Class, ConfigErrors, EscalateConfig, LimitsConfig};
 use crate::fold::{ReadBy, Readers, Spacing};
 use crate::mutes::Quiet;
 use crate::pace::Rates;
@@ -255,10 +255,15 @@ impl Policy {
         self.readers.get(receiver) == Some(&ReadBy::Programs)
     }
 
+    /// How often somebody wants to be paged, as far as they say.
+    pub(crate) fn limits_of(&self, person: Option<&str>) -> LimitsConfig {
+        let reader = person.and_then(|person| self.roster.people.get(person));
+        reader.map(|reader| reader.limits).unwrap_or_default()
+    }
+
     /// How a place is left alone after a page that calls; `None` where each goes by itself.
     pub(crate) fn spacing(&self, receiver: &str, person: Option<&str>) -> Option<Spacing> {
-        let limits = person.and_then(|person| self.roster.people.get(person)).map(|reader| reader.limits);
-        let limits = limits.unwrap_or_default();
+        let limits = self.limits_of(person);
         let folds = match self.readers.get(receiver).copied().unwrap_or_default() {
             ReadBy::Programs => false,
             ReadBy::Pagers => person.is_some(),

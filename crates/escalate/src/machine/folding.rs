@@ -110,7 +110,7 @@ enum How {
 }
 
 impl IncidentState {
-    fn place(&self, page: &PageEntry) -> Place {
+    pub(super) fn place(&self, page: &PageEntry) -> Place {
         let target = Target { receiver: page.receiver.clone(), target: page.target.clone() };
         Place { target, calls: page.calls(), drill: self.incident.drill }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use wire::response::ResponseChange;
 use wire::{IncidentId, Timestamp};
 
 use super::Machine;
@@ -20,18 +21,144 @@ impl Machine {
         let policy = self.desk.policy(&state.bundle);
         let plan = policy.plan(&state.plan)?;
         let state = state.as_ref();
-        let mut said = vec![route(state, &policy), follows(state), stands(state, &self.desk)];
-        let now = self.desk.now;
-        said.extend(self.desk.mutes.refused_by(&state.incident, now));
-        let steps = (0..).zip(&plan.steps).map(|(n, step)| says_step(n, step, state, &policy, now));
+        let mut said = vec![route(state, &policy), follows(state)];
+        said.extend(was_muted(state));
+        said.push(stands(state, &self.desk));
+        said.extend(self.desk.mutes.refused_by(&state.incident, self.desk.now));
         match person {
             None => {
-                said.extend(steps);
-                said.extend(state.pages.iter().filter_map(says_told));
+                let steps = (0..).zip(&plan.steps);
+                said.extend(steps.map(|(n, step)| self.says_step(n, step, state, &policy)));
+                said.extend(state.pages.iter().filter_map(|page| self.says_told(state, page)));
             }
-            Some(person) => said.extend(of_person(person, state, (&policy, plan), now)),
+            Some(person) => said.extend(self.of_person(person, state, (&policy, plan))),
         }
         Some(said)
+    }
+
+    /// A step: when it pages, whom, and what became of its pages in this generation.
+    fn says_step(&self, n: u32, step: &Step, state: &IncidentState, policy: &Policy) -> String {
+        let now = self.desk.now;
+        let at = state.pages_of_step(n).next().map(|page| page.decided_at);
+        let whom =
+            step.targets.iter().map(|whom| says_whom(whom, policy, at, now)).collect::<Vec<_>>().join(", ");
+        let mut said = format!("step {}: {whom}", n + 1);
+        if !step.when.is_always() {
+            write!(said, ", if it is {}", step.when).expect("a string takes it");
+        }
+        let reached = step.targets.iter().flat_map(|w| policy.roster().reach(w, step.by, Some(now))).count();
+        if reached == 0 {
+            said.push_str(": nobody is behind it");
+        }
+        let mut any = false;
+        for page in state.pages_of_step(n) {
+            any = true;
+            write!(said, "\n    {}", self.says_page(state, page)).expect("a string takes it");
+        }
+        if !any {
+            said.push_str(": not paged");
+        }
+        said
+    }
+
+    /// A page of somebody who is told, and was not called.
+    fn says_told(&self, state: &IncidentState, page: &PageEntry) -> Option<String> {
+        let audience = page.told.as_ref().filter(|_| page.kind == wire::page::PageKind::Trigger)?;
+        Some(format!("told beside them, as {audience}: {}", self.says_page(state, page)))
+    }
+
+    fn says_page(&self, state: &IncidentState, page: &PageEntry) -> String {
+        let became = match &page.state {
+            PageState::Intent => "waits for its turn".to_owned(),
+            PageState::Held { until } if page.wait_until.is_some() => format!("waits until {until} (digest)"),
+            PageState::Held { until } => {
+                format!("goes with others at {until}: {}", self.left_alone(state, page))
+            }
+            PageState::Folded => "is said in a message for several".to_owned(),
+            PageState::Sending { .. } => "is on its way".to_owned(),
+            PageState::Retrying { at, reason } => format!("is tried again at {at}: {reason}"),
+            PageState::Unknown { reason, .. } => format!("may have arrived: {reason}"),
+            PageState::Delivered { .. } => "was taken".to_owned(),
+            PageState::Failed { reason } => format!("failed: {reason}"),
+            PageState::Cancelled { cause } => format!("was not sent: {cause}"),
+        };
+        let fallback = if page.fallback { " in place of one that failed" } else { "" };
+        let PageEntry { receiver, target, decided_at, attempts, .. } = page;
+        let tried = match attempts {
+            0 => String::new(),
+            1 => " (1 attempt)".to_owned(),
+            n => format!(" ({n} attempts)"),
+        };
+        format!("{decided_at} {receiver}/{target}{fallback}: {became}{tried}")
+    }
+
+    /// Why the place of a page is left alone.
+    fn left_alone(&self, state: &IncidentState, page: &PageEntry) -> String {
+        let person = page.person.as_deref();
+        let limits = self.desk.current.limits_of(person);
+        let of = |own: bool| match person.filter(|_| own) {
+            Some(person) => format!("the limits of {person}"),
+            None => "[escalate]".to_owned(),
+        };
+        match limits.per_hour {
+            Some(most) if self.windows.within_an_hour(&state.place(page), self.desk.now) >= most as usize => {
+                format!("its place got {most} pages within an hour (per_hour of {})", of(true))
+            }
+            Some(_) | None => {
+                format!("its place got a page a moment before (fold_s of {})", of(limits.fold_s.is_some()))
+            }
+        }
+    }
+
+    /// Whether somebody was paged, and why or why not.
+    fn of_person(
+        &self,
+        person: &str,
+        state: &IncidentState,
+        (policy, plan): (&Policy, &Plan),
+    ) -> Vec<String> {
+        let now = self.desk.now;
+        let roster = policy.roster();
+        let person = roster.person_of(person);
+        if !roster.people.contains_key(person) {
+            return vec![format!("{person} is nobody in people.toml of the bundle that it follows")];
+        }
+        // A schedule calls whoever is on call when it comes to that.
+        let calls_them = |whom: &&Whom| roster.people(whom, None).contains(&person);
+        let steps: Vec<(u32, &Step)> =
+            (0..).zip(&plan.steps).filter(|(_, step)| step.targets.iter().any(|w| calls_them(&w))).collect();
+        let pages: Vec<&PageEntry> =
+            state.pages.iter().filter(|p| p.calls() && p.person.as_deref() == Some(person)).collect();
+        let mut said = Vec::new();
+        for (n, step) in &steps {
+            let at = state.pages_of_step(*n).next().map(|page| page.decided_at);
+            let by: Vec<String> =
+                step.targets.iter().filter(calls_them).map(|whom| says_whom(whom, policy, at, now)).collect();
+            let when =
+                if step.when.is_always() { String::new() } else { format!(", if it is {}", step.when) };
+            said.push(format!("{person} is called by step {}, as {}{when}", n + 1, by.join(" and ")));
+        }
+        for page in &pages {
+            let Position { round, step } = page.at;
+            said.push(format!(
+                "paged by step {} of round {}: {}",
+                step + 1,
+                round + 1,
+                self.says_page(state, page)
+            ));
+        }
+        let told = state
+            .pages
+            .iter()
+            .filter(|p| p.person.as_deref() == Some(person))
+            .filter_map(|page| self.says_told(state, page));
+        said.extend(told);
+        match (pages.is_empty(), steps.first()) {
+            (false, _) => (),
+            (true, None) => said.push(format!("not paged: no step of policy {} calls {person}", state.plan)),
+            (true, Some((first, _))) => said.push(not_yet(*first, state)),
+        }
+        said
     }
 }
 
@@ -54,6 +181,19 @@ fn follows(state: &IncidentState) -> String {
     let Position { round, step } = state.position;
     let stands = if state.has_called_at(state.position) { "last paged:" } else { "it stands at" };
     format!("it follows {}; {stands} step {} of round {}", state.follows(), step + 1, round + 1)
+}
+
+/// When nobody was paged about it for a time that is over.
+fn was_muted(state: &IncidentState) -> impl Iterator<Item = String> {
+    let is_muted = matches!(state.people, People::Open { waits: Waits::Muted(_), .. });
+    let times: Vec<_> = state.timeline.iter().filter(|said| said.change == ResponseChange::Muted).collect();
+    let over = times.len() - usize::from(is_muted && !times.is_empty());
+    times.into_iter().take(over).map(|said| {
+        let until =
+            said.until.map_or_else(String::new, |until| format!(" until {until} or an end before that"));
+        let why = said.why.as_deref().map_or_else(String::new, |why| format!(": {why}"));
+        format!("nobody was paged from {}{until}{why}", said.at)
+    })
 }
 
 fn stands(state: &IncidentState, desk: &Desk) -> String {
@@ -93,30 +233,6 @@ fn stands(state: &IncidentState, desk: &Desk) -> String {
     }
 }
 
-/// A step: when it pages, whom, and what became of its pages in this generation.
-fn says_step(n: u32, step: &Step, state: &IncidentState, policy: &Policy, now: Timestamp) -> String {
-    let at = state.pages_of_step(n).next().map(|page| page.decided_at);
-    let whom =
-        step.targets.iter().map(|whom| says_whom(whom, policy, at, now)).collect::<Vec<_>>().join(", ");
-    let mut said = format!("step {}: {whom}", n + 1);
-    if !step.when.is_always() {
-        write!(said, ", if it is {}", step.when).expect("a string takes it");
-    }
-    let reached = step.targets.iter().flat_map(|w| policy.roster().reach(w, step.by, Some(now))).count();
-    if reached == 0 {
-        said.push_str(": nobody is behind it");
-    }
-    let mut any = false;
-    for page in state.pages_of_step(n) {
-        any = true;
-        write!(said, "\n    {}", says_page(page)).expect("a string takes it");
-    }
-    if !any {
-        said.push_str(": not paged");
-    }
-    said
-}
-
 impl IncidentState {
     /// The calls of a step in this generation, the first one first.
     fn pages_of_step(&self, step: u32) -> impl Iterator<Item = &PageEntry> {
@@ -135,77 +251,6 @@ fn says_whom(whom: &Whom, policy: &Policy, paged: Option<Timestamp>, now: Timest
     let by = if by.is_empty() { "no layer holds".to_owned() } else { format!("by {by}") };
     let when = paged.map_or_else(String::new, |at| format!(" at {at}"));
     format!("{whom} ({people} on call{when}, {by})")
-}
-
-/// A page of somebody who is told, and was not called.
-fn says_told(page: &PageEntry) -> Option<String> {
-    let audience = page.told.as_ref().filter(|_| page.kind == wire::page::PageKind::Trigger)?;
-    Some(format!("told beside them, as {audience}: {}", says_page(page)))
-}
-
-fn says_page(page: &PageEntry) -> String {
-    let became = match &page.state {
-        PageState::Intent => "waits for its turn".to_owned(),
-        PageState::Held { until } if page.wait_until.is_some() => format!("waits until {until} (digest)"),
-        PageState::Held { until } => {
-            format!("goes with others at {until}: its place got a page a moment before (fold_s)")
-        }
-        PageState::Folded => "is said in a message for several".to_owned(),
-        PageState::Sending { .. } => "is on its way".to_owned(),
-        PageState::Retrying { at, reason } => format!("is tried again at {at}: {reason}"),
-        PageState::Unknown { reason, .. } => format!("may have arrived: {reason}"),
-        PageState::Delivered { .. } => "was taken".to_owned(),
-        PageState::Failed { reason } => format!("failed: {reason}"),
-        PageState::Cancelled { cause } => format!("was not sent: {cause}"),
-    };
-    let fallback = if page.fallback { " in place of one that failed" } else { "" };
-    let PageEntry { receiver, target, decided_at, attempts, .. } = page;
-    let tried = match attempts {
-        0 => String::new(),
-        1 => " (1 attempt)".to_owned(),
-        n => format!(" ({n} attempts)"),
-    };
-    format!("{decided_at} {receiver}/{target}{fallback}: {became}{tried}")
-}
-
-/// Whether somebody was paged, and why or why not.
-fn of_person(
-    person: &str,
-    state: &IncidentState,
-    (policy, plan): (&Policy, &Plan),
-    now: Timestamp,
-) -> Vec<String> {
-    let roster = policy.roster();
-    let person = roster.person_of(person);
-    if !roster.people.contains_key(person) {
-        return vec![format!("{person} is nobody in people.toml of the bundle that it follows")];
-    }
-    // A schedule calls whoever is on call when it comes to that.
-    let calls_them = |whom: &&Whom| roster.people(whom, None).contains(&person);
-    let steps: Vec<(u32, &Step)> =
-        (0..).zip(&plan.steps).filter(|(_, step)| step.targets.iter().any(|w| calls_them(&w))).collect();
-    let pages: Vec<&PageEntry> =
-        state.pages.iter().filter(|p| p.calls() && p.person.as_deref() == Some(person)).collect();
-    let mut said = Vec::new();
-    for (n, step) in &steps {
-        let at = state.pages_of_step(*n).next().map(|page| page.decided_at);
-        let by: Vec<String> =
-            step.targets.iter().filter(calls_them).map(|whom| says_whom(whom, policy, at, now)).collect();
-        let when = if step.when.is_always() { String::new() } else { format!(", if it is {}", step.when) };
-        said.push(format!("{person} is called by step {}, as {}{when}", n + 1, by.join(" and ")));
-    }
-    for page in &pages {
-        let Position { round, step } = page.at;
-        said.push(format!("paged by step {} of round {}: {}", step + 1, round + 1, says_page(page)));
-    }
-    let told = state.pages.iter().filter(|p| p.person.as_deref() == Some(person)).filter_map(says_told);
-    said.extend(told);
-    match (pages.is_empty(), steps.first()) {
-        (false, _) => (),
-        (true, None) => said.push(format!("not paged: no step of policy {} calls {person}", state.plan)),
-        (true, Some((first, _))) => said.push(not_yet(*first, state)),
-    }
-    said
 }
 
 /// Why nobody has come to a step that would call them.

@@ -72,6 +72,9 @@ fn nobody_is_paged_about_what_is_silenced_until_its_end_and_then_within_a_second
         ["silence/s".to_owned(), format!("claim/s/{}", fraud.incident_id)],
         "nothing is left of it"
     );
+    let why = script.machine().why(&fraud.incident_id, None).expect("known").join("\n");
+    let was = "nobody was paged from 2026-03-02T10:00:01.020Z until 2026-03-02T10:01:40.000Z or an end before that: silence s";
+    assert!(why.contains(was), "{why}");
 }
 
 #[test]

@@ -337,7 +337,13 @@ fn people_say_how_often_they_want_to_be_called() {
     let script = storm(Script::new(&with("fold_s = 0")), 0, 0..3, Sev2);
     (0..3).fold(script, |script, _| script.want(0..=0, Trigger, ANA)).run(3_600_000);
     let script = storm(Script::new(&with("fold_s = 300")), 0, 0..3, Sev2);
-    script.want(0..=0, Trigger, ANA).want(300_000..=300_000, Trigger, ANA).run(3_600_000);
+    let script = script.want(0..=0, Trigger, ANA).run(10_000);
+    held(
+        &script,
+        1,
+        "at 2026-03-02T10:05:00.000Z: its place got a page a moment before (fold_s of the limits of ana)",
+    );
+    script.want(300_000..=300_000, Trigger, ANA).run(3_600_000);
     // Six in an hour, whatever comes.
     let mut script = Script::new(&with("per_hour = 6"));
     for n in 0..60 {
@@ -348,11 +354,26 @@ fn people_say_how_often_they_want_to_be_called() {
             Sev2,
         );
     }
-    for at in [0, 60_000, 120_000, 180_000, 240_000, 300_000, 3_600_000] {
+    for at in [0, 60_000, 120_000, 180_000, 240_000, 300_000] {
         script = script.want(at..=at, Trigger, ANA);
     }
-    let script = script.run(3_600_000);
+    script = script.run(500_000);
+    held(
+        &script,
+        6,
+        "at 2026-03-02T11:00:00.000Z: its place got 6 pages within an hour (per_hour of the limits of ana)",
+    );
+    let script = script.want(3_600_000..=3_600_000, Trigger, ANA).run(3_600_000);
     assert_eq!(folded(last(&script)).others, 53);
+}
+
+/// That this is said of the page of the nth incident, which waits.
+fn held(script: &Script, nth: usize, why: &str) {
+    let id = opened(&format!("model-{nth:02}"), Sev2).incident_id;
+    for person in [None, Some("ana")] {
+        let said = script.machine().why(&id, person).expect("known").join("\n");
+        assert!(said.contains(&format!("goes with others {why}")), "{said}");
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use escalate::schedule::{Schedule, Span};
-use jiff::civil::{DateTime, Time};
+use escalate::schedule::{Schedule, Shift, Span};
+use jiff::civil::{DateTime, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp as Instant, ToSpan as _};
 use wire::{Timestamp, Zone};
@@ -86,13 +86,43 @@ fn turns(zone: &str, turn: &str, handover: DateTime) -> Schedule {
     ))
 }
 
-/// Ada, within hours only; nobody else.
-fn hours(zone: &str, hours: (Time, Time)) -> Schedule {
-    let (from, to) = (hours.0.strftime("%H:%M"), hours.1.strftime("%H:%M"));
-    schedule(&format!(
-        "[schedule.s]\nzone = {zone:?}\nmay_be_empty = true\n[[schedule.s.layer]]\npeople = [\"ada\"]\nturn = \"1 week\"\n\
-         handover = \"2000-01-03 00:00\"\nonly = [{{ hours = \"{from}-{to}\" }}]"
-    ))
+/// Days of the week, and hours of the day that begin on one of them; all of the day without.
+struct Only<'a> {
+    days: &'a [Weekday],
+    hours: Option<(Time, Time)>,
+}
+
+impl Only<'_> {
+    /// Ada, within these only; nobody else.
+    fn schedule(&self, zone: &str) -> Schedule {
+        let name = |day: &Weekday| {
+            ["mon", "tue", "wed", "thu", "fri", "sat", "sun"][day.to_monday_zero_offset() as usize]
+        };
+        let days: Vec<_> = self.days.iter().map(name).collect();
+        let hours = self.hours.map_or_else(String::new, |(from, to)| {
+            format!(", hours = \"{}-{}\"", from.strftime("%H:%M"), to.strftime("%H:%M"))
+        });
+        schedule(&format!(
+            "[schedule.s]\nzone = {zone:?}\nmay_be_empty = true\n[[schedule.s.layer]]\npeople = [\"ada\"]\nturn = \"1 week\"\n\
+             handover = \"2000-01-03 00:00\"\nonly = [{{ days = {days:?}{hours} }}]"
+        ))
+    }
+
+    /// The minutes of the walk at which they begin or end.
+    fn edges(&self, clock: &[DateTime]) -> Vec<usize> {
+        let (from, to) = self.hours.unwrap_or((Time::midnight(), Time::midnight()));
+        let of = |civil: DateTime| clock.iter().position(|shown| *shown >= civil);
+        let days = (clock[0].date() - 2.days()).series(1.day());
+        let mut edges = Vec::new();
+        for date in days.take_while(|date| *date <= clock[clock.len() - 1].date() + 1.day()) {
+            if self.days.contains(&date.weekday()) {
+                let end = if from < to { date } else { date + 1.day() };
+                let (begin, end) = (of(date.to_datetime(from)), of(end.to_datetime(to)));
+                edges.extend([begin, end].into_iter().flatten().filter(|minute| *minute > 0));
+            }
+        }
+        changes(&edges)
+    }
 }
 
 /// Where something changes: of two turns that begin at once the first is nobody's, and what ends when the next begins
@@ -146,44 +176,84 @@ fn around(name: &str, zone: &TimeZone, transition: Instant) {
             case.hands_over(&turns(name, "1 hour", on), "hourly", every(1));
         }
     }
-    // Hours of the day begin and end like hand-overs do.
-    for (from, to) in [(low, high), (middle, high + 90.minutes()), (low - 600.minutes(), middle)] {
-        let (from, to) = (from.time(), to.time());
-        if from == to {
-            continue;
+    // Hours of the day begin and end like hand-overs do, and are of the day on which they begin.
+    let (all, on) = (Weekday::Monday.cycle_forward().take(7).collect::<Vec<_>>(), middle.date().weekday());
+    let of_days = [&all[..], &all[..5], &[on], &[on.previous()], &[on.next()]];
+    let of_hours = [(low, high), (middle, high + 90.minutes()), (low - 600.minutes(), middle)];
+    let of_hours =
+        of_hours.map(|(from, to)| (from.time(), to.time())).into_iter().filter(|(from, to)| from != to);
+    for hours in of_hours.map(Some).chain([None]) {
+        for days in of_days {
+            let only = Only { days, hours };
+            case.hands_over(&only.schedule(name), "days and hours", only.edges(&clock));
         }
-        let mut want = Vec::new();
-        let days = (clock[0].date() - 2.days()).series(1.day());
-        for date in days.take_while(|date| *date <= clock[clock.len() - 1].date() + 1.day()) {
-            let end = if from < to { date } else { date + 1.day() };
-            let of = |civil: DateTime| clock.iter().position(|shown| *shown >= civil);
-            let (begin, end) = (of(date.to_datetime(from)), of(end.to_datetime(to)));
-            want.extend([begin, end].into_iter().flatten().filter(|minute| *minute > 0));
-        }
-        case.hands_over(&hours(name, (from, to)), "hours", changes(&want));
     }
+}
+
+/// A working week of turns with a night layer under it: changes at most hours that there are.
+fn working_week(zone: &str) -> Schedule {
+    schedule(&format!(
+        "[schedule.s]\nzone = {zone:?}\nmay_be_empty = true\n\
+         [[schedule.s.layer]]\npeople = [\"ada\", \"bo\", \"cy\"]\nturn = \"1 week\"\nhandover = \"2000-01-03 09:00\"\n\
+         only = [{{ days = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\"], hours = \"09:00-17:30\" }}]\n\
+         [[schedule.s.layer]]\npeople = [\"dee\", \"ada\"]\nturn = \"1 month\"\nhandover = \"2000-01-31 02:30\"\nlevel = 1\n\
+         only = [{{ hours = \"22:00-02:30\" }}, {{ days = [\"sat\"] }}]"
+    ))
+}
+
+/// From two days after a transition to two days before the next one, shifts follow one another without a gap, and each says
+/// who is on call from its first to its last millisecond.
+fn between(name: &str, schedule: &Schedule, span: Span) -> usize {
+    let shifts = schedule.shifts(span);
+    assert_eq!((shifts[0].span.from, shifts[shifts.len() - 1].span.until), (span.from, span.until), "{name}");
+    for pair in shifts.windows(2) {
+        assert_eq!(pair[0].span.until, pair[1].span.from, "{name}");
+        assert_ne!(pair[0].on_call, pair[1].on_call, "{name}: nothing changes at {}", pair[1].span.from);
+    }
+    for Shift { span, on_call } in &shifts {
+        assert!(span.from < span.until, "{name}: {span:?}");
+        for at in [span.from, span.until.plus_ms(-1)] {
+            assert_eq!(schedule.at(at), *on_call, "{name}: {at}");
+        }
+    }
+    shifts.len()
+}
+
+/// Carries out `act` for each zone on two threads, and adds up what it returns.
+fn each_zone(act: impl Fn(&str, &Zone) -> usize + Sync) -> usize {
+    let zones: Vec<_> = zones().into_values().collect();
+    let half = zones.len().div_ceil(2);
+    std::thread::scope(|scope| {
+        let act = &act;
+        let some = |zones: &[(&str, Zone)]| zones.iter().map(|(name, zone)| act(name, zone)).sum::<usize>();
+        let threads: Vec<_> = zones.chunks(half).map(|zones| scope.spawn(move || some(zones))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no zone differs")).sum()
+    })
 }
 
 #[test]
 fn every_zone_and_every_transition_of_a_generation() {
-    let zones: Vec<_> = zones().into_values().collect();
-    let (mut all, half) = (0, zones.len().div_ceil(2));
-    std::thread::scope(|scope| {
-        let some = zones.chunks(half).map(|zones| {
-            scope.spawn(move || {
-                let mut seen = 0;
-                for (name, zone) in zones {
-                    for at in transitions(zone.inner()) {
-                        around(name, zone.inner(), at);
-                        seen += 1;
-                    }
-                }
-                seen
-            })
-        });
-        let some: Vec<_> = some.collect();
-        all = some.into_iter().map(|thread| thread.join().expect("no zone differs")).sum();
+    let all = each_zone(|name, zone| {
+        let transitions = transitions(zone.inner());
+        transitions.iter().for_each(|at| around(name, zone.inner(), *at));
+        transitions.len()
     });
-    println!("{all} transitions of {} zones", zones.len());
+    println!("{all} transitions");
     assert!(all > 10_000, "{all} transitions");
+}
+
+#[test]
+fn between_the_transitions_of_every_zone_shifts_are_a_partition_of_time() {
+    let (first, last) = (utc("2000-01-01T00:00:00Z"), utc("2038-01-01T00:00:00Z"));
+    let all = each_zone(|name, zone| {
+        let edges: Vec<_> = [first].into_iter().chain(transitions(zone.inner())).chain([last]).collect();
+        let schedule = working_week(name);
+        let spans = edges.windows(2).map(|pair| Span {
+            from: ours(pair[0] + AROUND.minutes()),
+            until: ours(pair[1] - AROUND.minutes()),
+        });
+        spans.filter(|span| span.from < span.until).map(|span| between(name, &schedule, span)).sum()
+    });
+    println!("{all} shifts");
+    assert!(all > 1_000_000, "{all} shifts");
 }

@@ -188,6 +188,22 @@ impl KafkaConsumer {
         Ok(())
     }
 
+    /// Has partitions read whose place could not be looked up when they came.
+    fn place_late(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), LogError> {
+        for i in 0..self.readers.len() {
+            if self.readers[i].reads_all() {
+                continue;
+            }
+            let answers = |at: &TopicPartition| self.log.ends_soon(at).is_ok();
+            let unplaced: Vec<_> = self.readers[i].unplaced().into_iter().filter(answers).collect();
+            if !unplaced.is_empty() {
+                self.place(i, &unplaced, sink)?;
+            }
+            self.readers[i].assign()?;
+        }
+        Ok(())
+    }
+
     /// One look at one client.
     fn look(&mut self, i: usize, wait: Duration, sink: &mut dyn FnMut(Event<'_>)) -> Result<Look, LogError> {
         let Reader { topic, client, slots, .. } = &mut self.readers[i];
@@ -215,7 +231,7 @@ impl KafkaConsumer {
         }
         match found.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                self.readers[i].stuck = true;
+                self.readers[i].stopped();
                 self.mend(sink)?;
                 Ok(Look::Told)
             }
@@ -234,7 +250,7 @@ impl KafkaConsumer {
 
     /// Has clients go on that met an offset out of range. What fails is tried again at the next poll.
     fn mend(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), LogError> {
-        for reader in self.readers.iter_mut().filter(|reader| reader.stuck) {
+        for reader in self.readers.iter_mut().filter(|reader| reader.is_stuck()) {
             reader.mend(&self.log, &mut |missing| gap(missing, sink))?;
         }
         Ok(())
@@ -318,6 +334,7 @@ impl Consumer for KafkaConsumer {
     ) -> Result<usize, LogError> {
         points::at(&self.spec.group, Call::Poll, Side::Before);
         self.settle(sink)?;
+        self.place_late(sink)?;
         self.mend(sink)?;
         let delivered = self.wait(Deadline::after(max_wait), max_records, sink)?;
         if delivered > 0 {
@@ -354,7 +371,7 @@ impl Consumer for KafkaConsumer {
         for (at, committed) in at.iter().zip(committed) {
             let log = self.log.clone();
             let reader = self.reader(at)?;
-            if reader.slot(at)?.assigned {
+            if reader.reads(at.partition) {
                 let offset = match committed {
                     Some(offset) => offset,
                     None => log.watermarks(at, Isolation::Committed)?.0,

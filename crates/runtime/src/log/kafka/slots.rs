@@ -2,7 +2,7 @@
 //!
 //! A client per topic, because the client library's end-of-partition event names the partition and not the topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use rdkafka::topic_partition_list::{Offset as RawOffset, TopicPartitionList};
 use super::KafkaLog;
 use super::clients::{Client, give_up, raw, take};
 use super::errors::lift;
-use crate::log::{Isolation, LogError, Offset, TopicPartition};
+use crate::log::{Ends, Log as _, LogError, Offset, TopicPartition};
 
 const SEEK_WAIT: Duration = Duration::from_secs(5);
 
@@ -21,8 +21,10 @@ pub(super) struct Reader {
     pub(super) topic: Arc<str>,
     pub(super) client: Client,
     pub(super) slots: BTreeMap<u32, Slot>,
-    /// The client stopped somewhere in this topic, because an offset is out of range.
-    pub(super) stuck: bool,
+    /// Partitions that the client was told to read.
+    taken: BTreeSet<u32>,
+    /// The client stopped in one of these, because an offset is out of range.
+    stuck: BTreeSet<u32>,
 }
 
 /// A partition that is held.
@@ -30,8 +32,6 @@ pub(super) struct Slot {
     pub(super) at: TopicPartition,
     /// Of the next record to deliver. `None`: to be looked up.
     pub(super) position: Option<Offset>,
-    /// The client was told to read it.
-    pub(super) assigned: bool,
     pub(super) paused: bool,
 }
 
@@ -44,12 +44,12 @@ pub(super) struct Missing {
 
 impl Reader {
     pub(super) fn new(topic: Arc<str>, client: Client) -> Self {
-        Self { topic, client, slots: BTreeMap::new(), stuck: false }
+        Self { topic, client, slots: BTreeMap::new(), taken: BTreeSet::new(), stuck: BTreeSet::new() }
     }
 
     pub(super) fn hold(&mut self, partition: u32) {
         let at = TopicPartition::new(Arc::clone(&self.topic), partition);
-        self.slots.entry(partition).or_insert(Slot { at, position: None, assigned: false, paused: false });
+        self.slots.entry(partition).or_insert(Slot { at, position: None, paused: false });
     }
 
     pub(super) fn slot(&mut self, at: &TopicPartition) -> Result<&mut Slot, LogError> {
@@ -61,15 +61,32 @@ impl Reader {
         self.slots.values().filter(|slot| slot.position.is_none()).map(|slot| slot.at.clone()).collect()
     }
 
+    /// Whether the client reads this one.
+    pub(super) fn reads(&self, partition: u32) -> bool {
+        self.taken.contains(&partition)
+    }
+
+    /// Whether the client reads all that is held.
+    pub(super) fn reads_all(&self) -> bool {
+        self.slots.keys().all(|partition| self.reads(*partition))
+    }
+
     /// Sets where reading starts: at `committed` if that is still there. Returns what is missing.
+    ///
+    /// Where the log gives no answer it is `committed` unasked, as the client says if that is out of range; with none it stays
+    /// to be looked up: the other partitions are not to wait for it.
     pub(super) fn place(
         &mut self,
         log: &KafkaLog,
         at: &TopicPartition,
         committed: Option<Offset>,
     ) -> Result<Option<Missing>, LogError> {
-        let (start, _) = log.watermarks(at, Isolation::Committed)?;
+        let ends = answer(log.ends_soon(at))?;
         let slot = self.slot(at)?;
+        let Some(Ends { start, .. }) = ends else {
+            slot.position = committed;
+            return Ok(None);
+        };
         slot.position = Some(committed.unwrap_or(start).max(start));
         Ok(committed.filter(|expected| *expected < start).map(|expected| Missing {
             at: at.clone(),
@@ -82,8 +99,10 @@ impl Reader {
     pub(super) fn assign(&mut self) -> Result<(), LogError> {
         let mut list = TopicPartitionList::new();
         let [mut paused, mut reading] = [(); 2].map(|()| TopicPartitionList::new());
-        for (partition, slot) in self.slots.iter().filter(|(_, slot)| !slot.assigned) {
+        let mut added = vec![];
+        for (partition, slot) in self.slots.iter().filter(|(partition, _)| !self.reads(**partition)) {
             let Some(position) = slot.position else { continue };
+            added.push(*partition);
             list.add_partition_offset(&self.topic, raw(*partition), RawOffset::Offset(position))
                 .map_err(|e| lift(e, &format!("cannot read {}", slot.at)))?;
             let of = if slot.paused { &mut paused } else { &mut reading };
@@ -98,7 +117,7 @@ impl Reader {
         if reading.count() > 0 {
             self.client.resume(&reading).map_err(|e| lift(e, &cannot))?;
         }
-        self.slots.values_mut().filter(|slot| slot.position.is_some()).for_each(|slot| slot.assigned = true);
+        self.taken.extend(added);
         Ok(())
     }
 
@@ -106,15 +125,20 @@ impl Reader {
     pub(super) fn unassign(&mut self, partitions: &[u32]) -> Result<(), LogError> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
-            list.add_partition(&self.topic, raw(*partition));
             self.slots.remove(partition);
+            // Of one that it does not read the client takes no word.
+            if self.reads(*partition) {
+                list.add_partition(&self.topic, raw(*partition));
+            }
         }
         give_up(&self.client, &list)
-            .map_err(|e| lift(e, &format!("cannot give partitions of {} back", self.topic)))
+            .map_err(|e| lift(e, &format!("cannot give partitions of {} back", self.topic)))?;
+        partitions.iter().for_each(|partition| _ = self.taken.remove(partition));
+        Ok(())
     }
 
     pub(super) fn seek(&mut self, at: &TopicPartition, offset: Offset) -> Result<(), LogError> {
-        if self.slot(at)?.assigned {
+        if self.reads(at.partition) {
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(&at.topic, raw(at.partition), RawOffset::Offset(offset))
                 .and_then(|()| self.client.seek_partitions(list, SEEK_WAIT))
@@ -128,7 +152,7 @@ impl Reader {
     pub(super) fn pause(&mut self, at: &TopicPartition, pause: bool) -> Result<(), LogError> {
         let slot = self.slot(at)?;
         slot.paused = pause;
-        if slot.assigned {
+        if self.reads(at.partition) {
             let mut list = TopicPartitionList::new();
             list.add_partition(&at.topic, raw(at.partition));
             let done = if pause { self.client.pause(&list) } else { self.client.resume(&list) };
@@ -137,25 +161,43 @@ impl Reader {
         Ok(())
     }
 
-    /// Finds where the client stopped, and has it go on. Once it has, it is not stuck any more.
+    pub(super) fn is_stuck(&self) -> bool {
+        !self.stuck.is_empty()
+    }
+
+    /// The client met an offset out of range, in whichever partition.
+    pub(super) fn stopped(&mut self) {
+        self.stuck.clone_from(&self.taken);
+    }
+
+    /// Finds where the client stopped, and has it go on. One of which the log gives no answer is left for later.
     pub(super) fn mend(&mut self, log: &KafkaLog, tell: &mut dyn FnMut(&Missing)) -> Result<(), LogError> {
-        for slot in self.slots.values_mut() {
-            let Some(expected) = slot.position else { continue };
-            let (start, high) = log.watermarks(&slot.at, Isolation::Uncommitted)?;
-            if !(start..=high).contains(&expected) {
+        let mut list = TopicPartitionList::new();
+        let mut answered = BTreeSet::new();
+        self.stuck.retain(|partition| self.slots.contains_key(partition));
+        for partition in &self.stuck {
+            let Some(slot) = self.slots.get_mut(partition) else { continue };
+            let Some(Ends { start, high, .. }) = answer(log.ends_soon(&slot.at))? else { continue };
+            if let Some(expected) = slot.position.filter(|expected| !(start..=high).contains(expected)) {
                 slot.position = Some(start);
                 tell(&Missing { at: slot.at.clone(), expected, found: start });
             }
-        }
-        // A partition that has stopped takes no seek: it is taken anew, and the others with it.
-        let mut list = TopicPartitionList::new();
-        for slot in self.slots.values_mut().filter(|slot| slot.assigned) {
-            list.add_partition(&slot.at.topic, raw(slot.at.partition));
-            slot.assigned = false;
+            // A partition that has stopped takes no seek: it is taken anew, whichever it was.
+            list.add_partition(&self.topic, raw(*partition));
+            answered.insert(*partition);
         }
         give_up(&self.client, &list).map_err(|e| lift(e, &format!("cannot go on in {}", self.topic)))?;
-        self.assign()?;
-        self.stuck = false;
-        Ok(())
+        self.stuck.retain(|partition| !answered.contains(partition));
+        self.taken.retain(|partition| !answered.contains(partition));
+        self.assign()
+    }
+}
+
+/// `None` where the log gives no answer now.
+fn answer(ends: Result<Ends, LogError>) -> Result<Option<Ends>, LogError> {
+    match ends {
+        Ok(ends) => Ok(Some(ends)),
+        Err(LogError::Retriable { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
