@@ -182,6 +182,45 @@ fn a_record_of_ten_megabytes_is_a_dead_letter_and_stops_nothing() {
     ends_well(process);
 }
 
+/// So many records that only say that a key is no more.
+fn tombstones(log: &KafkaLog, topic: &str, count: usize) {
+    for from in (0..count).step_by(20_000) {
+        let batch: Vec<_> = (from..count.min(from + 20_000))
+            .map(|n| NewRecord::tombstone(topic, format!("gone-{n}")).partition(0))
+            .collect();
+        wait::until("they are written", || log.append(&batch).ok());
+    }
+}
+
+#[test]
+fn a_million_tombstones_stop_nothing() {
+    const MILLION: usize = 1_000_000;
+    let Some(place) = Place::new("topics with a million tombstones", "graves", 1) else { return };
+    // In a topic of telemetry each is a record without anything in it.
+    place.predict(0, 0..50);
+    tombstones(&place.log, &place.telemetry, MILLION);
+    place.predict(0, 50..100);
+    let process = place.start();
+    place.until_counted(&process, 100);
+    scrape::until(&process, "tocsin_deadletters_total", &[("reason", "empty")], 1_000_000.0);
+    let listed = place.home.ok(&["deadletters", "--limit", "3"]);
+    assert!(listed.contains("empty"), "{listed}");
+    ends_well(process);
+    // In those of the state they are what compaction has not taken away yet.
+    let topics = Topics::of(&place.namespace);
+    for topic in [&topics.state_judge, &topics.state_escalate, &topics.open] {
+        tombstones(&place.log, topic, MILLION);
+    }
+    place.predict(0, 100..150);
+    let process = place.start();
+    process.until_ready();
+    place.until_counted(&process, 150);
+    let said = process.said();
+    let restored = said.lines().find(|line| line.contains("state restored") && line.contains("judge"));
+    println!("{}", restored.unwrap());
+    ends_well(process);
+}
+
 #[test]
 fn of_two_processes_that_run_as_one_instance_one_ends_and_says_why() {
     let Some(place) = Place::new("two processes that run as one instance", "twins", 2) else { return };

@@ -126,7 +126,7 @@ enum Broke {
     Paging(escalate::mutant::Mutant),
 }
 
-const BROKEN: [Broke; 19] = [
+const BROKEN: [Broke; 20] = [
     Broke::AtTheLog(Bug::OffsetBeforeEffect),
     Broke::AtTheLog(Bug::LostChangelog),
     Broke::AtTheLog(Bug::UnstableId),
@@ -146,6 +146,7 @@ const BROKEN: [Broke; 19] = [
     Broke::Paging(escalate::mutant::Mutant::BundleNotPinned),
     Broke::Paging(escalate::mutant::Mutant::SilencesReadLate),
     Broke::Paging(escalate::mutant::Mutant::PlaceNotAwaited),
+    Broke::Paging(escalate::mutant::Mutant::ResolveNotRepeated),
 ];
 
 #[test]

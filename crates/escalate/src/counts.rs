@@ -69,7 +69,7 @@ pub struct Counters {
     /// Steps that paged late and were spread out.
     pub catch_ups: u64,
     pub acknowledgements_expired: u64,
-    /// Ends of alerts said once more after a takeover.
+    /// Ends of alerts said once more, after a takeover or a request without an answer.
     pub resolves_repeated: u64,
     /// Acknowledged, and nothing done in the time that the policy gives.
     pub unanswered: u64,

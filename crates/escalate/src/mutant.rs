@@ -17,6 +17,8 @@ pub enum Mutant {
     SilencesReadLate,
     /// Whoever asks for a place in a silence takes one.
     PlaceNotAwaited,
+    /// That an alert is over is said once, whatever may still be on its way.
+    ResolveNotRepeated,
 }
 
 #[cfg(feature = "mutants")]

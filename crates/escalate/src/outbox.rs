@@ -334,6 +334,7 @@ impl IncidentState {
             Outcome::Unknown { reason } => {
                 let reason = desk.bounded(&reason, REASON_BYTES_MAX);
                 let why = reason.clone();
+                self.may_come_late(i, until, lease_ms);
                 self.enter(desk, i, PageState::Unknown { reason, lease_ms, until }, Some(&why));
             }
             Outcome::Reject { reason } if !self.pages[i].minimal => self.make_smaller(desk, i, &reason),
@@ -342,18 +343,34 @@ impl IncidentState {
         true
     }
 
-    /// Says the end of an alert once more when whoever was lost has had its time to finish what it had begun.
+    /// What was sent may arrive when its lease is over, behind what is sent then: for as long again.
+    fn may_come_late(&mut self, i: usize, until: Timestamp, lease_ms: u64) {
+        let page = &self.pages[i];
+        if page.kind != PageKind::Resolve
+            && let Some(alert) = self.alerts.get_mut(&page.alert_key)
+        {
+            alert.late_until = Some(until.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX)));
+        }
+    }
+
+    /// Says the end of an alert once more, when what was on its way before has had its time to arrive.
     fn resolve_once_more(&mut self, desk: &mut Desk, i: usize, lease_ms: u64) {
         let page = &self.pages[i];
-        let Some(alert) = self.alerts.get_mut(&page.alert_key).filter(|alert| alert.haunted) else { return };
-        alert.haunted = false;
+        let Some(alert) = self.alerts.get_mut(&page.alert_key) else { return };
+        let late_until = alert.late_until.take();
+        if !std::mem::take(&mut alert.haunted) && late_until.is_none_or(|late| late <= desk.now) {
+            return;
+        }
+        if mutant::is(Mutant::ResolveNotRepeated) {
+            return;
+        }
         let (to, generation) = (alert.addressed(), page.generation);
         desk.count.resolves_repeated += 1;
         let intent = Intent::of(PageKind::Resolve, &to, generation, None);
         let known = self.pages.len();
         self.intend_as(desk, &intent, "resolve/again");
         if self.pages.len() > known {
-            let reason = "a process that was lost may have opened it again".to_owned();
+            let reason = "what was sent before may have opened it again".to_owned();
             let at = desk.now.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
             self.enter(desk, known, PageState::Retrying { at, reason: reason.clone() }, Some(&reason));
         }
@@ -432,6 +449,11 @@ impl IncidentState {
     /// Moves on what waited for `now`: attempts whose lease ended, retries that are due.
     pub(crate) fn page_timers(&mut self, desk: &mut Desk) {
         for i in 0..self.pages.len() {
+            if let PageState::Sending { until, lease_ms, .. } = self.pages[i].state
+                && until <= desk.now
+            {
+                self.may_come_late(i, until, lease_ms);
+            }
             let reason = match &self.pages[i].state {
                 PageState::Held { until } if *until <= desk.now => {
                     "its place was left alone long enough".to_owned()

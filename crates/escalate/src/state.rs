@@ -144,6 +144,9 @@ pub(crate) struct Alert {
     /// after its end: the end is said once more, a lease later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) haunted: bool,
+    /// Nobody knows what became of a request; until then it may still arrive. An end said before that is said once more too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) late_until: Option<Timestamp>,
     /// What the receiver called the first page that it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<String>,
@@ -160,6 +163,7 @@ impl Alert {
             told: page.told.clone(),
             open: false,
             haunted: false,
+            late_until: None,
             reference: None,
         })
     }
@@ -548,7 +552,7 @@ impl IncidentState {
     /// The page of an alert whose own entries were dropped for their age.
     fn trigger_of(&self, key: &AlertKey, alert: &Alert, directory: &Directory) -> Page {
         let (kind, at) = (PageKind::Trigger, self.position);
-        let Alert { receiver, target, generation, person, told: _, open: _, haunted: _, reference } = alert;
+        let Alert { receiver, target, generation, person, reference, .. } = alert;
         let unique = kind.name();
         Page {
             notification_id: NotificationId::for_page(

@@ -42,7 +42,7 @@ pub struct Seen {
 type Law = fn(&Seen, &Seen) -> Result<(), String>;
 
 /// Laws of every story.
-const ALWAYS: [(&str, Law); 19] = [
+const ALWAYS: [(&str, Law); 20] = [
     ("no_role_fails_without_a_cause", no_role_fails_without_a_cause),
     ("offsets_never_pass_effects", offsets_never_pass_effects),
     ("no_pane_closes_early", no_pane_closes_early),
@@ -58,6 +58,7 @@ const ALWAYS: [(&str, Law); 19] = [
     ("nothing_is_sent_beyond_its_lease", pages::nothing_is_sent_beyond_its_lease),
     ("the_audit_is_whole", pages::the_audit_is_whole),
     ("no_incident_is_forgotten", pages::no_incident_is_forgotten),
+    ("what_is_over_is_closed_at_the_pager", pages::what_is_over_is_closed_at_the_pager),
     ("a_silence_mutes_what_it_may", mutes::a_silence_mutes_what_it_may),
     ("nobody_is_called_about_what_is_muted", mutes::nobody_is_called_about_what_is_muted),
     ("what_is_said_to_have_ended_has", mutes::what_is_said_to_have_ended_has),

@@ -34,13 +34,14 @@ impl Watermark {
 
     /// True if `time` is more than `ahead_max_ms` beyond the median of the last few.
     pub(super) fn is_ahead(&self, time: Timestamp, ahead_max_ms: i64) -> bool {
-        if self.recent.len() < RECENT || self.latest.is_some_and(|latest| time <= latest) {
+        let known = self.recent.len().min(RECENT);
+        if known == 0 || self.latest.is_some_and(|latest| time <= latest) {
             return false;
         }
         let mut sorted = [Timestamp::EPOCH; RECENT];
-        sorted.copy_from_slice(&self.recent);
-        sorted.sort_unstable();
-        time.since_ms(sorted[RECENT / 2]) > ahead_max_ms
+        sorted[..known].copy_from_slice(&self.recent[..known]);
+        sorted[..known].sort_unstable();
+        time.since_ms(sorted[known / 2]) > ahead_max_ms
     }
 
     /// A prediction of this time was counted.
@@ -75,5 +76,16 @@ mod tests {
         assert!(watermark.is_ahead(at(64), 60_000));
         watermark.accept_jump();
         assert!(!watermark.is_ahead(at(9999), 60_000));
+    }
+
+    #[test]
+    fn from_the_second_prediction_on_no_clock_ahead_is_believed() {
+        let at = |s: i64| Timestamp::from_ms(s * 1000).expect("in range");
+        let mut watermark = Watermark::default();
+        assert!(!watermark.is_ahead(at(86_400), 60_000), "nothing is known yet");
+        for s in 0..5 {
+            watermark.advance(at(s));
+            assert!(watermark.is_ahead(at(86_400), 60_000), "after {s}");
+        }
     }
 }

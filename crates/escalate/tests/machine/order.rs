@@ -23,9 +23,11 @@ fn each_alert_gets_its_pages_one_at_a_time_and_in_order() {
         .want(20_050..=20_050, Update, "pager/ana")
         .push(30_000, &next(&worse, Cleared, Sev1))
         .want(30_000..=30_000, Resolve, "pager/ana")
-        .run(60_000);
+        // What had no answer may have arrived only then.
+        .want(50_050..=50_050, Resolve, "pager/ana")
+        .run(100_000);
     let carried: Vec<u32> = script.sent.iter().map(|s| s.page.incident.sequence).collect();
-    assert_eq!(carried, [1, 1, 2, 3], "a repeat carries what the first attempt carried");
+    assert_eq!(carried, [1, 1, 2, 3, 3], "a repeat carries what the first attempt carried");
 }
 
 #[test]
@@ -37,8 +39,24 @@ fn a_resolve_waits_for_the_trigger_that_is_under_way() {
         .want(0..=0, Trigger, "pager/ana")
         .push(1_000, &next(&fraud, Cleared, Sev2))
         .want(20_000..=20_000, Resolve, "pager/ana")
-        .run(60_000);
+        // It may have arrived after that.
+        .want(40_050..=40_050, Resolve, "pager/ana")
+        .run(100_000);
     assert!(matches!(&script.pages_to("pager/ana")[0].state, OutboxState::Cancelled { .. }));
+}
+
+#[test]
+fn an_end_long_after_what_had_no_answer_is_said_once() {
+    let fraud = opened("fraud", Sev2);
+    Script::new(ONE)
+        .answers("pager", [None])
+        .push(0, &fraud)
+        .want(0..=0, Trigger, "pager/ana")
+        .want(20_000..=20_000, Trigger, "pager/ana")
+        // Two leases after the attempt that had none.
+        .push(40_000, &next(&fraud, Cleared, Sev2))
+        .want(40_000..=40_000, Resolve, "pager/ana")
+        .run(100_000);
 }
 
 #[test]

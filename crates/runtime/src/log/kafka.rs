@@ -15,7 +15,7 @@ mod transaction;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use consumer::KafkaConsumer;
@@ -84,9 +84,8 @@ struct Inner {
     uncommitted: Client,
     /// Sees what is committed: its end of a partition is the last stable offset.
     committed: Client,
-    /// For appends; made when first needed.
-    producer: OnceLock<Producer>,
-    making: Mutex<()>,
+    /// For appends; made when first needed, and anew once it cannot go on.
+    producer: Mutex<Option<Arc<Producer>>>,
     /// Partition counts of topics met; these only ever grow.
     partitions: Mutex<BTreeMap<Arc<str>, u32>>,
     /// Idle clients for range reads, by isolation (committed first).
@@ -118,8 +117,7 @@ impl KafkaLog {
             config,
             uncommitted,
             committed,
-            producer: OnceLock::new(),
-            making: Mutex::new(()),
+            producer: Mutex::default(),
             partitions: Mutex::default(),
             readers: [Mutex::default(), Mutex::default()],
             groups: Mutex::default(),
@@ -132,13 +130,14 @@ impl KafkaLog {
         &self.inner.config
     }
 
-    fn producer(&self) -> Result<&Producer, LogError> {
-        let _making = lock(&self.inner.making);
-        if let Some(producer) = self.inner.producer.get() {
-            return Ok(producer);
+    fn producer(&self) -> Result<Arc<Producer>, LogError> {
+        let mut made = lock(&self.inner.producer);
+        if let Some(producer) = made.as_ref().filter(|producer| producer.fatal().is_none()) {
+            return Ok(Arc::clone(producer));
         }
-        let producer = Producer::new(self.config(), None)?;
-        Ok(self.inner.producer.get_or_init(|| producer))
+        let producer = Arc::new(Producer::new(self.config(), None)?);
+        *made = Some(Arc::clone(&producer));
+        Ok(producer)
     }
 
     /// Start and end of a partition as a client sees them.
@@ -239,7 +238,7 @@ impl Log for KafkaLog {
     fn append(&self, records: &[NewRecord]) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
         producer::check(self, records)?;
         let producer = self.producer()?;
-        producer.deliver(records).map_err(|failed| failed.into_append(records, producer))
+        producer.deliver(records).map_err(|failed| failed.into_append(records, &producer))
     }
 
     fn read(

@@ -336,6 +336,38 @@ pub(super) fn one_request_at_a_time(told: &Seen, _: &Seen) -> Result<(), String>
     Ok(())
 }
 
+/// A pager keeps one alert for each key, as PagerDuty does: what was sent again is the same one, and what was late opens it
+/// anew. When the last word that was decided is that it is over, and that arrived, it is not open there.
+pub(super) fn what_is_over_is_closed_at_the_pager(told: &Seen, _: &Seen) -> Result<(), String> {
+    let mut last: BTreeMap<AlertKey, NotificationId> = BTreeMap::new();
+    let mut known = BTreeSet::new();
+    for (_, OutboxRecord { page, .. }) in outbox(told) {
+        if known.insert(page.notification_id.clone()) {
+            last.insert(page.alert_key, page.notification_id);
+        }
+    }
+    let words = last_words(told);
+    let mut taken = pager::lock(&told.told.line).taken.clone();
+    taken.sort_by_key(|(at, _)| *at);
+    let mut open: BTreeMap<AlertKey, bool> = BTreeMap::new();
+    for (_, page) in taken {
+        let stands = open.entry(page.alert_key).or_default();
+        *stands = match page.kind {
+            PageKind::Trigger | PageKind::Update => true,
+            PageKind::Acknowledge => *stands,
+            PageKind::Resolve => false,
+        };
+    }
+    for (key, id) in last {
+        let Some(OutboxRecord { page, state, .. }) = words.get(id.as_str()) else { continue };
+        let is_over = page.kind == PageKind::Resolve && matches!(state, OutboxState::Delivered { .. });
+        if is_over && open.get(&key) == Some(&true) {
+            return Err(format!("alert {key} of {} is open over there", page.incident.incident_id));
+        }
+    }
+    Ok(())
+}
+
 /// A request is begun after the commit of its attempt, and within its lease.
 pub(super) fn nothing_is_sent_beyond_its_lease(told: &Seen, _: &Seen) -> Result<(), String> {
     let mut leases = BTreeMap::new();

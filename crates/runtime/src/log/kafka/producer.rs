@@ -11,7 +11,7 @@ use rdkafka::message::{Header as RawHeader, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 
 use super::clients::{common, raw, say, with_settings};
-use super::errors::{fenced, lift, unknown};
+use super::errors::{lift, unknown};
 use super::{KafkaConfig, KafkaLog, lock};
 use crate::log::clock::Deadline;
 use crate::log::{LogError, NewRecord, Offset, TopicPartition};
@@ -200,10 +200,11 @@ impl Failed {
         if let Some(refusal) = self.refusal(records) {
             return refusal;
         }
-        if let Some((code, reason)) = producer.fatal() {
-            let what = format!("appending failed for good ({reason})");
-            let error = if fenced(code) { KafkaError::Global(code) } else { self.error };
-            return LogError::fatal(what, error);
+        if let Some((_, reason)) = producer.fatal() {
+            // The next append gets another.
+            let what =
+                format!("this producer cannot go on ({reason}), so nobody knows whether all was written");
+            return LogError::Retriable { what, source: Some(Arc::new(self.error)) };
         }
         lift(self.error, &format!("cannot append to {}", records[self.index].topic))
     }
