@@ -3,6 +3,8 @@
 //! One thread per consumer; nothing blocks in the client's callbacks, which only take note; deliveries are awaited
 //! before a commit, because the client library otherwise waits in steps of 100 ms.
 
+#[cfg(test)]
+mod answers;
 mod clients;
 mod consumer;
 mod errors;
