@@ -333,6 +333,7 @@ fn say_done(client: &Client, id: &str, what: &str, out: &Out) -> Result<(), Fail
         "assign" => "handed on",
         "merge" => "merged",
         "clear" => "cleared",
+        "repin" => "follows the policies of today",
         _ => "noted",
     };
     let key = if what == "snooze" { "snoozed_until" } else { "acknowledged_until" };
