@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Judge telemetry that was kept, under this config: what would it have said?
     Replay(ReplayArgs),
     /// Say everything that can be known about a config without a broker
-    Check(ConfigArgs),
+    Check(CheckArgs),
     /// Say what the budget comes to before anything runs: who may spend what, how soon changes are found
     Plan(PlanArgs),
     /// Write a commented config to start from
@@ -385,6 +385,15 @@ pub(crate) struct PolicySimulateArgs {
     /// The config to try
     #[command(flatten)]
     pub config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Do not look for the secrets that it names: they are elsewhere, as where changes are reviewed
+    #[arg(long)]
+    pub without_secrets: bool,
 }
 
 #[derive(Debug, Args)]

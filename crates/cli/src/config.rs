@@ -119,6 +119,15 @@ pub fn load(file: &Path) -> Result<Checked, Vec<Fault>> {
     load_with_text(file).map(|(_, checked)| checked)
 }
 
+/// As [`load`], for what needs no secret: those that it names may be elsewhere, as where changes are reviewed.
+///
+/// # Errors
+/// As [`load`], but for secrets that are not there.
+pub(crate) fn load_without_secrets(file: &Path) -> Result<Checked, Vec<Fault>> {
+    let source = std::fs::read_to_string(file).map_err(|e| vec![Fault::unreadable(file, &e)])?;
+    checked(file, &source, |config, _, _| Given::nothing(config))
+}
+
 /// As [`load`], with the text that it was read from.
 ///
 /// # Errors
@@ -134,10 +143,65 @@ pub(crate) fn load_with_text(file: &Path) -> Result<(String, Checked), Vec<Fault
 /// # Errors
 /// Every fault that can be known without a broker.
 pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
+    checked(file, source, |config, dir, wrong| {
+        if let Err(why) = link::pagerduty(&config.http, dir) {
+            wrong(&[Part::Key("http")], why);
+        }
+        for (name, receiver) in &config.receiver {
+            if let Err(why) = check_secrets(name, receiver, dir) {
+                wrong(&[Part::Key("receiver"), Part::Key(name)], why);
+            }
+        }
+        Given::by(config, dir, wrong)
+    })
+}
+
+/// What is made of the secrets that a config names.
+struct Given {
+    telemetry: CollectConfig,
+    people_key: Option<receivers::Secret>,
+    link_keys: Option<wire::link::LinkKeys>,
+    checkpoints: Option<escalate::Checkpoints>,
+}
+
+/// Takes what is wrong with a key.
+type Wrong<'a> = dyn FnMut(&[Part<'_>], String) + 'a;
+
+impl Given {
+    fn nothing(config: &Config) -> Self {
+        Self { telemetry: config.telemetry.clone(), people_key: None, link_keys: None, checkpoints: None }
+    }
+
+    fn by(config: &Config, dir: &Path, wrong: &mut Wrong<'_>) -> Self {
+        let telemetry = keyed(&config.telemetry, dir).unwrap_or_else(|why| {
+            wrong(&[Part::Key("telemetry"), Part::Key("privacy")], why);
+            config.telemetry.clone()
+        });
+        let people_key = config.audit.key(dir).unwrap_or_else(|why| {
+            wrong(&[Part::Key("audit")], why);
+            None
+        });
+        let link_keys = link::given(&config.http.link, dir).unwrap_or_else(|why| {
+            wrong(&[Part::Key("http")], why);
+            None
+        });
+        let checkpoints = config.audit.checkpoints(dir).unwrap_or_else(|why| {
+            wrong(&[Part::Key("audit")], why);
+            None
+        });
+        Self { telemetry, people_key, link_keys, checkpoints }
+    }
+}
+
+fn checked(
+    file: &Path,
+    source: &str,
+    given: impl FnOnce(&Config, &Path, &mut Wrong<'_>) -> Given,
+) -> Result<Checked, Vec<Fault>> {
     let config: Config =
         toml::from_str(source).map_err(|e| vec![Fault::at(file, source, e.span(), e.message().trim())])?;
     let dir = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-    let mut faults = of_itself(&config, &dir, (file, source));
+    let mut faults = of_itself(&config, (file, source));
     let policy = response(&config, &dir, (file, source))
         .and_then(|folder| policy(&config, folder.as_ref(), (file, source)))
         .map_err(|wrong| faults.extend(wrong))
@@ -149,23 +213,8 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
             Vec::new()
         }
     };
-    let telemetry = keyed(&config.telemetry, &dir).unwrap_or_else(|why| {
-        let path = [Part::Key("telemetry"), Part::Key("privacy")];
-        faults.push(Fault::of_key(file, source, &path, why));
-        config.telemetry.clone()
-    });
-    let people_key = config.audit.key(&dir).unwrap_or_else(|why| {
-        faults.push(Fault::of_key(file, source, &[Part::Key("audit")], why));
-        None
-    });
-    let link_keys = link::given(&config.http.link, &dir).unwrap_or_else(|why| {
-        faults.push(Fault::of_key(file, source, &[Part::Key("http")], why));
-        None
-    });
-    let checkpoints = config.audit.checkpoints(&dir).unwrap_or_else(|why| {
-        faults.push(Fault::of_key(file, source, &[Part::Key("audit")], why));
-        None
-    });
+    let Given { telemetry, people_key, link_keys, checkpoints } =
+        given(&config, &dir, &mut |path, why| faults.push(Fault::of_key(file, source, path, why)));
     match policy {
         Some(policy) if faults.is_empty() => {
             let judge = Arc::new(config.judge_config());
@@ -194,7 +243,7 @@ pub fn parse(file: &Path, source: &str) -> Result<Checked, Vec<Fault>> {
 }
 
 /// What is wrong with the tables that need no other file.
-fn of_itself(config: &Config, dir: &Path, (file, source): (&Path, &str)) -> Vec<Fault> {
+fn of_itself(config: &Config, (file, source): (&Path, &str)) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut wrong = |path: &[Part<'_>], why: String| faults.push(Fault::of_key(file, source, path, why));
     if let Err(why) = check_namespace(&config.namespace) {
@@ -207,19 +256,11 @@ fn of_itself(config: &Config, dir: &Path, (file, source): (&Path, &str)) -> Vec<
         let why = http_api::BindError::OpenToAll { address: config.http.address }.to_string();
         wrong(&[Part::Key("http"), Part::Key("address")], why);
     }
-    if let Err(why) = link::pagerduty(&config.http, dir) {
-        wrong(&[Part::Key("http")], why);
-    }
     if let Some((key, why)) = config.heartbeat.as_ref().and_then(|h| h.check(&config.receiver)) {
         wrong(&[Part::Key("heartbeat"), Part::Key(key)], why);
     }
     if let Some((key, why)) = config.canary.as_ref().and_then(|canary| canary.check(&config.judge)) {
         wrong(&[Part::Key("canary"), Part::Key(key)], why);
-    }
-    for (name, receiver) in &config.receiver {
-        if let Err(why) = check_secrets(name, receiver, dir) {
-            wrong(&[Part::Key("receiver"), Part::Key(name)], why);
-        }
     }
     faults
 }

@@ -124,7 +124,7 @@ fn asked(args: &ExplainArgs, incident: &Incident) -> Result<Option<Asked>, Failu
     if !file.exists() {
         return Ok(None);
     }
-    let checked = config::load(file)?;
+    let checked = config::load_without_secrets(file)?;
     let judge = &checked.judge;
     Ok(Some(Asked {
         family: *judge.judge.family(incident.family),

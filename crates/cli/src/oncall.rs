@@ -39,7 +39,7 @@ struct Stint<'a> {
 /// # Errors
 /// When the config is not right, or has no such schedule or person.
 pub(crate) fn run(args: &OnCallArgs, out: &Out) -> Result<(), Failure> {
-    let checked = config::load(&args.config.config)?;
+    let checked = config::load_without_secrets(&args.config.config)?;
     let policy = &checked.policy;
     let schedules = asked(policy, args.schedule.as_deref())?;
     let now = Clock::start().now().wall;

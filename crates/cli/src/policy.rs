@@ -27,7 +27,7 @@ struct Told<'a> {
 /// # Errors
 /// When a test fails, or the config or a test is not right.
 pub(crate) fn test(args: &PolicyTestArgs, out: &Out) -> Result<(), Failure> {
-    let checked = config::load(&args.config.config)?;
+    let checked = config::load_without_secrets(&args.config.config)?;
     let files = files(&checked, &args.files)?;
     let (mut ran, mut failed) = (0, 0);
     for file in &files {

@@ -6,22 +6,24 @@ use escalate::schedule::{Gap, Span};
 use runtime::clock::Clock;
 use wire::Zone;
 
-use crate::args::{ConfigArgs, InitArgs, TokenArgs};
+use crate::args::{CheckArgs, ConfigArgs, InitArgs, TokenArgs};
 use crate::config::{self, Checked, TEMPLATE, audit, link};
 use crate::failure::{Failure, Kind};
 use crate::term::{Look, Out};
 
 /// # Errors
 /// Every fault of the config, as one text.
-pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
-    match config::load(&args.config) {
+pub(crate) fn check(args: &CheckArgs, out: &Out) -> Result<(), Failure> {
+    let CheckArgs { config: ConfigArgs { config: file }, without_secrets } = args;
+    let load = if *without_secrets { config::load_without_secrets } else { config::load };
+    match load(file) {
         Ok(checked) => {
             let (c, bundle) = (&checked.config, checked.policy.bundle());
             if out.json {
                 out.json(&serde_json::json!({"valid": true, "digest": checked.judge.digest(), "faults": []}));
                 return Ok(());
             }
-            let file = args.config.display();
+            let file = file.display();
             out.line(out.paint(Look::Green, format!("{file} is right")));
             let log = c.log.brokers.as_ref().map_or_else(
                 || format!("embedded log in {} (one process)", checked.dir.join(&c.log.path).display()),
@@ -55,9 +57,14 @@ pub(crate) fn check(args: &ConfigArgs, out: &Out) -> Result<(), Failure> {
                 ));
             }
             schedules(&checked).into_iter().for_each(|said| out.line(format!("  schedules   {said}")));
-            out.line(format!("  people      {}", people(&checked)));
+            let [people, links] = if *without_secrets {
+                ["pseudonyms", "links"].map(|what| format!("{what} not looked at (--without-secrets)"))
+            } else {
+                [people(&checked), link::described(&checked)]
+            };
+            out.line(format!("  people      {people}"));
             out.line(format!("  http        {}", c.http.address));
-            out.line(format!("  links       {}", link::described(&checked)));
+            out.line(format!("  links       {links}"));
             out.line(format!("  digest      {}", checked.judge.digest()));
             Ok(())
         }

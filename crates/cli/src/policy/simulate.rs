@@ -75,7 +75,8 @@ pub(crate) fn run(args: &PolicySimulateArgs, out: &Out) -> Result<(), Failure> {
 }
 
 fn compared(args: &PolicySimulateArgs) -> Result<Compared, Failure> {
-    let (before, after) = (config::load(&args.against)?.policy, config::load(&args.config.config)?.policy);
+    let load = |file| config::load_without_secrets(file).map(|checked| checked.policy);
+    let (before, after) = (load(&args.against)?, load(&args.config.config)?);
     let records = records(args)?;
     let (Some(first), Some(last)) = (records.first(), records.last()) else {
         return Err(Failure::new(Kind::No, "there is no incident in these files"));
