@@ -199,7 +199,9 @@ impl KafkaConsumer {
             if !unplaced.is_empty() {
                 self.place(i, &unplaced, sink)?;
             }
-            self.readers[i].assign()?;
+            if self.readers[i].has_more_to_read() {
+                self.readers[i].assign()?;
+            }
         }
         Ok(())
     }

@@ -71,6 +71,11 @@ impl Reader {
         self.slots.keys().all(|partition| self.reads(*partition))
     }
 
+    /// Whether something has its place that the client does not read yet.
+    pub(super) fn has_more_to_read(&self) -> bool {
+        self.slots.iter().any(|(partition, slot)| slot.position.is_some() && !self.reads(*partition))
+    }
+
     /// Sets where reading starts: at `committed` if that is still there. Returns what is missing.
     ///
     /// Where the log gives no answer it is `committed` unasked, as the client says if that is out of range; with none it stays
