@@ -117,13 +117,13 @@ fn who_only_reviews_a_bundle_needs_none_of_its_secrets() {
     let file = made.0.join("tocsin.toml");
     let text = std::fs::read_to_string(&file).expect("a file");
     let pager = "[receiver.pager]\ntype = \"pagerduty\"\nrouting_key_env = \"TOCSIN_TEST_IS_NOT_SET\"\n\
-                 [http]\nlink_key_env = \"TOCSIN_TEST_NEITHER\"\n[audit]\npeople_key_env = \"TOCSIN_TEST_NOR\"\n";
+                 [audit]\npeople_key_env = \"TOCSIN_TEST_NOR\"\n";
     std::fs::write(&file, format!("{text}\n{pager}")).expect("a file");
-    for missing in ["TOCSIN_TEST_IS_NOT_SET", "TOCSIN_TEST_NEITHER", "TOCSIN_TEST_NOR"] {
+    for missing in ["TOCSIN_TEST_IS_NOT_SET", "TOCSIN_TEST_NOR"] {
         assert!(made.faults().contains(missing), "{}", made.faults());
     }
     let checked = crate::config::load_without_secrets(&file).expect("all else is right");
-    assert!(!checked.people_key_given && checked.link_keys.is_none());
+    assert!(!checked.people_key_given);
     std::fs::write(&file, format!("{text}\n{pager}\n[[receiver.pager]]\n")).expect("a file");
     assert!(crate::config::load_without_secrets(&file).is_err(), "what is wrong still is");
 }
