@@ -22,7 +22,7 @@ const PARTITIONS: u32 = 6;
 /// The least that can be set.
 const HOLD_MAX: Duration = Duration::from_secs(31);
 /// Until the cluster has given up the broker, a group has moved and a start was tried again.
-const ELSE: Duration = Duration::from_secs(60);
+const ELSE: Duration = Duration::from_secs(120);
 
 /// Of the telemetry's time.
 fn start() -> Timestamp {
