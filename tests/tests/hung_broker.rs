@@ -21,7 +21,8 @@ use wire::topic::Topics;
 const PARTITIONS: u32 = 6;
 /// The least that can be set.
 const HOLD_MAX: Duration = Duration::from_secs(31);
-/// Until the cluster has given up the broker, a group has moved and a start was tried again.
+/// Until the cluster has given up the broker, a group that it coordinated has moved (a join that it does not answer is waited
+/// for a minute), and a start was tried again.
 const ELSE: Duration = Duration::from_secs(120);
 
 /// Of the telemetry's time.
