@@ -20,10 +20,11 @@ enum Mad {
     Versions,
     Features,
     Categories,
+    Segments,
 }
 
 /// Categories first: once a reference is learned, new ones are a matter of drift.
-const ALL: [Mad; 4] = [Mad::Categories, Mad::Features, Mad::Versions, Mad::Models];
+const ALL: [Mad; 5] = [Mad::Categories, Mad::Features, Mad::Segments, Mad::Versions, Mad::Models];
 
 /// One record in three is of a model that is as it should be.
 fn record(mad: Mad, i: u64) -> Value {
@@ -42,6 +43,7 @@ fn record(mad: Mad, i: u64) -> Value {
         Mad::Versions => record["version"] = format!("version-{i}").into(),
         Mad::Features => record["features"][format!("feature-{i}")] = 1.into(),
         Mad::Categories => record["features"]["c"] = format!("user-{i}").into(),
+        Mad::Segments => record["segments"] = json!({"shop": format!("shop-{i}")}),
     }
     record
 }
@@ -87,7 +89,7 @@ fn told(home: &Home) -> BTreeSet<String> {
 fn names_without_end_cost_bounded_memory_and_raise_a_ticket() {
     let home = home!("mad-producer");
     home.configure(
-        "[log.partitions]\ntelemetry = 1\n[telemetry]\nmodels_max = 20\nversions_max = 10\nfeatures_max = 30\ncategories_max = 20",
+        "[log.partitions]\ntelemetry = 1\n[telemetry]\nmodels_max = 20\nversions_max = 10\nfeatures_max = 30\ncategories_max = 20\nsegments_max = 3\nsegments = [\"shop\"]",
     );
     let process = Process::start(&home, &[]);
     let mut sent = 0;
@@ -99,7 +101,7 @@ fn names_without_end_cost_bounded_memory_and_raise_a_ticket() {
         sent
     };
     round(&process);
-    let names = ["mad/categories", "mad/features", "mad/versions", "__other__/models"];
+    let names = ["mad/categories", "mad/features", "mad/segments", "mad/versions", "__other__/models"];
     let names: BTreeSet<String> = names.map(|name| format!("telemetry/{name}")).into();
     let found = wait::within(wait::PATIENCE, || names.is_subset(&told(&home)).then_some(()));
     assert!(found.is_some(), "each kind is told of by name: {:?}\n{}", told(&home), process.said());
@@ -111,7 +113,7 @@ fn names_without_end_cost_bounded_memory_and_raise_a_ticket() {
     assert!(grown < 48 << 20, "after {all} records: {grown} bytes more than {before}");
     let tables = scrape::Scrape::of(&process);
     let keys = tables.get("tocsin_table_size", &[("table", "keys")]).unwrap();
-    // 20 models, `mad` with 10 versions, and what is counted together.
+    // 20 models, `mad` with 10 versions and of one of them 3 segments, and what is counted together.
     assert!(keys <= 40.0, "{keys} versions");
     let status = process.json("/v1/status");
     assert_eq!(status["dead_letters"], 0, "{status}");

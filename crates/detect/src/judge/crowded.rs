@@ -24,9 +24,10 @@ enum Names {
     Versions,
     Features,
     Categories,
+    Segments,
 }
 
-/// By model and kind of name. Bound: the models of the partition, four each.
+/// By model and kind of name. Bound: the models of the partition, five each.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Crowded {
     /// With the end of the last pane in which it was so.
@@ -37,8 +38,8 @@ pub(super) struct Crowded {
 struct Crowd {
     over: u64,
     of: u64,
-    /// The feature that is named.
-    feature: Option<String>,
+    /// The feature, or what cuts into segments, that is named.
+    whose: Option<String>,
 }
 
 impl Crowded {
@@ -59,6 +60,7 @@ impl Crowded {
             ),
             (Names::Features, features(panes)),
             (Names::Categories, categories(panes)),
+            (Names::Segments, segments(panes)),
         ];
         let mut changed = false;
         for (names, crowd) in found {
@@ -138,6 +140,7 @@ impl Names {
             Self::Versions => "versions",
             Self::Features => "features",
             Self::Categories => "categories",
+            Self::Segments => "segments",
         }
     }
 
@@ -147,6 +150,7 @@ impl Names {
             Self::Versions => "telemetry.versions_over",
             Self::Features => "telemetry.features_over",
             Self::Categories => "telemetry.categories_over",
+            Self::Segments => "telemetry.segments_over",
         }
     }
 
@@ -166,7 +170,11 @@ impl Names {
             ),
             Self::Categories => format!(
                 "{model}: {} has more categories than categories_max, and {percent:.0} % of its values are of further ones: rather an id than a feature",
-                crowd.feature.as_deref().unwrap_or("a feature")
+                crowd.whose.as_deref().unwrap_or("a feature")
+            ),
+            Self::Segments => format!(
+                "{model}: more segments than segments_max: {percent:.0} % of predictions are of further ones by {}, counted together",
+                crowd.whose.as_deref().unwrap_or("a feature")
             ),
         }
     }
@@ -192,14 +200,14 @@ fn predictions(panes: &Closed, is_over: impl Fn(&str) -> bool) -> Option<Crowd> 
             over = over.saturating_add(counts.predictions);
         }
     }
-    (over > 0).then_some(Crowd { over, of, feature: None })
+    (over > 0).then_some(Crowd { over, of, whose: None })
 }
 
 fn features(panes: &Closed) -> Option<Crowd> {
     let over =
         versions(panes).fold(0_u64, |sum, (_, counts)| sum.saturating_add(counts.quality.features_over));
     let of = versions(panes).fold(0_u64, |sum, (_, counts)| sum.saturating_add(counts.predictions));
-    (over > 0).then_some(Crowd { over, of, feature: None })
+    (over > 0).then_some(Crowd { over, of, whose: None })
 }
 
 /// The first feature of which most values are of categories that had no room.
@@ -208,13 +216,28 @@ fn categories(panes: &Closed) -> Option<Crowd> {
         counts.features.iter().find_map(|feature| match feature {
             FeatureCounts::Raw(raw) => {
                 let (over, of) = (raw.categories.over(), raw.categories.total());
-                let crowd = || Crowd { over, of, feature: Some(raw.name.clone()) };
+                let crowd = || Crowd { over, of, whose: Some(raw.name.clone()) };
                 (of >= VALUES_MIN && over > of / 2).then(crowd)
             }
             // What no reference knows is a matter of drift.
             FeatureCounts::Numeric(_) | FeatureCounts::Category(_) => None,
         })
     })
+}
+
+/// Of what cuts into segments, that by which most predictions are of segments that had no room.
+fn segments(panes: &Closed) -> Option<Crowd> {
+    let mut over: BTreeMap<&str, u64> = BTreeMap::new();
+    for ((_, segment), parts) in panes {
+        let further = segment.as_deref().and_then(|segment| segment.strip_suffix(OTHER)?.strip_suffix('='));
+        if let Some(by) = further {
+            let of = over.entry(by).or_default();
+            *of = parts.iter().fold(*of, |sum, (_, counts)| sum.saturating_add(counts.predictions));
+        }
+    }
+    let (by, over) = over.into_iter().max_by_key(|(_, over)| *over).filter(|(_, over)| *over > 0)?;
+    let of = versions(panes).fold(0_u64, |sum, (_, counts)| sum.saturating_add(counts.predictions));
+    Some(Crowd { over, of, whose: Some(by.to_owned()) })
 }
 
 #[cfg(test)]
@@ -295,6 +318,30 @@ mod tests {
             assert_eq!(titles.len(), usize::from(words.is_some()), "{titles:?}");
             assert!(words.is_none_or(|words| titles[0].contains(words)), "{titles:?}");
         }
+    }
+
+    #[test]
+    fn segments_without_room_are_named_by_what_cuts_them() {
+        let cut = |further| {
+            let mut panes = panes([("1", counted(40))]);
+            for (segment, predictions) in [
+                ("country=de", 40 - further),
+                ("country=__other__", further),
+                ("device=__other__", further / 2),
+            ] {
+                panes.insert(("1".to_owned(), Some(segment.to_owned())), vec![(0, counted(predictions))]);
+            }
+            ("m", panes)
+        };
+        let (told, _) = story([cut(0), cut(30)]);
+        let titles: Vec<&str> = told.iter().map(|i| i.title.as_str()).collect();
+        assert_eq!(
+            titles,
+            [
+                "m: more segments than segments_max: 75 % of predictions are of further ones by country, counted together"
+            ]
+        );
+        assert_eq!(told[0].subject.name, "telemetry/m/segments");
     }
 
     #[test]
