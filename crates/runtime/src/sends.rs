@@ -1,6 +1,7 @@
 //! Carrying pages out: requests run on tokio, outcomes come back to the loop that asked.
 
 mod pauses;
+mod reminders;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -14,8 +15,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use wire::link::Links;
 use wire::outbox::Outcome;
-use wire::page::{Page, PageKind};
-use wire::{AlertKey, IncidentId, NotificationId};
+use wire::page::Page;
+use wire::{IncidentId, NotificationId};
 
 use crate::clock::Clock;
 use crate::log::Log;
@@ -63,8 +64,7 @@ pub struct Receivers {
     outcomes: mpsc::Receiver<Sent>,
     /// Makes the links by which the targets of pages answer.
     links: Option<Arc<Links>>,
-    /// Alerts that a receiver forgets unless it is reminded (Alertmanager), with the next time to do so.
-    reminders: BTreeMap<AlertKey, (Page, Duration)>,
+    reminders: reminders::Reminders,
 }
 
 impl Receivers {
@@ -92,7 +92,7 @@ impl Receivers {
             sender,
             outcomes,
             links: None,
-            reminders: BTreeMap::new(),
+            reminders: reminders::Reminders::default(),
         }
     }
 
@@ -110,33 +110,20 @@ impl Receivers {
         self
     }
 
-    fn remember(&mut self, page: &Page, receiver: &Receiver) {
-        match (receiver.resend_every(), page.kind) {
-            (Some(every), PageKind::Trigger | PageKind::Update | PageKind::Acknowledge) => {
-                self.reminders.insert(page.alert_key.clone(), (page.clone(), self.clock.now().mono + every));
-            }
-            (Some(_), PageKind::Resolve) => {
-                self.reminders.remove(&page.alert_key);
-            }
-            (None, _) => (),
-        }
-    }
-
     /// Repeats what a forgetful receiver must keep hearing. Not an attempt: nothing is recorded of it.
     fn remind(&mut self) {
         let now = self.clock.now();
-        for (page, due) in self.reminders.values_mut() {
-            if *due > now.mono {
-                continue;
-            }
-            let Some((receiver, gate)) = self.receivers.get(&page.receiver) else { continue };
-            let Some(every) = receiver.resend_every() else { continue };
-            *due = now.mono + every;
-            let (receiver, gate, mut page) = (Arc::clone(receiver), Arc::clone(gate), page.clone());
-            page.link = self.links.as_ref().and_then(|links| links.of(&page));
+        let Self { receivers, reminders, .. } = self;
+        for mut reminder in reminders.due(now.mono, |name| receivers.get(name)?.0.resend_every()) {
+            let (receiver, gate) = &receivers[&reminder.page.receiver];
+            let (receiver, gate) = (Arc::clone(receiver), Arc::clone(gate));
+            reminder.page.link = self.links.as_ref().and_then(|links| links.of(&reminder.page));
             self.handle.spawn(async move {
                 let Ok(_turn) = gate.acquire().await else { return };
-                let outcome = receiver.send(&page, 0, now.wall).await;
+                if !reminder.holds() {
+                    return;
+                }
+                let outcome = receiver.send(&reminder.page, 0, now.wall).await;
                 if !matches!(outcome, Outcome::Delivered { .. }) {
                     tracing::warn!(
                         receiver = receiver.name(),
@@ -160,12 +147,17 @@ impl Sends for Receivers {
         let (receiver, gate, views, clock) =
             (Arc::clone(receiver), Arc::clone(gate), Arc::clone(&self.views), self.clock);
         let (append, pauses) = (self.append.clone(), Arc::clone(&self.pauses));
-        self.remember(&page, &receiver);
+        let every = receiver.resend_every();
+        let reminders = every.map(|every| self.reminders.said(&page, clock.now().mono + every));
         // Here and no sooner: a link is in the message and in nothing that is kept.
         page.link = self.links.as_ref().and_then(|links| links.of(&page));
         self.handle.spawn(async move {
             let left = until.saturating_sub(clock.now().mono);
             let attempted = tokio::time::timeout(left, async {
+                let _behind_reminders = match &reminders {
+                    Some(turn) => Some(turn.lock().await),
+                    None => None,
+                };
                 let Ok(turn) = gate.acquire_owned().await else {
                     return Outcome::Retry { reason: "shutting down".into() };
                 };
@@ -208,13 +200,13 @@ impl Sends for Receivers {
                 self.receivers.get(&page.receiver).is_some_and(|(r, _)| r.resend_every().is_some());
             if forgetful {
                 // At once: nobody knows how long it has not been said.
-                self.reminders.entry(page.alert_key.clone()).or_insert((page, now));
+                self.reminders.known(page, now);
             }
         }
     }
 
     fn forget(&mut self, theirs: &dyn Fn(&IncidentId) -> bool) {
-        self.reminders.retain(|_, (page, _)| !theirs(&page.incident.incident_id));
+        self.reminders.forget(theirs);
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use receivers::ReceiverConfig;
 use serde_json::json;
+use wire::Timestamp;
+use wire::page::PageKind;
 
 use super::*;
 use crate::log::{Cleanup, EmbeddedLog, Isolation, TopicPartition, TopicSpec};
@@ -81,31 +83,111 @@ fn a_page_to_a_topic_is_a_record_of_the_log() {
     assert!(log.ensure_topics(&[spec], true).is_err(), "made as a topic of events");
 }
 
-/// Answers each request with "ask again in so many seconds", and says how many there were.
-fn a_place_that_wants_to_be_left_alone(seconds: u64) -> (u16, Arc<AtomicUsize>) {
+/// A server on a port of its own that answers whole requests with what `answer` makes of their bodies.
+fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&asked);
+    let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.expect("a caller");
-            let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
-            let (mut line, mut length) = (String::new(), 0);
-            while reader.read_line(&mut line).expect("a head") > 2 {
-                if let Some(of) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = of.trim().parse().expect("a length");
+            let (mut stream, answer) = (stream.expect("a caller"), Arc::clone(&answer));
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+                let (mut line, mut length) = (String::new(), 0);
+                while reader.read_line(&mut line).expect("a head") > 2 {
+                    if let Some(of) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                        length = of.trim().parse().expect("a length");
+                    }
+                    line.clear();
                 }
-                line.clear();
-            }
-            reader.read_exact(&mut vec![0; length]).expect("a body");
-            seen.fetch_add(1, Ordering::Relaxed);
-            let answer = format!("retry-after: {seconds}\r\ncontent-length: 0\r\nconnection: close");
-            let head = format!("HTTP/1.1 429 Slow Down\r\n{answer}\r\n\r\n");
-            stream.write_all(head.as_bytes()).expect("it listens");
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).expect("a body");
+                let head = answer(std::str::from_utf8(&body).expect("text"));
+                let answered = format!("{head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                stream.write_all(answered.as_bytes()).expect("it listens");
+            });
         }
     });
+    port
+}
+
+/// Answers each request with "ask again in so many seconds", and says how many there were.
+fn a_place_that_wants_to_be_left_alone(seconds: u64) -> (u16, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&asked);
+    let port = serve(move |_| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        format!("HTTP/1.1 429 Slow Down\r\nretry-after: {seconds}")
+    });
     (port, asked)
+}
+
+#[test]
+fn reminders_and_pages_of_an_alert_take_turns() {
+    let ((free, held), (tell, told)) = (mpsc::channel::<()>(), mpsc::channel());
+    let held = Mutex::new(held);
+    let port = serve(move |body| {
+        let alerts: serde_json::Value = serde_json::from_str(body).expect("alerts");
+        let ends: Timestamp = alerts[0]["endsAt"].as_str().and_then(|at| at.parse().ok()).expect("an end");
+        tell.send(ends > Clock::start().now().wall).expect("a test");
+        // Until the test lets go.
+        held.lock().expect("whole").recv().expect("a test");
+        "HTTP/1.1 200 OK".to_owned()
+    });
+    let tokio = tokio();
+    let config = json!({"type": "alertmanager", "urls": [format!("http://127.0.0.1:{port}")], "resend_s": 1});
+    let config: ReceiverConfig = serde_json::from_value(config).expect("a receiver");
+    let receiver = Receiver::build("am", &config, &|_| Err("no secrets".into())).expect("it can be built");
+    let (handle, views) = (tokio.handle().clone(), Arc::new(Views::default()));
+    let mut sends = Receivers::new([Arc::new(receiver)], handle, Clock::start(), views);
+    let until = sends.clock.now().mono + Duration::from_secs(60);
+    // What was sent within so long, without an outcome.
+    let within = |sends: &mut Receivers, ms: u64| {
+        for _ in 0..ms / 10 {
+            assert!(sends.outcomes().is_empty());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        told.try_iter().collect::<Vec<bool>>()
+    };
+    let (fires, over) = (true, false);
+    let opens = page(1, "am");
+    sends.start(opens.clone(), 1, until);
+    assert_eq!(within(&mut sends, 300), [fires]);
+    free.send(()).expect("a server");
+    assert_eq!(outcomes(&mut sends, 1), [("page-1".into(), "delivered")]);
+    assert_eq!(within(&mut sends, 3_500), [fires], "a reminder that hangs, and none behind it");
+    let end =
+        Page { kind: PageKind::Resolve, notification_id: page(2, "am").notification_id, ..opens.clone() };
+    sends.start(end.clone(), 1, until);
+    assert_eq!(within(&mut sends, 1_000), [false; 0], "the end waits for it");
+    free.send(()).expect("a server");
+    assert_eq!(within(&mut sends, 1_000), [over]);
+    free.send(()).expect("a server");
+    assert_eq!(outcomes(&mut sends, 1), [("page-2".into(), "delivered")]);
+    assert_eq!(within(&mut sends, 1_500), [false; 0], "nothing is to be repeated any more");
+}
+
+#[test]
+fn a_reminder_that_waited_for_its_turn_is_not_sent_once_something_else_was_said() {
+    let mut reminders = reminders::Reminders::default();
+    let (opens, every) = (page(1, "am"), Duration::from_secs(60));
+    drop(reminders.said(&opens, every));
+    assert!(reminders.due(every - Duration::from_secs(1), |_| Some(every)).is_empty());
+    let waits = reminders.due(every, |_| Some(every)).remove(0);
+    assert!(waits.holds());
+    assert!(reminders.due(every * 2, |_| Some(every)).is_empty(), "one at a time");
+    let turn = reminders.said(&Page { kind: PageKind::Update, ..opens.clone() }, every * 4);
+    assert!(!waits.holds() && turn.try_lock().is_err());
+    drop(waits);
+    assert!(turn.try_lock().is_ok());
+    let update = reminders.due(every * 4, |_| Some(every)).remove(0);
+    assert!(update.holds() && update.page.kind == PageKind::Update);
+    reminders.known(opens.clone(), every);
+    assert!(update.holds(), "known better");
+    drop(reminders.said(&Page { kind: PageKind::Resolve, ..opens }, every));
+    assert!(!update.holds());
+    drop(update);
+    assert!(reminders.due(every * 9, |_| Some(every)).is_empty());
 }
 
 #[test]
