@@ -187,6 +187,17 @@ fn labels_that_do_not_answer_hold_panes_up_for_so_long_and_no_longer() {
 }
 
 #[test]
+fn predictions_wait_for_labels_that_never_answered_for_so_long_and_no_longer() {
+    let mut p = Pipeline::new(true);
+    p.log.set_mute(LABELS, 0, true);
+    p.run(HOLD_MAX - Duration::from_secs(5));
+    let held = p.progress(0).watermark;
+    assert!(held < Some(Timestamp::from_ms(START + 15_000).unwrap()), "{held:?}");
+    p.run(Duration::from_secs(30));
+    assert!(p.progress(0).watermark > Some(Timestamp::from_ms(START + 40_000).unwrap()));
+}
+
+#[test]
 fn while_the_log_is_away_the_silence_of_others_says_nothing() {
     let mut p = Pipeline::new(false);
     p.predicts(1);

@@ -1,18 +1,21 @@
-//! An embedded log of which some partitions do not say where they end, as when a broker is gone that led them.
+//! An embedded log of which some partitions do not say where they end, asked or read, as when a broker is gone that led them.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use runtime::log::{
-    ConsumerSpec, EmbeddedLog, Ends, Isolation, Log, LogError, NewRecord, Offset, Record, TopicPartition,
-    TopicSpec,
+    Consumer, ConsumerSpec, EmbeddedLog, Ends, Event, Isolation, Log, LogError, NewRecord, Offset, Progress,
+    Record, TopicPartition, TopicSpec, Transaction,
 };
+
+type Mute = Arc<Mutex<BTreeSet<TopicPartition>>>;
 
 #[derive(Clone)]
 pub(crate) struct DeafLog {
     inner: EmbeddedLog,
-    mute: Arc<Mutex<BTreeSet<TopicPartition>>>,
+    mute: Mute,
     /// None of them does.
     away: Arc<Mutex<bool>>,
 }
@@ -38,8 +41,8 @@ impl DeafLog {
 }
 
 impl Log for DeafLog {
-    type Consumer = <EmbeddedLog as Log>::Consumer;
-    type Transaction = <EmbeddedLog as Log>::Transaction;
+    type Consumer = DeafConsumer;
+    type Transaction = DeafTransaction;
 
     fn ensure_topics(&self, topics: &[TopicSpec], create: bool) -> Result<(), LogError> {
         self.inner.ensure_topics(topics, create)
@@ -50,11 +53,11 @@ impl Log for DeafLog {
     }
 
     fn consumer(&self, spec: ConsumerSpec) -> Result<Self::Consumer, LogError> {
-        self.inner.consumer(spec)
+        Ok(DeafConsumer { inner: self.inner.consumer(spec)?, mute: Arc::clone(&self.mute) })
     }
 
     fn transaction(&self, id: &str) -> Result<Self::Transaction, LogError> {
-        self.inner.transaction(id)
+        Ok(DeafTransaction(self.inner.transaction(id)?))
     }
 
     fn append(&self, records: &[NewRecord]) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
@@ -81,5 +84,71 @@ impl Log for DeafLog {
 
     fn committed(&self, group: &str, at: &[TopicPartition]) -> Result<Vec<Option<Offset>>, LogError> {
         self.inner.committed(group, at)
+    }
+}
+
+pub(crate) struct DeafConsumer {
+    inner: <EmbeddedLog as Log>::Consumer,
+    mute: Mute,
+}
+
+impl Consumer for DeafConsumer {
+    fn poll(
+        &mut self,
+        max_wait: Duration,
+        max_records: usize,
+        sink: &mut dyn FnMut(Event<'_>),
+    ) -> Result<usize, LogError> {
+        let mute = self.mute.lock().unwrap().clone();
+        self.inner.poll(max_wait, max_records, &mut |event| match event {
+            Event::End { at, .. } if mute.contains(at) => (),
+            event => sink(event),
+        })
+    }
+
+    fn assignment(&self) -> Vec<TopicPartition> {
+        self.inner.assignment()
+    }
+
+    fn position(&self, at: &TopicPartition) -> Option<Offset> {
+        self.inner.position(at)
+    }
+
+    fn pause(&mut self, at: &[TopicPartition]) -> Result<(), LogError> {
+        self.inner.pause(at)
+    }
+
+    fn resume(&mut self, at: &[TopicPartition]) -> Result<(), LogError> {
+        self.inner.resume(at)
+    }
+
+    fn seek(&mut self, at: &TopicPartition, offset: Offset) -> Result<(), LogError> {
+        self.inner.seek(at, offset)
+    }
+
+    fn rewind(&mut self, at: &[TopicPartition]) -> Result<(), LogError> {
+        self.inner.rewind(at)
+    }
+
+    fn committed(&self, at: &[TopicPartition]) -> Result<Vec<Option<Offset>>, LogError> {
+        self.inner.committed(at)
+    }
+
+    fn close(self) -> Result<(), LogError> {
+        self.inner.close()
+    }
+}
+
+pub(crate) struct DeafTransaction(<EmbeddedLog as Log>::Transaction);
+
+impl Transaction for DeafTransaction {
+    type Consumer = DeafConsumer;
+
+    fn commit(
+        &mut self,
+        records: &[NewRecord],
+        offsets: Option<Progress<'_, DeafConsumer>>,
+    ) -> Result<(), LogError> {
+        self.0.commit(records, offsets.map(|(consumer, next)| (&mut consumer.inner, next)))
     }
 }
