@@ -27,9 +27,13 @@ use crate::config::{checked_ca_file, checked_rate, checked_timeout, schema_as_wr
 use crate::endpoint::Endpoint;
 use crate::secret::{Secret, SecretSource};
 use crate::{RequestParts, outcome};
-use api::{Place, call_failed, read};
+use api::{Place, call_failed, form, read};
 
 const API: &str = "https://slack.com/api";
+/// What methods that write take, and webhooks.
+const JSON: &str = "application/json; charset=utf-8";
+/// What methods that read take: of JSON they see nothing.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// Messages a minute: the limit of one channel.
 const RATE: u32 = 60;
 /// Room for the messages among which one is looked for.
@@ -218,7 +222,7 @@ impl Slack {
             let path = self.client.endpoint().path.clone();
             let answer = self
                 .client
-                .post(&path, self.headers(), bytes(&render::message(page, self.has_buttons)))
+                .post(&path, self.headers(JSON), bytes(&render::message(page, self.has_buttons)))
                 .await;
             return outcome::of(answer, self.client.endpoint(), &[&self.secret], now);
         }
@@ -248,7 +252,7 @@ impl Slack {
         }
         let path = to.path.clone();
         let client = Client::new(to, Guard::Open, self.tls.clone(), self.timeout);
-        let mut headers = self.headers();
+        let mut headers = self.headers(JSON);
         headers.remove(AUTHORIZATION);
         let answer = client.post(&path, headers, bytes(&answer::message(text))).await;
         outcome::taken(outcome::of(answer, client.endpoint(), &[&self.secret], now))
@@ -300,20 +304,22 @@ impl Slack {
     /// Whether this page has arrived before, and where. Where Slack does not let us look, nobody knows.
     async fn look(&self, page: &Page, thread: Option<&Place>, now: Timestamp) -> Option<Place> {
         let since = page.decided_at.as_ms().div_euclid(1000) - CLOCKS_DIFFER_S;
-        let mut asked = json!({
-            "channel": thread.map_or(page.target.as_str(), |t| t.channel.as_str()),
-            "oldest": since.max(0).to_string(),
-            "limit": HISTORY_MESSAGES,
-            "include_all_metadata": true,
-        });
+        let (oldest, limit) = (since.max(0).to_string(), HISTORY_MESSAGES.to_string());
+        let channel = thread.map_or(page.target.as_str(), |t| t.channel.as_str());
+        let mut asked = vec![
+            ("channel", channel),
+            ("oldest", oldest.as_str()),
+            ("limit", limit.as_str()),
+            ("include_all_metadata", "true"),
+        ];
         let method = match thread {
             Some(thread) => {
-                asked["ts"] = json!(thread.ts);
+                asked.push(("ts", thread.ts.as_str()));
                 "conversations.replies"
             }
             None => "conversations.history",
         };
-        let answer = match self.call(method, asked, now).await {
+        let answer = match self.post(method, FORM, form(&asked), now).await {
             Ok(answer) => answer,
             Err(outcome) => {
                 tracing::warn!(?outcome, "Slack does not say whether a page has arrived: it is sent again");
@@ -323,10 +329,7 @@ impl Slack {
         let id = page.notification_id.as_str();
         let is_it = |m: &&Value| m["metadata"]["event_payload"]["notification_id"] == id;
         let found = answer["messages"].as_array()?.iter().find(is_it)?;
-        Some(Place {
-            channel: thread.map_or(page.target.as_str(), |t| t.channel.as_str()).to_owned(),
-            ts: found["ts"].as_str()?.to_owned(),
-        })
+        Some(Place { channel: channel.to_owned(), ts: found["ts"].as_str()?.to_owned() })
     }
 
     fn place(&self, answer: &Value) -> Result<Place, Outcome> {
@@ -337,12 +340,21 @@ impl Slack {
         })
     }
 
-    /// One of Slack's methods.
+    /// One of Slack's methods that write.
     async fn call(&self, method: &str, body: Value, now: Timestamp) -> Result<Value, Outcome> {
+        self.post(method, JSON, bytes(&body), now).await
+    }
+
+    async fn post(
+        &self,
+        method: &str,
+        media_type: &'static str,
+        body: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Value, Outcome> {
         let endpoint = self.client.endpoint();
-        let answer =
-            self.client.post(&format!("{}/{method}", endpoint.path), self.headers(), bytes(&body)).await;
-        match answer {
+        let path = format!("{}/{method}", endpoint.path);
+        match self.client.post(&path, self.headers(media_type), body).await {
             Ok(answer) if (200..300).contains(&answer.status) => {
                 read(&answer.body).map_err(|error| call_failed(&error, &format!("{endpoint} {method}")))
             }
@@ -350,9 +362,9 @@ impl Slack {
         }
     }
 
-    fn headers(&self) -> HeaderMap {
+    fn headers(&self, media_type: &'static str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         if self.is_bot {
             headers.insert(AUTHORIZATION, authorization("Bearer", &self.secret));
         }

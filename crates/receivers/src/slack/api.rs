@@ -1,7 +1,8 @@
-//! What Slack's methods answer.
+//! What Slack's methods that read are asked, and what all answer.
 
 use std::fmt;
 
+use form_urlencoded::Serializer;
 use serde_json::Value;
 use wire::outbox::Outcome;
 
@@ -24,6 +25,11 @@ impl Place {
         let (channel, ts) = text.split_once(':')?;
         Some(Self { channel: channel.to_owned(), ts: ts.to_owned() })
     }
+}
+
+/// The body of a form with these fields.
+pub(super) fn form(fields: &[(&str, &str)]) -> Vec<u8> {
+    Serializer::new(String::new()).extend_pairs(fields).finish().into_bytes()
 }
 
 /// Slack answers 200 and says in the body whether it was done.

@@ -1,5 +1,6 @@
 //! Pagers that know an alert by its key, and Slack, which does not.
 
+use serde_json::json;
 use tocsin_receivers::{Receiver, ReceiverConfig, Secret};
 use wire::outbox::Outcome;
 use wire::page::{Page, PageKind};
@@ -84,12 +85,31 @@ fn posted() -> Do {
     says(r#"{"ok":true,"channel":"C1","ts":"17.1"}"#)
 }
 
-/// Method and body of each request.
+/// What a method that reads answers, once it is asked in a form.
+fn listed(messages: &str) -> Do {
+    Do::AnswerForm(format!(r#"{{"ok":true,"messages":[{messages}]}}"#).into_bytes())
+}
+
+/// Some message, and the one of [`page`].
+fn both_listed() -> Do {
+    let id = page().notification_id;
+    listed(&format!(
+        r#"{{"ts":"1.0"}},{{"ts":"9.9","metadata":{{"event_type":"tocsin_page","event_payload":{{"notification_id":"{id}"}}}}}}"#
+    ))
+}
+
+/// Method and body of each request: those that read take a form, those that write JSON.
 fn calls(server: &Server) -> Vec<(String, serde_json::Value)> {
     let call = |s: Seen| {
         assert_eq!(s.headers["authorization"], format!("Bearer {BOT}"));
-        let method = s.target.strip_prefix("POST /api/").and_then(|t| t.split(' ').next());
-        (method.unwrap().to_owned(), serde_json::from_slice(&s.body).unwrap())
+        let method = s.target.strip_prefix("POST /api/").and_then(|t| t.split(' ').next()).unwrap();
+        let (media_type, body) = if method.starts_with("conversations.") {
+            ("application/x-www-form-urlencoded", form_urlencoded::parse(&s.body).collect())
+        } else {
+            ("application/json; charset=utf-8", serde_json::from_slice(&s.body).unwrap())
+        };
+        assert_eq!(s.headers["content-type"], media_type, "{method}");
+        (method.to_owned(), body)
     };
     server.seen().into_iter().map(call).collect()
 }
@@ -127,11 +147,7 @@ async fn a_slack_bot_keeps_one_thread_for_an_alert() {
 
 #[tokio::test]
 async fn a_slack_bot_looks_before_it_sends_again() {
-    let id = page().notification_id;
-    let found = format!(
-        r#"{{"ok":true,"messages":[{{"ts":"1.0"}},{{"ts":"9.9","metadata":{{"event_type":"tocsin_page","event_payload":{{"notification_id":"{id}"}}}}}}]}}"#
-    );
-    let server = Server::start(vec![Do::Hang, says(&found)]).await;
+    let server = Server::start(vec![Do::Hang, both_listed()]).await;
     let bot = slack_bot(server.port);
     assert_eq!(bot.send(&page(), 1, now()).await.class(), "unknown");
     assert_eq!(
@@ -140,16 +156,46 @@ async fn a_slack_bot_looks_before_it_sends_again() {
     );
     let asked = calls(&server);
     assert_eq!(asked[1].0, "conversations.history");
+    // A minute before the page was decided.
+    let want = json!({
+        "channel": "oncall",
+        "oldest": "1772445601",
+        "limit": "100",
+        "include_all_metadata": "true",
+    });
+    assert_eq!(asked[1].1, want);
     assert_eq!(asked.len(), 2, "it has arrived: nothing is sent");
 
-    let none = Server::start(vec![says(r#"{"ok":true,"messages":[]}"#), posted()]).await;
+    let none = Server::start(vec![listed(""), posted()]).await;
     assert_eq!(slack_bot(none.port).send(&page(), 2, now()).await.class(), "delivered");
+    assert_eq!(calls(&none).len(), 2, "it has not: it is sent");
     let blind = Server::start(vec![says(r#"{"ok":false,"error":"missing_scope"}"#), posted()]).await;
     assert_eq!(
         slack_bot(blind.port).send(&page(), 2, now()).await.class(),
         "delivered",
         "better twice than never"
     );
+}
+
+#[tokio::test]
+async fn a_slack_bot_looks_in_the_thread_before_it_replies_again() {
+    let server = Server::start(vec![posted(), Do::Hang, posted(), both_listed()]).await;
+    let bot = slack_bot(server.port);
+    let resolve = Page { kind: PageKind::Resolve, thread: Some("C1:17.1".into()), ..page() };
+    assert_eq!(bot.send(&resolve, 1, now()).await.class(), "unknown");
+    assert_eq!(bot.send(&resolve, 2, now()).await, Outcome::Delivered { reference: Some("C1:17.1".into()) });
+    let asked = calls(&server);
+    let methods: Vec<&str> = asked.iter().map(|(method, _)| method.as_str()).collect();
+    let [post, update, look] = ["chat.postMessage", "chat.update", "conversations.replies"];
+    assert_eq!(methods, [update, post, update, look], "the reply has arrived: none is sent");
+    let want = json!({
+        "channel": "C1",
+        "ts": "17.1",
+        "oldest": "1772445601",
+        "limit": "100",
+        "include_all_metadata": "true",
+    });
+    assert_eq!(asked[3].1, want);
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ pub(crate) enum Do {
         headers: &'static str,
         body: Vec<u8>,
     },
+    /// Answers a form with this; anything else as Slack's methods that read do: they see no field of it.
+    AnswerForm(Vec<u8>),
     /// Answers 400 with the whole request.
     Echo,
     /// Reads the request and never answers.
@@ -99,6 +101,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     seen: &Mutex<Vec<Seen>>,
 ) {
     while let Some((raw, request)) = read(&mut stream, connection).await {
+        let is_form = request
+            .headers
+            .get("content-type")
+            .is_some_and(|media_type| media_type == "application/x-www-form-urlencoded");
         let nth = {
             let mut seen = seen.lock().unwrap();
             seen.push(request);
@@ -111,6 +117,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         };
         let bytes = match &act {
             Do::Answer { status, headers, body } => answer(*status, headers, body),
+            Do::AnswerForm(body) if is_form => answer(200, "", body),
+            Do::AnswerForm(_) => answer(200, "", br#"{"ok":false,"error":"invalid_arguments"}"#),
             Do::Echo => answer(400, "", &raw),
             Do::AnswerAndClose => answer(200, "", b""),
             Do::Drip => b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbegin".to_vec(),
@@ -121,7 +129,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         match act {
             Do::Hang | Do::Drip => tokio::time::sleep(Duration::from_secs(60)).await,
             Do::Close | Do::AnswerAndClose => return,
-            Do::Answer { .. } | Do::Echo => (),
+            Do::Answer { .. } | Do::AnswerForm(_) | Do::Echo => (),
         }
     }
 }
