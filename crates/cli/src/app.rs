@@ -213,11 +213,12 @@ impl App {
             }
             Role::Escalate => {
                 let (policy, live) = (Arc::clone(policy), Arc::clone(&self.in_force.escalate));
-                let of = Arc::clone(&live);
+                let (of, partitions) = (Arc::clone(&live), settings.escalate_partitions);
                 let make = Box::new(move |partition| {
                     // What was loaded was checked; without it, what the process started with.
                     let renewed = policy.renewed(of.get().bundle.clone());
-                    escalate::Machine::new(partition, renewed.map_or_else(|_| Arc::clone(&policy), Arc::new))
+                    let policy = renewed.map_or_else(|_| Arc::clone(&policy), Arc::new);
+                    escalate::Machine::new(partition, policy).among(partitions)
                 });
                 let sends =
                     Receivers::new(receivers.iter().cloned(), handle.clone(), clock, Arc::clone(&views))

@@ -221,6 +221,7 @@ fn checked(
             let key = people_key.as_ref().map_or("", receivers::Secret::reveal);
             let policy = policy.with_people_key(key.as_bytes()).with_forgotten(config.audit.forget.clone());
             let policy = policy.with_rates(targets::rates(&config)).with_readers(targets::readers(&config));
+            let policy = policy.with_manners(targets::manners(&config));
             let signing_key_given = checkpoints.is_some();
             let policy = match checkpoints {
                 Some(checkpoints) => policy.with_checkpoints(checkpoints),

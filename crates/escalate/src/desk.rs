@@ -26,6 +26,8 @@ pub(crate) struct Desk {
     pub(crate) owner: Option<String>,
     /// When it said so.
     pub(crate) started_at: Option<Timestamp>,
+    /// Of all incidents; this is one of them.
+    pub(crate) partitions: u32,
     pub(crate) current: Arc<Policy>,
     /// Bundles that incidents opened with, the current one included.
     pub(crate) bundles: BTreeMap<Digest, Arc<Policy>>,
@@ -72,6 +74,7 @@ impl Desk {
             now: Timestamp::EPOCH,
             owner: None,
             started_at: None,
+            partitions: 1,
             bundles: BTreeMap::from([(policy.digest().clone(), Arc::clone(&policy))]),
             current: policy,
             stored: BTreeSet::new(),

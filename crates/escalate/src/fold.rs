@@ -37,6 +37,22 @@ pub enum ReadBy {
 /// By receiver; one that is not named is a pager.
 pub type Readers = BTreeMap<String, ReadBy>;
 
+/// What a receiver makes of pages about an alert that it knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// Each is a message.
+    #[default]
+    Messages,
+    /// The alert fires for as long as any page says that it stands, and whoever has it (Alertmanager).
+    Stands,
+    /// It calls for an alert once: where people have stopped that, a further trigger calls nobody until the alert has ended there
+    /// (PagerDuty, Opsgenie).
+    CallsOnce,
+}
+
+/// By receiver; to one that is not named each page is a message.
+pub type Manners = BTreeMap<String, Manner>;
+
 /// Where pages go that are folded into one. Those that call are kept apart from those that tell, and those of an exercise from
 /// real ones: a call neither waits for the other nor hides in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

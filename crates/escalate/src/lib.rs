@@ -42,7 +42,7 @@ pub use config::{
 };
 pub use counts::{Counters, Counts};
 pub use effect::{Effect, Input, Loaded};
-pub use fold::{ReadBy, Readers};
+pub use fold::{Manner, Manners, ReadBy, Readers};
 pub use life::{Decision, Event, Signal, Stage};
 pub use machine::{Machine, kept_subject, kept_title};
 pub use mutes::{SilenceView, mutes, silences};

@@ -93,6 +93,13 @@ impl Machine {
         }
     }
 
+    /// It is one of so many partitions: tocsin's own incidents are made to fall into it, where what people say of them is known.
+    #[must_use]
+    pub fn among(mut self, partitions: u32) -> Self {
+        self.desk.partitions = partitions;
+        self
+    }
+
     /// Takes one state record back in; the last one of a key holds. An empty value removes.
     ///
     /// # Errors

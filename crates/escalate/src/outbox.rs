@@ -100,6 +100,7 @@ impl IncidentState {
             notice: desk.notice.clone().filter(|_| kind == PageKind::Trigger),
             fallback,
             attempts: 0,
+            begun_at: None,
             put_off: 0,
             minimal: false,
             told: told.map(Into::into),
@@ -130,6 +131,7 @@ impl IncidentState {
         let calls = page.calls();
         if calls {
             self.call_instead(desk, &page.alert_key, intent.wait_until);
+            self.end_before(desk, intent, &page.alert_key);
         }
         let on_its_way = kind == PageKind::Trigger && self.trigger_on_its_way(&page.alert_key, calls);
         self.alerts.entry(page.alert_key.clone()).or_insert_with(|| Alert::of(&page));
@@ -158,6 +160,25 @@ impl IncidentState {
             == Some(PageKind::Trigger)
     }
 
+    /// What people had stopped ends where it calls once, so that the trigger behind calls again.
+    fn end_before(&mut self, desk: &mut Desk, intent: &Intent<'_>, key: &AlertKey) {
+        let is_on_its_way =
+            |p: &PageEntry| p.alert_key == *key && p.kind == PageKind::Resolve && !p.state.is_final();
+        let anew = self.alerts.get(key).is_some_and(|alert| alert.open && alert.anew);
+        if anew && !self.pages.iter().any(is_on_its_way) {
+            let end = Intent::of(PageKind::Resolve, intent.to, intent.generation, None);
+            self.intend_as(desk, &end, &format!("resolve/anew/{}", self.responses));
+        }
+    }
+
+    /// The call that waits for this end, if it is no last one.
+    fn behind(&self, i: usize) -> Option<usize> {
+        let end = &self.pages[i];
+        let waits = |p: &PageEntry| p.alert_key == end.alert_key && p.calls() && !p.state.is_final();
+        let mut after = (i + 1..self.pages.len()).filter(|_| end.kind == PageKind::Resolve);
+        after.find(|j| waits(&self.pages[*j]))
+    }
+
     /// Whoever was to be told of it, or called for their hours, is called by then.
     fn call_instead(&mut self, desk: &mut Desk, key: &AlertKey, wait_until: Option<Timestamp>) {
         let by = wait_until.unwrap_or(desk.now);
@@ -176,7 +197,9 @@ impl IncidentState {
         for i in 0..self.pages.len() {
             let page = &self.pages[i];
             let goes_on = page.tells() && self.wants(page);
-            if page.state.is_idle() && kinds.contains(&page.kind) && !goes_on {
+            // An end that a call waits for goes with it.
+            let with_it = kinds.contains(&PageKind::Trigger) && self.behind(i).is_some();
+            if page.state.is_idle() && (kinds.contains(&page.kind) && !goes_on || with_it) {
                 self.end(desk, i, cancelled(cause));
             }
         }
@@ -255,6 +278,7 @@ impl IncidentState {
         let lease_ms = u64::from(desk.current.limits().lease_s) * 1000;
         let until = desk.now.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX));
         self.pages[i].attempts += 1;
+        self.pages[i].begun_at = Some(desk.now);
         self.pages[i].left = left.or(self.pages[i].left);
         if self.pages[i].tells() {
             // It may have waited for hours.
@@ -316,7 +340,12 @@ impl IncidentState {
                     alert.reference.clone_from(&reference);
                 }
                 self.end(desk, i, PageState::Delivered { reference });
-                if self.pages[i].kind == PageKind::Resolve {
+                let (page, call) = (&self.pages[i], self.behind(i));
+                if let Some(alert) = self.alerts.get_mut(&page.alert_key) {
+                    alert.reached |= page.kind == PageKind::Trigger;
+                    alert.anew &= page.kind != PageKind::Resolve;
+                }
+                if page.kind == PageKind::Resolve && call.is_none() {
                     self.resolve_once_more(desk, i, lease_ms);
                 }
             }
@@ -350,6 +379,7 @@ impl IncidentState {
             && let Some(alert) = self.alerts.get_mut(&page.alert_key)
         {
             alert.late_until = Some(until.plus_ms(i64::try_from(lease_ms).unwrap_or(i64::MAX)));
+            alert.reached |= page.kind == PageKind::Trigger;
         }
     }
 
@@ -404,7 +434,8 @@ impl IncidentState {
             return Some(GivenUp::NotWanted);
         }
         // Who has it and that it is over is told for as long as it takes: nothing else would stop a pager over there.
-        let lasts = matches!(page.kind, PageKind::Acknowledge | PageKind::Resolve);
+        let lasts =
+            matches!(page.kind, PageKind::Acknowledge | PageKind::Resolve) && self.behind(i).is_none();
         let enough = page.attempts.saturating_sub(page.put_off) >= desk.current.limits().attempts_max;
         (enough && !lasts)
             .then(|| GivenUp::Enough(format!("no success in {} attempts; last: {reason}", page.attempts)))
@@ -428,7 +459,12 @@ impl IncidentState {
     pub(crate) fn fail(&mut self, desk: &mut Desk, i: usize, reason: &str) {
         let reason = desk.bounded(reason, REASON_BYTES_MAX);
         desk.count.pages_failed += 1;
+        let call = self.behind(i);
         self.end(desk, i, PageState::Failed { reason: reason.clone() });
+        if let Some(call) = call.filter(|call| self.pages[*call].state.is_idle()) {
+            // It would call nobody: to the fallback with it.
+            self.fail(desk, call, &reason);
+        }
         let page = &self.pages[i];
         let what = format!("receiver/{}", page.receiver);
         desk.health.push(Health::Broken { what, part: page.target.clone(), why: reason });
@@ -494,6 +530,7 @@ impl IncidentState {
                         && let Some(alert) = self.alerts.get_mut(&page.alert_key)
                     {
                         alert.haunted = true;
+                        alert.reached |= page.kind == PageKind::Trigger;
                     }
                 }
                 PageState::Intent

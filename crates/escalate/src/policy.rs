@@ -7,7 +7,7 @@ use wire::{Digest, Incident, Matches};
 
 use crate::checkpoint::Checkpoints;
 use crate::config::{Bundle, Class, ConfigErrors, EscalateConfig, LimitsConfig};
-use crate::fold::{ReadBy, Readers, Spacing};
+use crate::fold::{Manner, Manners, ReadBy, Readers, Spacing};
 use crate::mutes::Quiet;
 use crate::pace::Rates;
 use crate::people::PeopleKey;
@@ -44,6 +44,7 @@ pub struct Policy {
     forgotten: BTreeSet<String>,
     rates: Rates,
     readers: Readers,
+    manners: Manners,
     checkpoints: Option<Checkpoints>,
 }
 
@@ -113,8 +114,8 @@ impl Policy {
     pub fn renewed(&self, bundle: Bundle) -> Result<Self, ConfigErrors> {
         let (people_key, forgotten) = (self.people_key.clone(), self.forgotten.clone());
         let (rates, readers) = (self.rates.clone(), self.readers.clone());
-        let checkpoints = self.checkpoints.clone();
-        Ok(Self { people_key, forgotten, rates, readers, checkpoints, ..Self::again(bundle)? })
+        let (manners, checkpoints) = (self.manners.clone(), self.checkpoints.clone());
+        Ok(Self { people_key, forgotten, rates, readers, manners, checkpoints, ..Self::again(bundle)? })
     }
 
     fn checked(bundle: Bundle, receivers: Option<&BTreeSet<String>>) -> Result<Self, ConfigErrors> {
@@ -134,6 +135,7 @@ impl Policy {
             forgotten: BTreeSet::new(),
             rates: Rates::new(),
             readers: Readers::new(),
+            manners: Manners::new(),
             checkpoints: None,
         })
     }
@@ -180,6 +182,14 @@ impl Policy {
     #[must_use]
     pub fn with_readers(mut self, readers: Readers) -> Self {
         self.readers = readers;
+        self
+    }
+
+    /// Sets what receivers make of pages about an alert that they know. It decides nothing about who is called, so it is no part
+    /// of the bundle.
+    #[must_use]
+    pub fn with_manners(mut self, manners: Manners) -> Self {
+        self.manners = manners;
         self
     }
 
@@ -253,6 +263,10 @@ impl Policy {
     /// Whether what reads a receiver wants every incident by itself.
     pub(crate) fn reads_each(&self, receiver: &str) -> bool {
         self.readers.get(receiver) == Some(&ReadBy::Programs)
+    }
+
+    pub(crate) fn manner(&self, receiver: &str) -> Manner {
+        self.manners.get(receiver).copied().unwrap_or_default()
     }
 
     /// How often somebody wants to be paged, as far as they say.

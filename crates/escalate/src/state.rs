@@ -140,6 +140,12 @@ pub(crate) struct Alert {
     pub(crate) told: Option<String>,
     /// A trigger may have reached it, and no resolve was decided since.
     pub(crate) open: bool,
+    /// A trigger has, or nobody knows. What was written before this was kept is taken to have.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub(crate) reached: bool,
+    /// People had stopped its calls, and are to be called again: where it calls once, it ends before the next trigger.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) anew: bool,
     /// A request was on its way when its process was lost. If that only stood still, it may write it yet, and open the alert
     /// after its end: the end is said once more, a lease later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -152,6 +158,10 @@ pub(crate) struct Alert {
     pub(crate) reference: Option<String>,
 }
 
+const fn yes() -> bool {
+    true
+}
+
 impl Alert {
     /// That of a page, which nothing has reached yet.
     pub(crate) fn of(page: &PageEntry) -> Box<Self> {
@@ -162,6 +172,8 @@ impl Alert {
             person: page.person.clone(),
             told: page.told.clone(),
             open: false,
+            reached: false,
+            anew: false,
             haunted: false,
             late_until: None,
             reference: None,
@@ -201,6 +213,9 @@ pub(crate) struct PageEntry {
     /// It stands in for a page that failed; when it fails too, only tocsin's own incident is left.
     pub(crate) fallback: bool,
     pub(crate) attempts: u32,
+    /// When the last of them began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) begun_at: Option<Timestamp>,
     /// Of those, the ones that the receiver asked to put off.
     #[serde(default, skip_serializing_if = "crate::config::is_default")]
     pub(crate) put_off: u32,
@@ -537,7 +552,7 @@ impl IncidentState {
 
     /// The last page of each alert that is open, with what is known of the incident now.
     pub(crate) fn standing(&self, directory: &Directory, policy: &Policy) -> Vec<Page> {
-        let open = self.alerts.iter().filter(|(_, alert)| alert.open);
+        let open = self.alerts.iter().filter(|(_, alert)| alert.open && alert.reached);
         open.map(|(key, alert)| {
             let sent = |p: &&PageEntry| p.alert_key == *key && p.attempts > 0 && p.kind != PageKind::Resolve;
             let page = match self.pages.iter().rev().find(sent) {

@@ -7,6 +7,7 @@ mod tests;
 mod topic;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -26,8 +27,9 @@ use crate::views::{Event, Views};
 
 /// Who sends.
 const ROLE: &str = "escalate";
-/// Requests under way to one receiver. A slow receiver holds up its own pages and nobody else's.
-const IN_FLIGHT_MAX: usize = 32;
+/// Requests under way to one receiver: as many as a partition has by default. A slow receiver holds up its own pages and nobody
+/// else's.
+const IN_FLIGHT_MAX: usize = 64;
 
 /// What became of one attempt.
 #[derive(Debug)]
@@ -148,14 +150,15 @@ impl Sends for Receivers {
             (Arc::clone(receiver), Arc::clone(gate), Arc::clone(&self.views), self.clock);
         let (append, pauses) = (self.append.clone(), Arc::clone(&self.pauses));
         let every = receiver.resend_every();
-        let reminders = every.map(|every| self.reminders.said(&page, clock.now().mono + every));
+        let said = every.map(|every| self.reminders.said(&page, clock.now().mono + every));
         // Here and no sooner: a link is in the message and in nothing that is kept.
         page.link = self.links.as_ref().and_then(|links| links.of(&page));
         self.handle.spawn(async move {
             let left = until.saturating_sub(clock.now().mono);
+            let has_begun = AtomicBool::new(false);
             let attempted = tokio::time::timeout(left, async {
-                let _behind_reminders = match &reminders {
-                    Some(turn) => Some(turn.lock().await),
+                let _behind_reminders = match &said {
+                    Some(said) => Some(said.turn.lock().await),
                     None => None,
                 };
                 let Ok(turn) = gate.acquire_owned().await else {
@@ -170,6 +173,7 @@ impl Sends for Receivers {
                 if let Some(outcome) = pauses.instead(&page, now.mono) {
                     return outcome;
                 }
+                has_begun.store(true, Ordering::Relaxed);
                 match (receiver.topic(), append) {
                     (Some(topic), Some(append)) => topic::write(append, topic, &page, attempt, turn).await,
                     (_, _) => {
@@ -180,8 +184,16 @@ impl Sends for Receivers {
                     }
                 }
             });
-            let outcome =
-                attempted.await.unwrap_or_else(|_| Outcome::Unknown { reason: "no answer in time".into() });
+            let outcome = attempted.await.unwrap_or_else(|_| {
+                if has_begun.load(Ordering::Relaxed) {
+                    Outcome::Unknown { reason: "no answer in time".into() }
+                } else {
+                    Outcome::Retry { reason: "its turn did not come within its lease".into() }
+                }
+            });
+            if let (Some(said), Outcome::Delivered { .. } | Outcome::Unknown { .. }) = (&said, &outcome) {
+                said.arrived();
+            }
             points::at(ROLE, Call::Send, Side::After);
             page.link = None;
             report(&views, &done, Arc::new(page), attempt, outcome);

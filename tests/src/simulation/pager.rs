@@ -9,8 +9,8 @@ use escalate::config::{
     SilencesConfig, TurnConfig,
 };
 use escalate::{
-    Bundle, EscalateConfig, Loaded, PeopleConfig, Policy, PolicyConfig, ReadBy, Readers, RouteConfig,
-    StakeholdersConfig, StepConfig,
+    Bundle, EscalateConfig, Loaded, Manner, Manners, PeopleConfig, Policy, PolicyConfig, ReadBy, Readers,
+    RouteConfig, StakeholdersConfig, StepConfig,
 };
 use runtime::sends::{Sends, Sent};
 use wire::command::{Action, Command, Principal, Role};
@@ -266,7 +266,9 @@ pub fn under(bundle: Bundle) -> Arc<Policy> {
     let receivers = ["pager", "backup"].map(str::to_owned).into();
     // What is not for a person goes with others too.
     let readers = Readers::from([("pager".to_owned(), ReadBy::People)]);
-    Arc::new(Policy::new(bundle, &receivers).expect("it is valid").with_readers(readers))
+    let manners = Manners::from([("pager".to_owned(), Manner::CallsOnce)]);
+    let policy = Policy::new(bundle, &receivers).expect("it is valid");
+    Arc::new(policy.with_readers(readers).with_manners(manners))
 }
 
 #[must_use]

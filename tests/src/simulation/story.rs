@@ -203,7 +203,7 @@ fn start_process(
     scheduler.spawn(process, move |log, _| JudgeLoop::new(log, settings, file, references(), views, clock));
     scheduler.spawn(process, move |log, host| {
         let (policy, sends) = (pager::policy(), SimSends::new(Arc::clone(host), line));
-        let make = move |partition| escalate::Machine::new(partition, Arc::clone(&policy));
+        let make = move |partition| escalate::Machine::new(partition, Arc::clone(&policy)).among(ESCALATES);
         EscalateLoop::new(log, pages, Box::new(make), response, sends, theirs, clock)
     });
     process

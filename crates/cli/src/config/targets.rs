@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use escalate::config::{At, Bundle, ContactConfig};
-use escalate::{ConfigError, ReadBy};
+use escalate::{ConfigError, Manner, ReadBy};
 use receivers::ReceiverConfig;
 
 use super::Config;
@@ -86,6 +86,22 @@ pub(super) fn readers(config: &Config) -> escalate::Readers {
         }
     };
     config.receiver.iter().map(|(name, receiver)| (name.clone(), read_by(receiver))).collect()
+}
+
+/// What each receiver makes of pages about an alert that it knows.
+pub(super) fn manners(config: &Config) -> escalate::Manners {
+    let manner = |receiver: &ReceiverConfig| match receiver {
+        ReceiverConfig::Alertmanager(_) => Manner::Stands,
+        ReceiverConfig::PagerDuty(_) | ReceiverConfig::Opsgenie(_) => Manner::CallsOnce,
+        ReceiverConfig::Slack(_)
+        | ReceiverConfig::Teams(_)
+        | ReceiverConfig::Smtp(_)
+        | ReceiverConfig::Webhook(_)
+        | ReceiverConfig::Inbox(_)
+        | ReceiverConfig::Topic(_)
+        | ReceiverConfig::Heartbeat(_) => Manner::Messages,
+    };
+    config.receiver.iter().map(|(name, receiver)| (name.clone(), manner(receiver))).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::signal::schedule;
 use crate::audit::TOCSIN;
 use crate::desk::{Desk, Health};
 use crate::effect::Effect;
+use crate::fold::Manner;
 use crate::life::{Decision, Event, decide};
 use crate::mutant::{self, Mutant};
 use crate::mutes::Verdict;
@@ -237,6 +238,7 @@ impl IncidentState {
         self.respond(desk, Said::of(ResponseChange::Unanswered, TOCSIN, Some(why)));
         self.taken.clear();
         self.cancel(desk, &[PageKind::Acknowledge, PageKind::Update], why);
+        self.call_anew(desk);
         let policy = desk.policy(&self.bundle);
         let next = policy.plan(&self.plan).and_then(|plan| plan.next(self.position));
         // A ticket that has been told as often as its policy says is told once more, to its last step.
@@ -258,6 +260,7 @@ impl IncidentState {
         let why = "it was handed to somebody";
         self.cancel(desk, &[PageKind::Trigger, PageKind::Acknowledge, PageKind::Update], why);
         self.cancel_resolves(desk, why);
+        self.call_anew(desk);
         let policy = desk.policy(&self.bundle);
         let delay_ms = policy.plan(&self.plan).map_or(300_000, |plan| plan.steps[0].delay_ms);
         self.position = Position { round: self.position.round.saturating_add(1), step: 0 };
@@ -296,11 +299,19 @@ impl IncidentState {
         self.taken.clear();
         self.cancel(desk, &[PageKind::Acknowledge, PageKind::Update], why);
         self.cancel_resolves(desk, why);
+        self.call_anew(desk);
         let policy = desk.policy(&self.bundle);
         policy.route(&self.incident).clone_into(&mut self.plan);
         self.position = Position { round: self.position.round.saturating_add(1), step: 0 };
         desk.note(self.id(), "policy.restarted", None, self.follows(), why.to_owned());
         self.respond(desk, Said::of(ResponseChange::Opened, TOCSIN, Some(why)));
+    }
+
+    /// People had stopped its calls, wherever that was: who is called from now on is called again.
+    fn call_anew(&mut self, desk: &Desk) {
+        for alert in self.alerts.values_mut() {
+            alert.anew |= alert.open && desk.current.manner(&alert.receiver) == Manner::CallsOnce;
+        }
     }
 
     /// It is worse than it `was`, while nobody owns it: another policy starts at once, the same one goes on undisturbed.
@@ -404,6 +415,8 @@ impl IncidentState {
             .alerts
             .iter()
             .filter(|(key, a)| a.open && (all || a.generation == current) && !except.contains(key))
+            // Where it would begin to fire by it, though nothing had reached it.
+            .filter(|(_, a)| all || a.reached || desk.current.manner(&a.receiver) != Manner::Stands)
             // Who is told is told anew of what is worse, and of nothing else that changes.
             .filter(|(_, a)| a.told.is_none() || kind != PageKind::Update)
             .map(|(_, a)| (a.generation, a.addressed(), a.told.clone()))

@@ -14,7 +14,7 @@ use crate::desk::Desk;
 use crate::effect::Effect;
 use crate::life::{Decision, Event, Signal, Stage, decide};
 use crate::policy::{Addressed, Plan, Policy, Roster, Whom};
-use crate::state::{IncidentState, PageState, People};
+use crate::state::{IncidentState, People};
 
 /// As it stands in the audit log after `command.`.
 pub(crate) const fn name(action: &Action) -> &'static str {
@@ -159,18 +159,7 @@ impl IncidentState {
         }
         let generation = self.incident.generation;
         for page in self.pages.iter().filter(|p| p.calls() && p.generation == generation) {
-            let begun = match &page.state {
-                PageState::Sending { lease_ms, until, .. } => {
-                    until.plus_ms(i64::try_from(*lease_ms).unwrap_or(i64::MAX).saturating_neg())
-                }
-                PageState::Delivered { .. } | PageState::Unknown { .. } => page.decided_at,
-                PageState::Intent
-                | PageState::Held { .. }
-                | PageState::Folded
-                | PageState::Retrying { .. }
-                | PageState::Failed { .. }
-                | PageState::Cancelled { .. } => continue,
-            };
+            let Some(begun) = page.begun_at else { continue };
             if begun > issued_at {
                 desk.count.pages_crossed += 1;
                 let why = format!("begun at {begun}, and somebody had answered at {issued_at}");
@@ -220,7 +209,8 @@ impl IncidentState {
             }
             Doing::Note => {
                 self.respond(desk, said(ResponseChange::Noted));
-                if self.people.owner().is_some() {
+                // Who looks on and writes does not answer for whoever took it.
+                if self.people.owner() == Some(by) {
                     self.has_responded();
                 }
             }
@@ -254,9 +244,23 @@ impl IncidentState {
             }
             Action::Mitigate { for_s, .. } => {
                 let until = until(desk, *for_s, plan.map(|p| p.mitigation_expires_ms))?;
+                // It stops the pages as an acknowledgement does.
+                if let Some(plan) = plan.filter(|_| self.people.owner().is_none())
+                    && let Some(why) = self.not_enough((plan, policy.roster()), who, by, desk.now)
+                {
+                    return Ok(Doing::Seen(why));
+                }
                 Doing::Hold(People::Mitigated { by: by.into(), until }, ResponseChange::Mitigated)
             }
-            Action::Snooze { for_s, .. } => Doing::Snooze(until(desk, Some(*for_s), None)?),
+            Action::Snooze { for_s, .. } => {
+                let until = until(desk, Some(*for_s), None)?;
+                if let Some(plan) = plan.filter(|_| self.people.owner() != Some(by))
+                    && plan.taking.stands_for(policy.roster(), who, desk.now).is_empty()
+                {
+                    return Ok(Doing::Seen(plan.taking.in_vain()));
+                }
+                Doing::Snooze(until)
+            }
             Action::Assign { to, .. } => {
                 let (to, reached) = assigned(desk, &policy, to)?;
                 Doing::Assign { to, reached }
@@ -287,7 +291,7 @@ impl IncidentState {
         let taking = &plan.taking;
         let stands_for = taking.stands_for(roster, who, now);
         if stands_for.is_empty() {
-            return Some(format!("you have seen it, and pages go on: it takes {}", taking.says()));
+            return Some(taking.in_vain());
         }
         self.taken.insert(by.into(), stands_for);
         if taking.is_enough(&self.taken) {

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use wire::incident::Context;
-use wire::{Change, Effect as Size, Evidence, Family, Incident, Severity, Source, Subject, SubjectKind};
+use wire::{
+    Change, Effect as Size, Evidence, Family, Incident, IncidentId, Severity, Source, Subject, SubjectKind,
+};
 
 use super::Machine;
 use crate::desk::{Desk, Health};
@@ -109,6 +111,18 @@ fn clear(desk: &mut Desk, own: &mut Own) {
     desk.effects.push(Effect::Incident(Box::new(own.incident.clone())));
 }
 
+/// An identity that falls into this partition: what becomes of it must be known here, where the trouble is noticed.
+fn id_here(desk: &Desk, subject: &Subject) -> IncidentId {
+    let of = |ago: i64| {
+        Incident::id_of(desk.current.namespace(), Source::Own, subject, Family::Other, desk.now.plus_ms(-ago))
+    };
+    // One in `partitions` does: that none of so many should is beyond belief.
+    let mut tried = (0..64 * i64::from(desk.partitions)).map(of);
+    tried
+        .find(|id| wire::partition::of_incident(id, desk.partitions) == desk.head.partition)
+        .unwrap_or_else(|| of(0))
+}
+
 /// The record that opens it, anew or again.
 fn opened(desk: &Desk, before: Option<Incident>, what: &str, why: &str) -> Incident {
     let now = desk.now;
@@ -116,7 +130,7 @@ fn opened(desk: &Desk, before: Option<Incident>, what: &str, why: &str) -> Incid
     // One writer per identity: each partition speaks for itself.
     let segment = Some(format!("partition-{}", desk.head.partition));
     let subject = Subject { kind: SubjectKind::Platform, name: what.into(), version: None, segment };
-    let id = Incident::id_of(namespace, Source::Own, &subject, Family::Other, now);
+    let id = id_here(desk, &subject);
     let again = before.filter(|b| now.since_ms(b.changed_at) < REOPEN_MS);
     let (incident_id, generation, sequence) =
         again.map_or((id, 1, 1), |b| (b.incident_id, b.generation + 1, b.sequence + 1));

@@ -33,9 +33,13 @@ impl Taking {
     }
 
     /// Which of the entries somebody stands for at that time; empty for whoever is asked in vain.
+    ///
+    /// Where anybody may, one is enough whoever they are; of several each must be known, so that nobody counts under two names.
     pub(crate) fn stands_for(&self, roster: &Roster, person: &str, now: Timestamp) -> BTreeSet<u32> {
         if self.by.is_empty() {
-            return BTreeSet::from([0]);
+            let alone = self.need == Need::People(1) || roster.people.is_empty();
+            let counts = alone || roster.people.contains_key(roster.person_of(person));
+            return counts.then_some(0).into_iter().collect();
         }
         (0..).zip(&self.by).filter(|(_, whom)| roster.includes(whom, person, now)).map(|(i, _)| i).collect()
     }
@@ -51,13 +55,18 @@ impl Taking {
         }
     }
 
+    /// What whoever is asked in vain is told.
+    pub(crate) fn in_vain(&self) -> String {
+        format!("you have seen it, and pages go on: it takes {}", self.says())
+    }
+
     /// What it takes, in words.
     pub(crate) fn says(&self) -> String {
         let by = |between: &str| self.by.iter().map(ToString::to_string).collect::<Vec<_>>().join(between);
         match (self.need, self.by.is_empty()) {
             (Need::Each, _) => format!("one of each of {}", by(", ")),
             (Need::People(1), true) => "anyone".into(),
-            (Need::People(n), true) => format!("{n} people"),
+            (Need::People(n), true) => format!("{n} people of those whom the config knows"),
             (Need::People(1), false) => by(" or "),
             (Need::People(n), false) => format!("{n} people of {}", by(", ")),
         }

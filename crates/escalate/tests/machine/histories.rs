@@ -1,6 +1,6 @@
 //! What random histories are made of: what happens, what is under way, and what a receiver shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use wire::page::{Page, PageKind};
@@ -97,6 +97,8 @@ pub(crate) enum Fate {
 #[derive(Default)]
 pub(crate) struct Receiver {
     pub(crate) open: BTreeMap<AlertKey, IncidentId>,
+    /// Of those, the ones for which it calls nobody any more, whatever triggers come.
+    pub(crate) stopped: BTreeSet<AlertKey>,
 }
 
 impl Receiver {
@@ -107,6 +109,10 @@ impl Receiver {
             }
             PageKind::Resolve => {
                 self.open.remove(&page.alert_key);
+                self.stopped.remove(&page.alert_key);
+            }
+            PageKind::Acknowledge if self.open.contains_key(&page.alert_key) => {
+                self.stopped.insert(page.alert_key.clone());
             }
             PageKind::Acknowledge | PageKind::Update => (),
         }

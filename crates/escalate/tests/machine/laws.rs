@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use escalate::{
-    Checker, Checkpoints, Effect, Input, Machine, Policy, PublicKeys, Signal, SigningKey, Stage, Timer,
+    Checker, Checkpoints, Effect, Input, Machine, Manner, Manners, Policy, PublicKeys, Signal, SigningKey,
+    Stage, Timer,
 };
 use proptest::prelude::*;
 use wire::audit::AuditRecord;
@@ -90,7 +91,8 @@ const LEASE_MS: i64 = 10_000;
 /// With a checkpoint whenever something was written in the last seven seconds.
 fn signing() -> Arc<Policy> {
     let checkpoints = Checkpoints { key: SigningKey::new([3; 32]), every_ms: 7_000 };
-    Arc::new(Policy::clone(&policy(SETTINGS)).with_checkpoints(checkpoints))
+    let manners = Manners::from([("pager".to_owned(), Manner::CallsOnce)]);
+    Arc::new(Policy::clone(&policy(SETTINGS)).with_checkpoints(checkpoints).with_manners(manners))
 }
 
 struct World {
@@ -110,6 +112,8 @@ struct World {
     /// Messages for several, with the incidents that they told of beside their own.
     spoken_of: BTreeSet<(NotificationId, IncidentId)>,
     receiver: Receiver,
+    /// Alerts that it took and said were in error.
+    in_error: BTreeSet<AlertKey>,
     commands: usize,
     /// The control topic.
     control: Vec<(String, Option<Box<Control>>)>,
@@ -132,6 +136,7 @@ impl World {
             sent: BTreeMap::new(),
             spoken_of: BTreeSet::new(),
             receiver: Receiver::default(),
+            in_error: BTreeSet::new(),
             commands: 0,
             control: Vec::new(),
             silences: Vec::new(),
@@ -392,7 +397,15 @@ impl World {
             _ => (Outcome::Delivered { reference: None }, true),
         };
         if got {
+            let calls = page.kind == PageKind::Trigger && page.receiver == "pager" && page.told.is_none();
+            let in_vain = calls && self.receiver.stopped.contains(&page.alert_key);
+            assert!(!in_vain, "people had stopped its calls there: this one calls nobody");
             self.receiver.take(&page);
+            if matches!(outcome, Outcome::Retry { .. }) {
+                self.in_error.insert(page.alert_key.clone());
+            } else {
+                self.in_error.remove(&page.alert_key);
+            }
         }
         if let (Outcome::Delivered { .. }, Some(folded)) = (&outcome, &page.folded) {
             let told = folded.listed.iter().map(|other| (folded.into.clone(), other.incident_id.clone()));
@@ -439,6 +452,7 @@ impl World {
         self.under_way.retain(|u| u.until > self.now);
         for under_way in &mut self.under_way {
             self.receiver.take(&under_way.page);
+            self.in_error.remove(&under_way.page.alert_key);
             under_way.until = self.now.plus_ms(LEASE_MS);
             if under_way.fate == Fate::Open {
                 under_way.fate = Fate::Lost;
@@ -503,9 +517,10 @@ impl World {
         let open: Vec<_> = self.receiver.open.iter().filter(|(key, _)| !failed(key)).collect();
         let left: Vec<_> = open.iter().filter(|(_, id)| done.contains(*id)).collect();
         assert!(left.is_empty(), "alerts left open: {left:?}");
-        // A receiver that forgets would be told again of each alert that stands there.
+        // A receiver that forgets would be told again of each alert that stands there, unless all it said of it was an error.
         let standing: BTreeSet<AlertKey> = self.machine.standing().into_iter().map(|p| p.alert_key).collect();
-        let unsaid: Vec<_> = open.iter().filter(|(key, _)| !standing.contains(*key)).collect();
+        let unsaid = |key: &AlertKey| !standing.contains(key) && !self.in_error.contains(key);
+        let unsaid: Vec<_> = open.iter().filter(|(key, _)| unsaid(key)).collect();
         assert!(unsaid.is_empty(), "alerts that nobody keeps alive: {unsaid:?}");
         // The chain holds up to the head.
         let keys = PublicKeys::new([SigningKey::new([3; 32]).public()]).expect("a key");

@@ -9,6 +9,7 @@ mod feedback;
 mod harness;
 mod histories;
 mod laws;
+mod manners;
 mod muting;
 mod oncall;
 mod order;

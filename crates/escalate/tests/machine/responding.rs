@@ -127,17 +127,55 @@ fn an_outsider_who_acknowledges_has_seen_it_and_stops_nothing() {
 }
 
 #[test]
+fn an_outsider_cannot_stop_pages_by_saying_it_otherwise() {
+    let fraud = opened("fraud", Sev2);
+    let says = |id: &str, who: &str, action| command(id, &fraud.incident_id, who, action);
+    let snooze = Action::Snooze { for_s: 3_600, reason: None };
+    let script = Script::new(SETTINGS)
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &ADA)
+        .ask(5_000, says("c1", "boss", mitigate()))
+        .ask(6_000, says("c2", "boss", snooze.clone()))
+        .wants(60_000..=60_000, Trigger, &RISK)
+        .wants(60_010..=60_010, Trigger, &ADA)
+        .ask(61_000, says("c3", "grace", snooze))
+        .run(110_000);
+    let view = script.machine().incident_view(&fraud.incident_id).expect("known");
+    assert_eq!(view.snoozed_until, Some(at(3_661_000)));
+    for id in ["c1", "c2"] {
+        let answer = script.machine().answer(&wire::CommandId::new(id)).cloned();
+        assert!(matches!(answer, Some(Answer::Noted { .. })), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_note_of_somebody_else_is_no_answer_of_whoever_took_it() {
+    let fraud = opened("fraud", Sev2);
+    let note = Action::Note { text: "what is going on?".into() };
+    Script::new(SETTINGS)
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &ADA)
+        .ask(10_000, command("c1", &fraud.incident_id, "grace", acknowledge(None)))
+        .wants(10_000..=10_000, Acknowledge, &ADA)
+        .ask(90_000, command("c2", &fraud.incident_id, "boss", note))
+        .wants(100_000..=100_000, Trigger, &RISK)
+        .wants(100_010..=100_010, Trigger, &ADA)
+        .run(110_000);
+}
+
+#[test]
 fn a_quorum_of_two_needs_two_people() {
     let drift = opened("drift", Sev3);
     let take = |id: &str, who: &str| command(id, &drift.incident_id, who, acknowledge(None));
     let script = Script::new(SETTINGS)
         .push(0, &drift)
         .wants(0..=0, Trigger, &["board/ada", "board/#risk"])
-        .ask(1_000, take("c1", "boss"))
-        // The same person under another id, and again after a restart: still one.
-        .ask(2_000, take("c2", "boss"))
+        .ask(1_000, take("c1", "grace"))
+        // The same person under another id, and again after a restart: still one. A channel is nobody.
+        .ask(2_000, take("c2", "grace"))
         .crash(3_000, 500)
-        .ask(4_000, take("c3", "boss"))
+        .ask(4_000, take("c3", "grace"))
+        .ask(4_500, take("c5", "#risk"))
         .ask(5_000, take("c4", "ada"))
         .wants(5_000..=5_000, Acknowledge, &["board/ada", "board/#risk"])
         .run(10_000);
@@ -204,7 +242,7 @@ fn what_is_put_off_pages_from_the_first_step_when_its_time_is_over() {
     let script = Script::new(SETTINGS)
         .push(0, &fraud)
         .wants(0..=0, Trigger, &ADA)
-        .ask(10_000, command("c1", &fraud.incident_id, "boss", snooze))
+        .ask(10_000, command("c1", &fraud.incident_id, "grace", snooze))
         .push(20_000, &next(&fraud, Updated, Sev1))
         .wants(20_000..=20_000, Update, &ADA)
         .crash(30_000, 1_000)

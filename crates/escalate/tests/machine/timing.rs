@@ -308,3 +308,19 @@ fn a_page_that_crosses_an_answer_is_said_to_have() {
         .run(70_000);
     assert_eq!((script.audited("page.crossed"), script.machine().counts().total.pages_crossed), (1, 1));
 }
+
+/// When it was decided says nothing: it may have waited for another attempt.
+#[test]
+fn a_retry_that_crosses_an_answer_is_said_to_have() {
+    let fraud = opened("fraud", Sev2);
+    let refused = || Some(wire::outbox::Outcome::RetryAfter { ms: 30_000, reason: "429".into() });
+    let script = Script::new(SETTINGS)
+        .answers("pager", [refused(), refused()])
+        .push(0, &fraud)
+        .wants(0..=0, Trigger, &["pager/ana", "pager/bo"])
+        .wants(30_000..=30_100, Trigger, &["pager/ana", "pager/bo"])
+        .ask_late(30_120, 100, command("c1", &fraud.incident_id, "ana", acknowledge(None)))
+        .wants(30_000..=30_200, Acknowledge, &["pager/ana", "pager/bo"])
+        .run(50_000);
+    assert_eq!((script.audited("page.crossed"), script.machine().counts().total.pages_crossed), (2, 2));
+}

@@ -94,6 +94,30 @@ fn a_receiver_that_fails_after_people_were_done_with_it_is_told_of_again() {
     );
 }
 
+#[test]
+fn tocsins_own_incidents_fall_into_the_partition_that_notices_their_trouble() {
+    use escalate::{Effect, Input, Machine};
+    for partition in 0..5 {
+        let mut machine = Machine::new(partition, policy(ONE)).among(5);
+        drop(machine.handle(Input::Started { owner: "p".into() }, at(0)));
+        let effects = machine.handle(Input::Incident(Box::new(opened("fraud", Sev2))), at(1));
+        let sent = effects.iter().find_map(|effect| match effect {
+            Effect::Send { page, attempt, .. } => Some((page.clone(), *attempt)),
+            _ => None,
+        });
+        let (page, attempt) = sent.expect("a page");
+        let (notification_id, incident_id) = (page.notification_id, page.incident.incident_id);
+        let outcome = Outcome::Config { reason: "404".into() };
+        let effects =
+            machine.handle(Input::Outcome { notification_id, incident_id, attempt, outcome }, at(2));
+        let own = effects.iter().find_map(|effect| match effect {
+            Effect::Incident(incident) => Some(incident.incident_id.clone()),
+            _ => None,
+        });
+        assert_eq!(wire::partition::of_incident(&own.expect("the pager does not work"), 5), partition);
+    }
+}
+
 /// Far more attempts than the three that may fail: being asked to wait is no failure.
 #[test]
 fn a_receiver_that_asks_to_wait_again_and_again_is_not_taken_for_broken() {
