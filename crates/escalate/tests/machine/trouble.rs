@@ -101,18 +101,20 @@ fn tocsins_own_incidents_fall_into_the_partition_that_notices_their_trouble() {
         let mut machine = Machine::new(partition, policy(ONE)).among(5);
         drop(machine.handle(Input::Started { owner: "p".into() }, at(0)));
         let effects = machine.handle(Input::Incident(Box::new(opened("fraud", Sev2))), at(1));
-        let sent = effects.iter().find_map(|effect| match effect {
-            Effect::Send { page, attempt, .. } => Some((page.clone(), *attempt)),
-            _ => None,
+        let sent = effects.iter().find_map(|effect| {
+            if let Effect::Send { page, attempt, .. } = effect {
+                Some((page.clone(), *attempt))
+            } else {
+                None
+            }
         });
         let (page, attempt) = sent.expect("a page");
         let (notification_id, incident_id) = (page.notification_id, page.incident.incident_id);
         let outcome = Outcome::Config { reason: "404".into() };
         let effects =
             machine.handle(Input::Outcome { notification_id, incident_id, attempt, outcome }, at(2));
-        let own = effects.iter().find_map(|effect| match effect {
-            Effect::Incident(incident) => Some(incident.incident_id.clone()),
-            _ => None,
+        let own = effects.iter().find_map(|effect| {
+            if let Effect::Incident(incident) = effect { Some(incident.incident_id.clone()) } else { None }
         });
         assert_eq!(wire::partition::of_incident(&own.expect("the pager does not work"), 5), partition);
     }

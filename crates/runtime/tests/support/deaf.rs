@@ -100,9 +100,11 @@ impl Consumer for DeafConsumer {
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, LogError> {
         let mute = self.mute.lock().unwrap().clone();
-        self.inner.poll(max_wait, max_records, &mut |event| match event {
-            Event::End { at, .. } if mute.contains(at) => (),
-            event => sink(event),
+        self.inner.poll(max_wait, max_records, &mut |event| {
+            let is_mute = if let Event::End { at, .. } = &event { mute.contains(at) } else { false };
+            if !is_mute {
+                sink(event);
+            }
         })
     }
 
