@@ -397,14 +397,14 @@ impl World {
             _ => (Outcome::Delivered { reference: None }, true),
         };
         if got {
+            let in_error = matches!(outcome, Outcome::Retry { .. });
             let calls = page.kind == PageKind::Trigger && page.receiver == "pager" && page.told.is_none();
             let in_vain = calls && self.receiver.stopped.contains(&page.alert_key);
             assert!(!in_vain, "people had stopped its calls there: this one calls nobody");
             self.receiver.take(&page);
-            if matches!(outcome, Outcome::Retry { .. }) {
-                self.in_error.insert(page.alert_key.clone());
-            } else {
+            if page.kind == PageKind::Trigger {
                 self.in_error.remove(&page.alert_key);
+                self.in_error.extend(in_error.then(|| page.alert_key.clone()));
             }
         }
         if let (Outcome::Delivered { .. }, Some(folded)) = (&outcome, &page.folded) {
@@ -452,7 +452,9 @@ impl World {
         self.under_way.retain(|u| u.until > self.now);
         for under_way in &mut self.under_way {
             self.receiver.take(&under_way.page);
-            self.in_error.remove(&under_way.page.alert_key);
+            if under_way.page.kind == PageKind::Trigger {
+                self.in_error.remove(&under_way.page.alert_key);
+            }
             under_way.until = self.now.plus_ms(LEASE_MS);
             if under_way.fate == Fate::Open {
                 under_way.fate = Fate::Lost;
