@@ -78,6 +78,17 @@ pub struct Accessed {
 }
 
 impl Accessed {
+    /// As it was answered.
+    pub(crate) fn answered(self, response: &Response) -> Self {
+        let status = response.status().as_u16();
+        match response.extensions().get::<Signed>().cloned() {
+            Some(Signed { caller, incident }) => {
+                Self { caller: Some((caller, None)), incident: Some(incident), status, ..self }
+            }
+            None => Self { status, ..self },
+        }
+    }
+
     /// `None` for what shows nothing of one incident, the audit or a person.
     pub(crate) fn of(route: &Route, auth: &Auth, uri: &Uri) -> Option<Self> {
         let logged = match route.endpoint {
@@ -128,6 +139,20 @@ impl Accessed {
         };
         let incident = incident(route.path, uri);
         logged.then_some(Self { method: route.method, route: route.path, caller, incident, status: 0 })
+    }
+}
+
+/// Who came by something signed, and about which incident: left in a response by whoever has verified it.
+#[derive(Clone)]
+pub(crate) struct Signed {
+    pub(crate) caller: String,
+    pub(crate) incident: String,
+}
+
+impl Signed {
+    pub(crate) fn leave_in(self, mut response: Response) -> Response {
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

@@ -209,7 +209,7 @@ pub(crate) async fn check(
     let accessed = Accessed::of(&route, auth, request.uri());
     let response = checked(&shared, &route, request, next).await;
     if let Some(accessed) = accessed {
-        shared.backend.accessed(&Accessed { status: response.status().as_u16(), ..accessed });
+        shared.backend.accessed(&accessed.answered(&response));
     }
     response
 }

@@ -23,6 +23,7 @@ use wire::CommandId;
 use wire::command::{Action, Principal, Role};
 use wire::link::{Link, LinkAction, LinkError};
 
+use crate::audited::Signed;
 use crate::backend::{AnswerState, BackendError, CommandAnswer, NewCommand};
 use crate::commands::{checked_text, command_id};
 use crate::ingest::media_type;
@@ -64,15 +65,28 @@ impl From<Problem> for Refusal {
 }
 
 pub(crate) async fn show(State(shared): State<Shared>, token: Token, uri: Uri) -> Response {
-    shown(&shared, token, uri.query().unwrap_or_default()).await.unwrap_or_else(refuse)
+    let link = match held(&shared, token) {
+        Ok((_, link)) => link,
+        Err(refusal) => return refuse(refusal),
+    };
+    let signed = signed(&link);
+    signed.leave_in(shown(&shared, link, uri.query().unwrap_or_default()).await.unwrap_or_else(refuse))
 }
 
 pub(crate) async fn act(State(shared): State<Shared>, token: Token, request: Request) -> Response {
-    acted(&shared, token, request).await.unwrap_or_else(refuse)
+    let (token, link) = match held(&shared, token) {
+        Ok(held) => held,
+        Err(refusal) => return refuse(refusal),
+    };
+    let signed = signed(&link);
+    signed.leave_in(acted(&shared, (token, link), request).await.unwrap_or_else(refuse))
 }
 
-async fn shown(shared: &Shared, token: Token, query: &str) -> Result<Response, Refusal> {
-    let (_, link) = held(shared, token)?;
+fn signed(link: &Link) -> Signed {
+    Signed { caller: link.person.clone(), incident: link.incident_id.to_string() }
+}
+
+async fn shown(shared: &Shared, link: Link, query: &str) -> Result<Response, Refusal> {
     let asked = Asked::read(query);
     let Some(shown) = look(shared, &link).await? else {
         let page = elsewhere(&link, asked.is_some(), &shared.next_id());
@@ -88,8 +102,11 @@ async fn shown(shared: &Shared, token: Token, query: &str) -> Result<Response, R
     Ok(answer(StatusCode::OK, incident(&shown, &around(shared, (&link, &others), notice.as_ref(), ""))))
 }
 
-async fn acted(shared: &Shared, token: Token, request: Request) -> Result<Response, Refusal> {
-    let (token, link) = held(shared, token)?;
+async fn acted(
+    shared: &Shared,
+    (token, link): (String, Link),
+    request: Request,
+) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let body = read_body(&parts.headers, body, BODY_BYTES_MAX, shared.config.body_timeout).await?;
     let form = Form::read(&parts.headers, &body)?;

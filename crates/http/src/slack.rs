@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use wire::CommandId;
 use wire::command::{Action, Principal, Role};
 
+use crate::audited::Signed;
 use crate::backend::{AnswerState, NewCommand};
 use crate::commands::checked_id;
 use crate::layer::{Lane, Shared};
@@ -95,11 +96,12 @@ pub(crate) async fn interact(State(shared): State<Shared>, request: Request) -> 
         Problem::new(400, "malformed", format!("the payload cannot be read: {e}")).at("payload")
     })?;
     let Some(press) = press(&payload, receiver)? else { return Ok(StatusCode::OK.into_response()) };
+    let signed = Signed { caller: press.person.clone(), incident: press.incident.clone() };
     let (kept, is_kept) = oneshot::channel();
     tokio::spawn(async move { carry_out(&shared, press, kept).await });
     // Too late is no failure: it goes on, and the person is told.
     _ = timeout(ACKNOWLEDGED, is_kept).await;
-    Ok(StatusCode::OK.into_response())
+    Ok(signed.leave_in(StatusCode::OK.into_response()))
 }
 
 /// The body, and the receiver whose app signed it.

@@ -76,6 +76,24 @@ fn every_path() -> Vec<(&'static str, String, u16)> {
 }
 
 #[tokio::test]
+async fn the_access_log_names_who_came_by_a_link_and_to_which_incident() {
+    let running = running("").await;
+    for (_, path, _) in every_path() {
+        drop(running.ask("GET", &path, &[], b"").await);
+    }
+    let accessed = running.memory.accessed.lock().unwrap().clone();
+    assert_eq!(accessed.len(), every_path().len());
+    for ((what, _, status), accessed) in every_path().into_iter().zip(accessed) {
+        let caller = accessed.caller.map(|(caller, _)| caller);
+        let verified = status == 200 || what.contains("incident");
+        let want = if verified { "ada" } else { "a link" };
+        assert_eq!((caller.as_deref(), accessed.status), (Some(want), status), "{what}");
+        assert_eq!(accessed.incident.is_some(), verified, "{what}");
+        assert!(status != 200 || accessed.incident.as_deref() == Some(ID), "{what}");
+    }
+}
+
+#[tokio::test]
 async fn looking_changes_nothing_and_strangers_are_all_told_the_same() {
     let running = running("").await;
     let mut told = BTreeSet::new();
