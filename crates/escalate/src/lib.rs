@@ -11,6 +11,7 @@ pub mod config;
 mod counts;
 mod desk;
 mod effect;
+mod ends;
 mod fold;
 mod index;
 pub mod life;

@@ -307,13 +307,6 @@ impl IncidentState {
         self.respond(desk, Said::of(ResponseChange::Opened, TOCSIN, Some(why)));
     }
 
-    /// People had stopped its calls, wherever that was: who is called from now on is called again.
-    fn call_anew(&mut self, desk: &Desk) {
-        for alert in self.alerts.values_mut() {
-            alert.anew |= alert.open && desk.current.manner(&alert.receiver) == Manner::CallsOnce;
-        }
-    }
-
     /// It is worse than it `was`, while nobody owns it: another policy starts at once, the same one goes on undisturbed.
     pub(crate) fn reroute(&mut self, desk: &mut Desk, was: Severity) {
         let policy = desk.policy(&self.bundle);

@@ -99,12 +99,19 @@ pub(crate) struct Receiver {
     pub(crate) open: BTreeMap<AlertKey, IncidentId>,
     /// Of those, the ones for which it calls nobody any more, whatever triggers come.
     pub(crate) stopped: BTreeSet<AlertKey>,
+    /// Alerts whose last trigger it took, and said was in error.
+    pub(crate) in_error: BTreeSet<AlertKey>,
 }
 
 impl Receiver {
-    pub(crate) fn take(&mut self, page: &Page) {
+    pub(crate) fn take(&mut self, page: &Page, in_error: bool) {
         match page.kind {
             PageKind::Trigger => {
+                let in_vain = page.receiver == "pager" && page.told.is_none();
+                let in_vain = in_vain && self.stopped.contains(&page.alert_key);
+                assert!(!in_vain, "people had stopped its calls there: this one calls nobody");
+                self.in_error.remove(&page.alert_key);
+                self.in_error.extend(in_error.then(|| page.alert_key.clone()));
                 self.open.insert(page.alert_key.clone(), page.incident.incident_id.clone());
             }
             PageKind::Resolve => {

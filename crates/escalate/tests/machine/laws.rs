@@ -112,8 +112,6 @@ struct World {
     /// Messages for several, with the incidents that they told of beside their own.
     spoken_of: BTreeSet<(NotificationId, IncidentId)>,
     receiver: Receiver,
-    /// Alerts that it took and said were in error.
-    in_error: BTreeSet<AlertKey>,
     commands: usize,
     /// The control topic.
     control: Vec<(String, Option<Box<Control>>)>,
@@ -136,7 +134,6 @@ impl World {
             sent: BTreeMap::new(),
             spoken_of: BTreeSet::new(),
             receiver: Receiver::default(),
-            in_error: BTreeSet::new(),
             commands: 0,
             control: Vec::new(),
             silences: Vec::new(),
@@ -397,15 +394,7 @@ impl World {
             _ => (Outcome::Delivered { reference: None }, true),
         };
         if got {
-            let in_error = matches!(outcome, Outcome::Retry { .. });
-            let calls = page.kind == PageKind::Trigger && page.receiver == "pager" && page.told.is_none();
-            let in_vain = calls && self.receiver.stopped.contains(&page.alert_key);
-            assert!(!in_vain, "people had stopped its calls there: this one calls nobody");
-            self.receiver.take(&page);
-            if page.kind == PageKind::Trigger {
-                self.in_error.remove(&page.alert_key);
-                self.in_error.extend(in_error.then(|| page.alert_key.clone()));
-            }
+            self.receiver.take(&page, matches!(outcome, Outcome::Retry { .. }));
         }
         if let (Outcome::Delivered { .. }, Some(folded)) = (&outcome, &page.folded) {
             let told = folded.listed.iter().map(|other| (folded.into.clone(), other.incident_id.clone()));
@@ -451,10 +440,7 @@ impl World {
         // What the old owner began may arrive until its lease ends; nobody hears of it. A new owner counts anew.
         self.under_way.retain(|u| u.until > self.now);
         for under_way in &mut self.under_way {
-            self.receiver.take(&under_way.page);
-            if under_way.page.kind == PageKind::Trigger {
-                self.in_error.remove(&under_way.page.alert_key);
-            }
+            self.receiver.take(&under_way.page, false);
             under_way.until = self.now.plus_ms(LEASE_MS);
             if under_way.fate == Fate::Open {
                 under_way.fate = Fate::Lost;
@@ -521,7 +507,7 @@ impl World {
         assert!(left.is_empty(), "alerts left open: {left:?}");
         // A receiver that forgets would be told again of each alert that stands there, unless all it said of it was an error.
         let standing: BTreeSet<AlertKey> = self.machine.standing().into_iter().map(|p| p.alert_key).collect();
-        let unsaid = |key: &AlertKey| !standing.contains(key) && !self.in_error.contains(key);
+        let unsaid = |key: &AlertKey| !standing.contains(key) && !self.receiver.in_error.contains(key);
         let unsaid: Vec<_> = open.iter().filter(|(key, _)| unsaid(key)).collect();
         assert!(unsaid.is_empty(), "alerts that nobody keeps alive: {unsaid:?}");
         // The chain holds up to the head.

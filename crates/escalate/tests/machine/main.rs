@@ -13,6 +13,7 @@ mod manners;
 mod muting;
 mod oncall;
 mod order;
+mod own;
 mod pace;
 mod people;
 mod raising;
