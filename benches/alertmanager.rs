@@ -1,7 +1,8 @@
 //! The load and the kills of `tests/tests/flood.rs` on two Alertmanagers that know of each other, as a Prometheus feeds them:
 //! how many alerts nobody is told of, and how many are told again.
 //!
-//! Needs Alertmanager (Debian: prometheus-alertmanager). `TOCSIN_BENCH_KILLS` (100), `TOCSIN_BENCH_RATE` alerts a second (100),
+//! A minute of 1,000 alerts a second comes first; then one of the two is killed in turn. Needs Alertmanager (Debian:
+//! prometheus-alertmanager). `TOCSIN_BENCH_KILLS` (100), `TOCSIN_BENCH_RATE` alerts a second from then on (100),
 //! `TOCSIN_BENCH_EVERY` seconds between kills (10).
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(
@@ -29,6 +30,9 @@ use wire::Timestamp;
 const AGAIN_MS: i64 = 60_000;
 const AGAIN: Duration = Duration::from_millis(AGAIN_MS.unsigned_abs());
 const EVERY: Duration = Duration::from_millis(100);
+/// For so long nobody is killed, and so many come each second.
+const HIGH: Duration = Duration::from_secs(60);
+const HIGH_RATE: u64 = 1_000;
 /// For what is on its way when the last new alert was written: long enough for all to be said twice more.
 const QUIET: Duration = Duration::from_secs(150);
 
@@ -60,6 +64,8 @@ fn main() {
     let (last, ended, count) = (Arc::clone(&no_more), Arc::clone(&end), Arc::clone(&written));
     let addresses = pair.web.clone();
     let prometheus = std::thread::spawn(move || feed(&addresses, rate, [&last, &ended], &count));
+    std::thread::sleep(HIGH);
+    println!("{} alerts in the first {} s", written.load(Ordering::Relaxed), HIGH.as_secs());
     for n in 0..kills {
         std::thread::sleep(every);
         let which = usize::try_from(n % 2).expect("one of two");
@@ -132,7 +138,9 @@ fn feed(addresses: &[String], rate: u64, [no_more, end]: [&AtomicBool; 2], writt
     while !end.load(Ordering::Relaxed) {
         std::thread::sleep(EVERY);
         let passed = began.elapsed();
-        let due = usize::try_from(passed.as_millis() * u128::from(rate) / 1_000).expect("fits");
+        let of = |passed: Duration, rate: u64| passed.as_millis() * u128::from(rate) / 1_000;
+        let due = of(passed.min(HIGH), HIGH_RATE) + of(passed.saturating_sub(HIGH), rate);
+        let due = usize::try_from(due).expect("fits");
         let from = if passed >= next { 0 } else { starts.len() };
         if from == 0 {
             next = passed + AGAIN;
