@@ -101,6 +101,27 @@ async fn a_press_is_an_acknowledgement_by_who_pressed() {
 }
 
 #[tokio::test]
+async fn the_access_log_names_who_pressed_and_for_which_incident() {
+    let running = running().await;
+    let mut another = payload();
+    another["actions"][0]["action_id"] = "another_button".into();
+    for (secret, payload) in [(SLACK_SECRET, payload()), ("wrong", payload()), (SLACK_SECRET, another)] {
+        press(&running, now(), secret, &body(&payload)).await;
+    }
+    let accessed = running.memory.accessed.lock().unwrap().clone();
+    let of: Vec<_> = accessed
+        .iter()
+        .map(|a| (a.caller.as_ref().map(|(name, _)| name.as_str()), a.incident.as_deref(), a.status))
+        .collect();
+    let want = [
+        (Some("slack:U2CERLKJA/ada"), Some("abc"), 200),
+        (Some("a link"), None, 401),
+        (Some("a link"), None, 200),
+    ];
+    assert_eq!(of, want);
+}
+
+#[tokio::test]
 async fn a_press_on_what_another_process_has_is_handed_on() {
     let running = running().await;
     let mut theirs = payload();
